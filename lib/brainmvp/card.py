@@ -1,0 +1,52 @@
+"""A model's card: what it takes, what it gives, what it learned from and where it fails."""
+
+from datetime import date
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from brainmvp.networks.config import NetworkConfig
+from brainmvp.sequences import Sequence
+
+NOTICE = (
+    "Not a medical device. For research and for drafts that a qualified reader corrects; not for diagnosis."
+)
+
+
+class Card(BaseModel):
+    """The facts that travel with a model's weights, as `card.json`.
+
+    A segmentation model turns the channels `sequences` (zeros where missing) on an isotropic RAS grid of `spacing`
+    mm into one logit per region of `regions`. `window`: voxels per axis that the network sees at once; `overlap`:
+    of neighbouring windows, as a fraction. `thresholds`: probability above which a region is there, by region.
+    An encoder has no regions.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    version: int = Field(ge=1)
+    kind: Literal["segmentation", "encoder"] = "segmentation"
+    task: str | None = None
+    title: str
+    sequences: tuple[Sequence, ...]
+    regions: tuple[str, ...] = ()
+    network: NetworkConfig
+    spacing: float = Field(gt=0)
+    window: tuple[int, int, int]
+    overlap: float = Field(default=0.5, ge=0, lt=1)
+    thresholds: dict[str, float] = {}
+    minimum_lesion_ml: float = Field(default=0.0, ge=0)
+    parent: str | None = None
+    created: date
+    training: dict[str, Any] = {}
+    data: tuple[str, ...] = ()
+    metrics: dict[str, Any] = {}
+    known_failures: tuple[str, ...] = ()
+    licence: str = "Apache-2.0"
+    notice: str = NOTICE
+
+    @property
+    def id(self) -> str:
+        """The name and version as the reports write it, `tumour@1`."""
+        return f"{self.name}@{self.version}"

@@ -1,0 +1,182 @@
+"""Models on disk: NAME/VERSION/{card.json, weights.safetensors}, never overwritten, with a pointer to what is served."""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from brainmvp.card import Card
+from brainmvp.errors import BrainMVPError
+from brainmvp.networks import build_network
+from brainmvp.volume import atomically
+
+_BUILT_IN = Path(__file__).parent / "models"
+_SERVED = "served.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A stored model version."""
+
+    card: Card
+    folder: Path
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it came with the package."""
+        return self.folder.is_relative_to(_BUILT_IN)
+
+    @property
+    def weights_path(self) -> Path:
+        return self.folder / "weights.safetensors"
+
+    def load_weights(self) -> dict[str, Tensor]:
+        """Return the state dict in float32; raises `BrainMVPError` if the file is missing or damaged."""
+        try:
+            weights = load_file(self.weights_path)
+        except (OSError, SafetensorError) as error:
+            raise BrainMVPError(
+                f"{self.weights_path} is damaged or missing ({error}); restore another version."
+            ) from error
+        return {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
+
+    def load_network(self) -> nn.Module:
+        """Return the network with its weights, in evaluation mode on the CPU."""
+        network = build_network(self.card.network)
+        try:
+            network.load_state_dict(self.load_weights())
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise BrainMVPError(
+                f"{self.weights_path} does not fit its card ({reason}); restore another version."
+            ) from error
+        return network.eval()
+
+
+class ModelStore:
+    """The versions under `$BRAINMVP_HOME/models` and, behind them, the built-in ones.
+
+    Built-in versions and stored ones count on together: a first fine-tuned `tumour` is version 2.
+    """
+
+    def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
+        home = (
+            home or os.environ.get("BRAINMVP_HOME") or platformdirs.user_data_dir("brainmvp", appauthor=False)
+        )
+        self.root = Path(home) / "models"
+
+    def list(self) -> list[Model]:
+        """Return every readable version, sorted by name and version; a version with a damaged card is passed over."""
+        models = []
+        for name in self.names():
+            for version in self.versions(name):
+                try:
+                    models.append(self.get(name, version))
+                except BrainMVPError:
+                    continue
+        return models
+
+    def names(self) -> list[str]:
+        """Return the names of all models."""
+        roots = [root for root in (_BUILT_IN, self.root) if root.is_dir()]
+        return sorted(
+            {folder.name for root in roots for folder in root.iterdir() if self.versions(folder.name)}
+        )
+
+    def versions(self, name: str) -> list[int]:
+        """Return the versions of a model, rising."""
+        folders = [folder for root in (_BUILT_IN, self.root) for folder in (root / name).glob("*/card.json")]
+        return sorted({int(card.parent.name) for card in folders if card.parent.name.isdecimal()})
+
+    def served(self, name: str) -> int:
+        """Return the version that answers to the bare name: the one chosen by `serve`, else the newest built-in one."""
+        pointer = self.root / name / _SERVED
+        if pointer.is_file():
+            try:
+                return int(json.loads(pointer.read_text("utf-8"))["version"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise BrainMVPError(
+                    f"{pointer} is damaged; run `brainmvp models serve {name}@VERSION`."
+                ) from error
+        versions = self.versions(name)
+        built_in = [version for version in versions if (_BUILT_IN / name / str(version)).is_dir()]
+        return max(built_in or versions)
+
+    def resolve(self, reference: str) -> Model:
+        """Return the model of `NAME` (its served version) or `NAME@VERSION`; raises `BrainMVPError` listing what there is."""
+        name, _, version = reference.partition("@")
+        if not self.versions(name):
+            known = ", ".join(self.names()) or "none"
+            raise BrainMVPError(f"There is no model named '{name}' in {self.root}; the models are: {known}.")
+        if version and not version.isdecimal():
+            raise BrainMVPError(
+                f"'{reference}' is not a model; write NAME or NAME@VERSION, such as {name}@1."
+            )
+        return self.get(name, int(version) if version else self.served(name))
+
+    def get(self, name: str, version: int) -> Model:
+        """Return one version; raises `BrainMVPError` if it is not there or its card cannot be read."""
+        for root in (self.root, _BUILT_IN):
+            folder = root / name / str(version)
+            if (folder / "card.json").is_file():
+                try:
+                    card = Card.model_validate_json((folder / "card.json").read_text("utf-8"))
+                except (ValidationError, OSError) as error:
+                    raise BrainMVPError(
+                        f"{folder / 'card.json'} is damaged; restore another version."
+                    ) from error
+                return Model(card, folder)
+        versions = ", ".join(map(str, self.versions(name))) or "none"
+        raise BrainMVPError(f"The model '{name}' has no version {version}; its versions are: {versions}.")
+
+    def next_version(self, name: str) -> int:
+        """Return the version that a new model of this name gets."""
+        return max(self.versions(name), default=0) + 1
+
+    def add(self, card: Card, weights: dict[str, Tensor]) -> Model:
+        """Store a new version, complete or not at all; it is not served until `serve` says so.
+
+        Raises `BrainMVPError` if the version exists: a version is never overwritten.
+        """
+        folder = self.root / card.name / str(card.version)
+        if card.version in self.versions(card.name):
+            raise BrainMVPError(
+                f"{card.id} exists; a version is never overwritten, use {self.next_version(card.name)}."
+            )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+        try:
+            write_model(card, weights, temporary)
+            temporary.chmod(0o755)
+            temporary.rename(folder)
+        except OSError as error:
+            raise BrainMVPError(
+                f"{card.id} could not be stored in {folder.parent} ({error.strerror})."
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return Model(card, folder)
+
+    def serve(self, name: str, version: int) -> Model:
+        """Make a version the one that answers to the bare name."""
+        model = self.get(name, version)
+        content = json.dumps({"version": version})
+        atomically(self.root / name / _SERVED, lambda path: path.write_text(content, "utf-8"))
+        return model
+
+
+def write_model(card: Card, weights: dict[str, Tensor], folder: Path) -> None:
+    """Write `card.json` and `weights.safetensors` into an existing folder."""
+    save_file(
+        {key: value.detach().cpu().contiguous() for key, value in weights.items()},
+        folder / "weights.safetensors",
+    )
+    (folder / "card.json").write_text(card.model_dump_json(indent=1, exclude_defaults=False), "utf-8")

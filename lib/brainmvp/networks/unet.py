@@ -1,0 +1,103 @@
+"""The published residual UNet (after Myronenko, 2018) and the segmentation network made from it.
+
+The official code releases the pretraining network only (`models/unet3d.py`): an encoder and a decoder without
+skips. Its downstream segmentation network was never released, so `UNet` here is our reading: the same encoder and
+decoder, with the encoder's features added on the way up (as Myronenko does) and one output channel per region.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NORM_GROUPS = 8
+
+
+class ResidualBlock(nn.Module):
+    """Pre-activation block: (GroupNorm, ReLU, 3x3x3 convolution) twice, added to the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gn1 = nn.GroupNorm(NORM_GROUPS, channels)
+        self.conv1 = nn.Conv3d(channels, channels, 3, padding=1)
+        self.gn2 = nn.GroupNorm(NORM_GROUPS, channels)
+        self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        inner = self.conv1(F.relu(self.gn1(image)))
+        return image + self.conv2(F.relu(self.gn2(inner)))
+
+
+class UNetEncoder(nn.Module):
+    """(B, in_channels, X, Y, Z) to one feature per level, on 1, 1/2, 1/4, ... of the grid."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        widths: tuple[int, ...] = (32, 64, 128, 256),
+        depths: tuple[int, ...] = (1, 2, 2, 4),
+    ) -> None:
+        super().__init__()
+        self.downs = nn.ModuleList(
+            nn.Conv3d(widths[level - 1], width, 3, stride=2, padding=1) if level else nn.Conv3d(in_channels, width, 3, padding=1)
+            for level, width in enumerate(widths)
+        )
+        self.stages = nn.ModuleList(
+            nn.Sequential(*[ResidualBlock(width) for _ in range(depth)])
+            for width, depth in zip(widths, depths, strict=True)
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the features, fine to coarse: (B, widths[i], X / 2^i, ...)."""
+        features = []
+        for down, stage in zip(self.downs, self.stages, strict=True):
+            image = stage(down(image))
+            features.append(image)
+        return features
+
+
+class UpStep(nn.Module):
+    """Halve the channels by a 1x1x1 convolution, double the grid, add the skip if there is one, one block."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv3d(in_channels, out_channels, 1)
+        self.block = ResidualBlock(out_channels)
+
+    def forward(self, feature: Tensor, skip: Tensor | None = None) -> Tensor:
+        raised = F.interpolate(self.reduce(feature), scale_factor=2.0, mode="nearest")
+        return self.block(raised if skip is None else raised + skip)
+
+
+class UNetDecoder(nn.Module):
+    """From the coarsest feature back to the full grid, (B, out_channels, X, Y, Z); skips are optional."""
+
+    def __init__(self, out_channels: int, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
+        super().__init__()
+        coarse_to_fine = widths[::-1]
+        self.ups = nn.ModuleList(UpStep(*pair) for pair in zip(coarse_to_fine, coarse_to_fine[1:], strict=False))
+        self.head = nn.Conv3d(widths[0], out_channels, 1)
+
+    def forward(self, feature: Tensor, skips: list[Tensor] | None = None) -> Tensor:
+        """Decode `feature`; `skips` are the encoder's other features, fine to coarse."""
+        for level, up in enumerate(self.ups):
+            feature = up(feature, skips[-1 - level] if skips else None)
+        return self.head(feature)
+
+
+class UNet(nn.Module):
+    """Segment (B, in_channels, X, Y, Z) into logits (B, out_channels, X, Y, Z)."""
+
+    def __init__(self, encoder: UNetEncoder, decoder: UNetDecoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    @property
+    def head(self) -> nn.Conv3d:
+        """The last convolution, one output channel per region."""
+        return self.decoder.head
+
+    def forward(self, image: Tensor) -> Tensor:
+        *skips, deepest = self.encoder(image)
+        return self.decoder(deepest, skips)

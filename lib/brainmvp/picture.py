@@ -1,0 +1,128 @@
+"""One picture of a study and its segmentation: every sequence, three planes, volumes."""
+
+import os
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from brainmvp.foreground import clean, foreground
+from brainmvp.spatial import Grid, ras_grid, resample, resample_mask
+from brainmvp.study import Study
+from brainmvp.tasks import Task
+from brainmvp.volume import Volume, atomically, read_volume
+
+matplotlib.use("Agg")  # pictures are written to files, also on computers without a screen
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.colors import ListedColormap  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.patches import Patch  # noqa: E402
+
+_DISPLAY_MM = 1.0
+_WINDOW = (1.0, 99.5)  # percentiles of the head that become black and white
+
+
+def draw_segmentation(
+    study: Study,
+    labels: Volume,
+    task: Task,
+    path: str | os.PathLike[str],
+    names: dict[int, str] | None = None,
+) -> Path:
+    """Draw a study with its segmentation and return the path.
+
+    Top: the axial slice with most of the finding, in every sequence, outlined. Bottom: the reference's three
+    planes through it, filled, and the volumes. Radiological convention: the patient's right is on the left.
+    labels: (X, Y, Z) on the reference's grid; names: label names by value where they are not the task's own.
+    """
+    names = names or task.label_names([region.name for region in task.regions])
+    reference = study.reference(task)
+    target = read_volume(study.images[reference])
+    head = foreground(target)
+    grid = ras_grid(clean(head[::2, ::2, ::2]), target.affine @ np.diag([2.0, 2.0, 2.0, 1.0]), _DISPLAY_MM)
+    values = _labels_on(labels, grid)
+    centre = _centre(values)
+    images = {s: _windowed(resample(read_volume(p), grid)) for s, p in study.images.items()}
+
+    columns = max(len(images), 4)
+    figure = Figure(figsize=(3.1 * columns, 7.2), facecolor="black", layout="constrained")
+    axes = figure.subplots(2, columns)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    colours = {label.value: np.array(label.color) / 255 for label in task.labels}
+    for axis, (sequence, image) in zip(axes[0], images.items(), strict=False):
+        _show(axis, image, values, 2, centre, colours, filled=False)
+        axis.set_title(str(sequence), color="white", fontsize=13)
+    for axis, plane, title in zip(axes[1], (2, 1, 0), ("axial", "coronal", "sagittal"), strict=False):
+        _show(axis, images[reference], values, plane, centre, colours, filled=True)
+        axis.set_title(f"{reference}, {title}", color="white", fontsize=11)
+    _legend(axes[1, 3], labels, names, colours)
+    figure.suptitle(f"{study.id}   ·   {task.title}", color="white", fontsize=15)
+    path = Path(path)
+    atomically(path, lambda temporary: figure.savefig(temporary, dpi=100, facecolor="black", format="png"))
+    return path
+
+
+def _labels_on(labels: Volume, grid: Grid) -> np.ndarray:
+    result = np.zeros(grid.shape, np.uint8)
+    for value in np.unique(labels.data[labels.data > 0]):
+        result[resample_mask(labels.data == value, labels.affine, grid)] = value
+    return result
+
+
+def _centre(values: np.ndarray) -> tuple[int, int, int]:
+    """Return the slice with most of the finding along each axis, or the middle of the head where nothing is found."""
+    if not values.any():
+        return tuple(size // 2 for size in values.shape)
+    marked = values > 0
+    return tuple(int(marked.sum(axis=tuple(a for a in range(3) if a != axis)).argmax()) for axis in range(3))
+
+
+def _windowed(image: np.ndarray) -> np.ndarray:
+    inside = image[image != 0]
+    low, high = np.percentile(inside, _WINDOW) if inside.size else (0.0, 1.0)
+    return np.clip((image - low) / max(high - low, 1e-6), 0, 1)
+
+
+def _show(
+    axis: Axes,
+    image: np.ndarray,
+    values: np.ndarray,
+    plane: int,
+    centre: tuple[int, int, int],
+    colours: dict[int, np.ndarray],
+    filled: bool,
+) -> None:
+    index = centre[plane]
+    # In RAS x grows towards the patient's right, which radiologists see on the left: mirror all but the sagittal plane.
+    pixels, marks = (np.take(array, index, plane).T for array in (image, values))
+    if plane != 0:
+        pixels, marks = pixels[:, ::-1], marks[:, ::-1]
+        axis.text(0.02, 0.5, "R", color="0.7", transform=axis.transAxes, fontsize=9)
+    axis.imshow(pixels, cmap="gray", origin="lower", vmin=0, vmax=1, interpolation="bilinear")
+    for value, colour in colours.items():
+        mask = marks == value
+        if not mask.any():
+            continue
+        if filled:
+            shown = np.ma.masked_where(~mask, mask)
+            axis.imshow(
+                shown, cmap=ListedColormap([colour]), origin="lower", alpha=0.45, interpolation="nearest"
+            )
+        axis.contour(mask.astype(float), [0.5], colors=[colour], linewidths=1.1)
+
+
+def _legend(axis: Axes, labels: Volume, names: dict[int, str], colours: dict[int, np.ndarray]) -> None:
+    counts = np.bincount(labels.data.ravel(), minlength=256)
+    handles = [
+        Patch(color=colours[value], label=f"{name}\n{counts[value] * labels.voxel_ml:.1f} mL")
+        for value, name in names.items()
+    ]
+    title = "Nothing found" if not labels.data.any() else "Volumes"
+    legend = axis.legend(
+        handles=handles, loc="center", frameon=False, labelcolor="white", fontsize=11, title=title
+    )
+    legend.get_title().set_color("white")
+    axis.text(
+        0.5, 0.02, "Not a medical device", color="0.6", ha="center", transform=axis.transAxes, fontsize=9
+    )

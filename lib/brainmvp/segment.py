@@ -1,0 +1,237 @@
+"""From a study to its segmentation on the reference's own grid."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from scipy import ndimage
+from torch import Tensor
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.modelstore import Model, ModelStore
+from brainmvp.picture import draw_segmentation
+from brainmvp.prepare import prepare
+from brainmvp.segnrrd import write_seg_nrrd
+from brainmvp.sequences import Sequence
+from brainmvp.spatial import Grid, put_back
+from brainmvp.study import Study
+from brainmvp.tasks import Task, get_task
+from brainmvp.uncertainty import voxel_uncertainty
+from brainmvp.volume import Volume, write_volume
+
+# The encoders halve the grid four times.
+_STRIDE = 16
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a model found in a study.
+
+    labels: uint8, on the reference's original grid with its affine; probabilities: (X, Y, Z) float32 by region;
+    uncertainty: (X, Y, Z) float32, 0…1; left_out: why a structure is not offered, by region; label_names: what
+    each value means in this result; volumes_ml: by label name; seconds: by step.
+    """
+
+    study: Study
+    task: Task
+    model: str
+    labels: Volume
+    probabilities: dict[str, np.ndarray]
+    uncertainty: np.ndarray
+    reference: Sequence
+    used: tuple[Sequence, ...]
+    filled: tuple[Sequence, ...]
+    left_out: dict[str, str]
+    label_names: dict[int, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def volumes_ml(self) -> dict[str, float]:
+        """Volume of each label, millilitres."""
+        counts = np.bincount(self.labels.data.ravel(), minlength=256)
+        return {
+            name: round(float(counts[value] * self.labels.voxel_ml), 3)
+            for value, name in self.label_names.items()
+        }
+
+    @property
+    def regions_ml(self) -> dict[str, float]:
+        """Volume of each offered region, millilitres."""
+        masks = dict(
+            zip((r.name for r in self.task.regions), self.task.regions_of(self.labels.data), strict=True)
+        )
+        return {
+            name: round(float(masks[name].sum() * self.labels.voxel_ml), 3) for name in self.probabilities
+        }
+
+    @property
+    def mean_uncertainty(self) -> float:
+        """Mean uncertainty over the voxels that are marked, or that might be (uncertainty above one half)."""
+        inside = (self.labels.data > 0) | (self.uncertainty > 0.5)
+        return round(float(self.uncertainty[inside].mean()), 4) if inside.any() else 0.0
+
+    def report(self) -> dict[str, Any]:
+        """Return the result as JSON-ready values."""
+        return {
+            "study": self.study.id,
+            "task": self.task.name,
+            "model": self.model,
+            "reference": str(self.reference),
+            "sequences_used": [str(sequence) for sequence in self.used],
+            "sequences_filled": [str(sequence) for sequence in self.filled],
+            "left_out": self.left_out,
+            "label_names": {str(value): name for value, name in self.label_names.items()},
+            "volumes_ml": self.volumes_ml,
+            "regions_ml": self.regions_ml,
+            "mean_uncertainty": self.mean_uncertainty,
+            "seconds": {step: round(value, 3) for step, value in self.seconds.items()},
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write the label map: `.seg.nrrd` with names, colours and codes for Slicer, or a plain `.nii.gz`."""
+        path = Path(path)
+        if path.name.lower().endswith(".seg.nrrd"):
+            return write_seg_nrrd(self.labels, self.task, path, self.label_names)
+        return write_volume(self.labels, path)
+
+    def save_uncertainty(self, path: str | Path) -> Path:
+        """Write the voxel-wise uncertainty, 0…1."""
+        return write_volume(Volume(self.uncertainty, self.labels.affine), path)
+
+    def save_picture(self, path: str | Path) -> Path:
+        """Draw the sequences with the outlines of the structures."""
+        return draw_segmentation(self.study, self.labels, self.task, path, self.label_names)
+
+
+class Segmenter:
+    """A model version, ready to segment studies; safe to share between threads."""
+
+    def __init__(self, model: Model, device: str = "auto") -> None:
+        if model.card.kind != "segmentation" or model.card.task is None:
+            raise BrainMVPError(
+                f"{model.card.id} is an {model.card.kind}, not a segmentation model; choose another."
+            )
+        self.card = model.card
+        self.task = get_task(model.card.task)
+        self.device = pick_device(device)
+        self.network = model.load_network().to(self.device, memory_format=torch.channels_last_3d)
+
+    @classmethod
+    def load(
+        cls, task: str, model: str | None = None, device: str = "auto", store: ModelStore | None = None
+    ) -> "Segmenter":
+        """Return the segmenter of a task, with its served model or the one named (`NAME` or `NAME@VERSION`).
+
+        Raises `BrainMVPError` if there is no such task or model, or the model is of another task.
+        """
+        get_task(task)
+        found = (store or ModelStore()).resolve(model or task)
+        if found.card.task != task:
+            raise BrainMVPError(
+                f"{found.card.id} is a model for {found.card.task}, not for {task}; choose another."
+            )
+        return cls(found, device)
+
+    def segment(
+        self, study: Study, reference: Sequence | None = None, progress: Progress | None = None
+    ) -> Segmentation:
+        """Segment a study.
+
+        Missing sequences are filled with zeros and named in the result; a structure whose sequences are not there
+        is left out. `progress(step, fraction)` is called as the work goes on. Raises `BrainMVPError` if the study
+        is below the task's minimum or a file cannot be used.
+        """
+        tell = progress or (lambda step, fraction: None)
+        available = set(study.images) & set(self.card.sequences)
+        self.task.check_sequences(available, study.id)
+        regions, left_out = self.task.offered(available)
+        chosen = study.reference(self.task, reference)
+        clock = _Clock()
+
+        tell("Reading and aligning", 0.0)
+        prepared = prepare(study, self.card.sequences, chosen, self.card.spacing)
+        clock.lap("prepare")
+
+        tell("Segmenting", 0.3)
+        with torch.inference_mode():
+            probabilities = self._predict(prepared.images)
+        probabilities[:, ~prepared.brain] = 0
+        clock.lap("network")
+
+        tell("Returning to the native grid", 0.8)
+        offered = [self.card.regions.index(region.name) for region in regions]
+        target = Grid(prepared.reference.shape, prepared.reference.affine)
+        native = put_back(probabilities[offered], prepared.grid, target)
+        for inner, outer in zip(native[1:], native, strict=False):
+            np.minimum(
+                inner, outer, out=inner
+            )  # a region lies inside the one before: so do their probabilities
+        by_region = {region.name: native[index] for index, region in enumerate(regions)}
+        labels = self._labels(by_region, prepared.reference)
+        uncertainty = voxel_uncertainty(native)
+        clock.lap("restore")
+        tell("Done", 1.0)
+        return Segmentation(
+            study, self.task, self.card.id, labels, by_region, uncertainty, chosen, prepared.used, prepared.filled,
+            left_out, self.task.label_names(list(by_region)), clock.seconds,
+        )  # fmt: skip
+
+    def _predict(self, images: Tensor) -> np.ndarray:
+        """Return region probabilities (R, X, Y, Z) of prepared images (C, X, Y, Z)."""
+        inputs = images[None].to(self.device).contiguous(memory_format=torch.channels_last_3d)
+        window = [
+            min(w, -(-n // _STRIDE) * _STRIDE)
+            for w, n in zip(self.card.window, images.shape[1:], strict=True)
+        ]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits = sliding_window_inference(
+                inputs, window, 1, self.network, self.card.overlap, mode="gaussian"
+            )
+        return logits[0].float().sigmoid().cpu().numpy()
+
+    def _labels(self, probabilities: dict[str, np.ndarray], reference: Volume) -> Volume:
+        masks = {name: values > self.card.thresholds.get(name, 0.5) for name, values in probabilities.items()}
+        smallest = self.card.minimum_lesion_ml / reference.voxel_ml
+        if smallest > 1:
+            outermost = next(iter(masks))
+            masks[outermost] = _without_specks(masks[outermost], smallest)
+        return Volume(self.task.labels_of(masks), reference.affine)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, step: str) -> None:
+        now = time.perf_counter()
+        self.seconds[step] = now - self._last
+        self._last = now
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of a name; `auto` is CUDA where there is one, else the CPU. Raises `BrainMVPError`."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BrainMVPError(f"'{name}' is no device; use cpu, cuda or auto.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BrainMVPError("This computer has no CUDA device that PyTorch can use; choose --device cpu.")
+    return device
+
+
+def _without_specks(mask: np.ndarray, smallest: float) -> np.ndarray:
+    components, _ = ndimage.label(mask)
+    sizes = np.bincount(components.ravel())
+    keep = sizes >= smallest
+    keep[0] = False
+    return keep[components]

@@ -1,0 +1,154 @@
+"""A segmentation task: its sequences, its labels with colours and codes, and the regions a model predicts."""
+
+from functools import cache
+from importlib import resources
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import Sequence
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Code(_Data):
+    """A term of a coding scheme; `SCT` is SNOMED CT."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+
+class Label(_Data):
+    """One value of the label map, with the colour (red, green, blue; 0 to 255) that every front end shows."""
+
+    value: int
+    key: str
+    name: str
+    color: tuple[int, int, int]
+    code: Code
+
+
+class Region(_Data):
+    """A union of labels, as the networks predict them; offered only where the sequences that show it are there."""
+
+    name: str
+    title: str
+    labels: tuple[int, ...]
+    requires: tuple[Sequence, ...]
+
+
+class Task(_Data):
+    """What a model is asked to find in a study.
+
+    `minimum` lists alternatives: a study is accepted if it has every sequence of one of them.
+    `reference` is the order of preference for the sequence whose grid the result has.
+    `regions` go from the outermost to the innermost: each lies inside the one before.
+    `read_as` maps values of other conventions to ours (BraTS until 2021 writes enhancing tumour as 4).
+    """
+
+    name: str
+    title: str
+    sequences: tuple[Sequence, ...]
+    minimum: tuple[tuple[Sequence, ...], ...]
+    reference: tuple[Sequence, ...]
+    labels: tuple[Label, ...]
+    regions: tuple[Region, ...]
+    read_as: dict[int, int]
+
+    def check_sequences(self, available: set[Sequence], study: str) -> None:
+        """Raise `BrainMVPError` if the available sequences are below the task's minimum."""
+        if any(available.issuperset(alternative) for alternative in self.minimum):
+            return
+        needed = " or ".join("+".join(alternative) for alternative in self.minimum)
+        found = ", ".join(s for s in self.sequences if s in available) or "none of its sequences"
+        raise BrainMVPError(
+            f"{study}: the {self.name} task needs {needed}, and this study has {found}; add the sequence."
+        )
+
+    def offered(self, available: set[Sequence]) -> tuple[list[Region], dict[str, str]]:
+        """Return the regions that the available sequences can show, and for each other one why it is left out."""
+        offered, left_out = [], {}
+        for region in self.regions:
+            missing = [sequence for sequence in region.requires if sequence not in available]
+            if missing:
+                left_out[region.name] = (
+                    f"{region.title} needs {' and '.join(missing)}, which this study does not have."
+                )
+            else:
+                offered.append(region)
+        return offered, left_out
+
+    def read_labels(self, labels: np.ndarray, source: str = "the label map") -> np.ndarray:
+        """Return a label map (X, Y, Z) of any convention and type as uint8 with this task's values.
+
+        Raises `BrainMVPError` naming `source` if it holds other values.
+        """
+        known = {0: 0, **{label.value: label.value for label in self.labels}, **self.read_as}
+        values = np.unique(labels)
+        unknown = [value for value in values.tolist() if value not in known]
+        if unknown:
+            shown = ", ".join(f"{value:g}" for value in unknown[:5])
+            allowed = ", ".join(str(value) for value in sorted(known))
+            raise BrainMVPError(
+                f"{source} holds the values {shown}, which the {self.name} task does not know; use {allowed}."
+            )
+        result = np.zeros(labels.shape, np.uint8)
+        for value in values.tolist():
+            result[labels == value] = known[value]
+        return result
+
+    def regions_of(self, labels: np.ndarray) -> np.ndarray:
+        """Return a label map (X, Y, Z) as one boolean mask per region, (R, X, Y, Z)."""
+        return np.stack([np.isin(labels, region.labels) for region in self.regions])
+
+    def labels_of(self, regions: dict[str, np.ndarray]) -> np.ndarray:
+        """Return the label map (X, Y, Z) uint8 of nested boolean region masks, given by region name.
+
+        Every voxel gets the label of the innermost region that holds it, which is the label that no region
+        further inside has. A region that was not offered is absent: its labels then belong to the region
+        around it, whose own label they take.
+        """
+        present = [region for region in self.regions if region.name in regions]
+        inside = np.ones_like(next(iter(regions.values())))
+        result = np.zeros(inside.shape, np.uint8)
+        for region in present:
+            inside = inside & regions[region.name]
+            result[inside] = self._own_label(region)
+        return result
+
+    def label_names(self, offered: list[str]) -> dict[int, str]:
+        """Return what each label value means in a result with these regions.
+
+        A region whose inner regions were left out cannot be told apart further: its label then has the region's
+        title (without T1CE, "Whole tumour" and not "Peritumoural oedema").
+        """
+        present = [region for region in self.regions if region.name in offered]
+        names = {label.value: label.name for label in self.labels}
+        if len(present) == len(self.regions):
+            return names
+        innermost = present[-1]
+        shown = {self._own_label(region): names[self._own_label(region)] for region in present}
+        return shown | {self._own_label(innermost): innermost.title}
+
+    def _own_label(self, region: Region) -> int:
+        index = self.regions.index(region)
+        inner = self.regions[index + 1].labels if index + 1 < len(self.regions) else ()
+        return next(value for value in region.labels if value not in inner)
+
+
+def task_names() -> list[str]:
+    """Return the names of the tasks that have a data file."""
+    files = resources.files(__package__).iterdir()
+    return sorted(file.name.removesuffix(".json") for file in files if file.name.endswith(".json"))
+
+
+@cache
+def get_task(name: str) -> Task:
+    """Return a task by name; raises `BrainMVPError` listing the known ones."""
+    if name not in task_names():
+        raise BrainMVPError(f"There is no task named '{name}'; the tasks are {', '.join(task_names())}.")
+    return Task.model_validate_json((resources.files(__package__) / f"{name}.json").read_text("utf-8"))

@@ -1,0 +1,176 @@
+"""The one reader and the one writer of images: every format becomes a `Volume`.
+
+NIfTI and MGH are read by nibabel, which keeps the affine bit for bit; NRRD and MetaImage by SimpleITK,
+whose LPS world is turned into RAS.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import IMAGE_SUFFIXES
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A 3-D image with its place in the world.
+
+    data: (X, Y, Z), in the file's axis order; affine: (4, 4) float64, voxel index to RAS millimetres.
+    """
+
+    data: np.ndarray
+    affine: np.ndarray
+    path: Path | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.data.shape
+
+    @property
+    def spacing(self) -> np.ndarray:
+        """Voxel size along each axis, mm."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel, millilitres."""
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
+
+    def same_grid(self, other: "Volume", tolerance_mm: float = 1e-2) -> bool:
+        """Tell whether both have the same shape and place every corner voxel within the tolerance."""
+        if self.shape != other.shape:
+            return False
+        corners = np.array(np.meshgrid(*[(0, size - 1) for size in self.shape])).reshape(3, -1)
+        corners = np.vstack([corners, np.ones(corners.shape[1])])
+        return bool(np.abs((self.affine - other.affine) @ corners).max() <= tolerance_mm)
+
+
+def read_volume(path: str | os.PathLike[str]) -> Volume:
+    """Read a 3-D image: .nii, .nii.gz, .nrrd, .nhdr, .mha or .mgz.
+
+    Raises `BrainMVPError` if the file is absent, unreadable or truncated, is not 3-D, or holds a value that is
+    not finite or a geometry that is not invertible.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BrainMVPError(f"{path} does not exist; check the path.")
+    if not path.name.lower().endswith(IMAGE_SUFFIXES):
+        raise BrainMVPError(
+            f"{path.name} is no image format that is read here; convert it to {IMAGE_SUFFIXES[0]}."
+        )
+    try:
+        data, affine = _read_nibabel(path) if _is_nibabel(path) else _read_itk(path)
+    except BrainMVPError:
+        raise
+    except Exception as error:
+        raise BrainMVPError(
+            f"{path} cannot be read ({_first_line(error)}); export or download it again."
+        ) from error
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    if data.ndim != 3 or min(data.shape) < 2:
+        raise BrainMVPError(
+            f"{path} is not a 3-D volume (its shape is {data.shape}); give one volume per sequence."
+        )
+    if data.dtype.kind == "f" and not np.isfinite(data).all():
+        raise BrainMVPError(f"{path} holds values that are not finite (NaN or infinity); export it again.")
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise BrainMVPError(f"{path} has no usable geometry (its affine is singular); export it again.")
+    return Volume(data, affine, path)
+
+
+def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
+    """Write .nii, .nii.gz, .nrrd or .mha; the file appears complete or not at all.
+
+    NIfTI stores the affine as float32 (sform): what was read from NIfTI comes back bit for bit.
+    """
+    path = Path(path)
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        atomically(path, lambda temporary: _write_nifti(volume, temporary))
+    elif path.name.lower().endswith((".nrrd", ".mha")):
+        atomically(
+            path, lambda temporary: sitk.WriteImage(to_itk(volume), str(temporary), useCompression=True)
+        )
+    else:
+        raise BrainMVPError(f"{path.name} is no format that is written here; use .nii.gz, .nrrd or .mha.")
+    return path
+
+
+def atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` with a temporary path of the same ending beside `path`, then rename it to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    suffix = next((s for s in (".seg.nrrd", *IMAGE_SUFFIXES) if path.name.lower().endswith(s)), path.suffix)
+    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner may read
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def to_itk(volume: Volume) -> sitk.Image:
+    """Return the volume as a SimpleITK image (LPS world)."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.transpose(2, 1, 0)))
+    lps = _LPS_TO_RAS @ volume.affine
+    image.SetSpacing(volume.spacing.tolist())
+    image.SetDirection((lps[:3, :3] / volume.spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    return image
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _is_nibabel(path: Path) -> bool:
+    return path.name.lower().endswith((".nii", ".nii.gz", ".mgz"))
+
+
+def _read_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    image = nib.load(path)
+    stored = np.asanyarray(image.dataobj)
+    data = np.asarray(stored, np.float32) if stored.dtype.kind == "f" else np.asarray(stored)
+    return data, np.asarray(image.affine, np.float64)
+
+
+def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    image = sitk.ReadImage(str(path))
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise BrainMVPError(f"{path} holds vectors or colours; give one volume per sequence.")
+    data = sitk.GetArrayFromImage(image)
+    data = data.transpose(range(data.ndim)[::-1])
+    if data.dtype.kind == "f":
+        data = data.astype(np.float32)
+    size = image.GetDimension()
+    affine = np.eye(4)
+    n = min(size, 3)
+    direction = np.array(image.GetDirection()).reshape(size, size)[:n, :n]
+    affine[:n, :n] = direction * np.array(image.GetSpacing()[:n])
+    affine[:n, 3] = image.GetOrigin()[:n]
+    return data, _LPS_TO_RAS @ affine
+
+
+def _write_nifti(volume: Volume, path: Path) -> None:
+    image = nib.Nifti1Image(volume.data, volume.affine)
+    image.set_sform(volume.affine, code="scanner")
+    image.set_qform(volume.affine, code="scanner", strip_shears=True)
+    image.header.set_xyzt_units("mm", "sec")
+    nib.save(image, path)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[-1][:160].rstrip(".")
