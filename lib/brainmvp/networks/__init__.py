@@ -51,7 +51,11 @@ class _GridCheck:
 
     def __call__(self, network: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
         (image,) = inputs
-        if image.ndim != 5 or image.shape[1] != self.channels or any(edge % self.stride for edge in image.shape[2:]):
+        if (
+            image.ndim != 5
+            or image.shape[1] != self.channels
+            or any(edge % self.stride for edge in image.shape[2:])
+        ):
             raise BrainMVPError(
                 f"the network takes (batch, {self.channels}, X, Y, Z) with edges that are multiples of {self.stride}, "
                 f"got {tuple(image.shape)}: pad the volume"

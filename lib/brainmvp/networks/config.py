@@ -32,7 +32,9 @@ class NetworkConfig(BaseModel):
         description="UniFormer: norm of the convolution blocks; `group` has no running statistics, so it means "
         "the same with one volume per batch and with any subset of sequences",
     )
-    deep_supervision: bool = Field(False, description="UniFormer: in training also predict at 1/4 and 1/2 grid")
+    deep_supervision: bool = Field(
+        False, description="UniFormer: in training also predict at 1/4 and 1/2 grid"
+    )
 
     @property
     def stride(self) -> int:
@@ -42,7 +44,9 @@ class NetworkConfig(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> NetworkConfig:
         if len(self.widths) != len(self.depths):
-            raise ValueError(f"widths {self.widths} and depths {self.depths} must have one entry per level each")
+            raise ValueError(
+                f"widths {self.widths} and depths {self.depths} must have one entry per level each"
+            )
         if self.backbone == "uniformer":
             if len(self.widths) != 4:
                 raise ValueError(f"a UniFormer has 4 levels, got widths {self.widths}")

@@ -46,7 +46,9 @@ class UniUNet(nn.Module):
         self.encoder = encoder
         self.projection = Projection(in_channels, fine_width)
         coarse_to_fine = (*widths[::-1], fine_width)
-        self.ups = nn.ModuleList(up_block(*pair) for pair in zip(coarse_to_fine, coarse_to_fine[1:], strict=False))
+        self.ups = nn.ModuleList(
+            up_block(*pair) for pair in zip(coarse_to_fine, coarse_to_fine[1:], strict=False)
+        )
         self.head = nn.Conv3d(fine_width, out_channels, 1)
         supervised = (widths[1], widths[0]) if deep_supervision else ()
         self.coarse_heads = nn.ModuleList(nn.Conv3d(width, out_channels, 1) for width in supervised)
@@ -63,5 +65,7 @@ class UniUNet(nn.Module):
             return logits
         coarse = [head(part) for head, part in zip(self.coarse_heads, decoded[1:3], strict=True)]
         # align_corners as in the official code; it differs from the usual choice at the border only.
-        enlarged = [F.interpolate(part, image.shape[2:], mode="trilinear", align_corners=True) for part in coarse]
+        enlarged = [
+            F.interpolate(part, image.shape[2:], mode="trilinear", align_corners=True) for part in coarse
+        ]
         return [*enlarged, logits]

@@ -39,7 +39,9 @@ class UNetEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.downs = nn.ModuleList(
-            nn.Conv3d(widths[level - 1], width, 3, stride=2, padding=1) if level else nn.Conv3d(in_channels, width, 3, padding=1)
+            nn.Conv3d(widths[level - 1], width, 3, stride=2, padding=1)
+            if level
+            else nn.Conv3d(in_channels, width, 3, padding=1)
             for level, width in enumerate(widths)
         )
         self.stages = nn.ModuleList(
@@ -75,7 +77,9 @@ class UNetDecoder(nn.Module):
     def __init__(self, out_channels: int, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
         super().__init__()
         coarse_to_fine = widths[::-1]
-        self.ups = nn.ModuleList(UpStep(*pair) for pair in zip(coarse_to_fine, coarse_to_fine[1:], strict=False))
+        self.ups = nn.ModuleList(
+            UpStep(*pair) for pair in zip(coarse_to_fine, coarse_to_fine[1:], strict=False)
+        )
         self.head = nn.Conv3d(widths[0], out_channels, 1)
 
     def forward(self, feature: Tensor, skips: list[Tensor] | None = None) -> Tensor:
