@@ -11,8 +11,7 @@ import torch
 
 from brainmvp.card import Card
 from brainmvp.modelstore import ModelStore
-from brainmvp.networks import build_network
-from brainmvp.networks.config import COMPACT_UNET
+from brainmvp.networks import NetworkConfig, build_network
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, write_volume
 
@@ -42,7 +41,7 @@ def oblique(
 
 
 def head(shape: tuple[int, int, int], affine: np.ndarray, centre: np.ndarray, seed: int = 0) -> Volume:
-    """Return a small stripped head: an ellipsoid of textured tissue (about 40 x 48 x 40 mm) around a world point, zero outside."""
+    """Return a small stripped head: an ellipsoid of textured tissue, 40 x 48 x 40 mm, zero outside."""
     rng = np.random.default_rng(seed)
     index = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), -1)
     world = index @ affine[:3, :3].T + affine[:3, 3]
@@ -86,9 +85,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = ModelStore(home)
     for name in ("tumour", "stroke"):
         task = get_task(name)
-        config = COMPACT_UNET.model_copy(
-            update={"in_channels": len(task.sequences), "out_channels": len(task.regions)}
-        )
+        config = NetworkConfig.preset("unet-compact", len(task.sequences), len(task.regions))
         torch.manual_seed(7)
         card = Card(
             name=name,

@@ -1,0 +1,108 @@
+"""A model is a version: stored whole, never overwritten, and any can be served again."""
+
+import json
+from datetime import date
+
+import pytest
+import torch
+
+from brainmvp.card import Card
+from brainmvp.errors import BrainMVPError
+from brainmvp.modelstore import ModelStore
+from brainmvp.networks import NetworkConfig, build_network
+from brainmvp.sequences import Sequence
+
+CONFIG = NetworkConfig(backbone="unet", in_channels=1, out_channels=1, widths=(8, 16), depths=(1, 1))
+
+
+def card(version, name="probe"):
+    return Card(
+        name=name, version=version, task="stroke", title="Probe", sequences=(Sequence.DWI,), regions=("STROKE",),
+        network=CONFIG, spacing=2.0, window=(32, 32, 32), created=date(2026, 1, 1),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ModelStore(tmp_path)
+
+
+@pytest.fixture
+def weights():
+    torch.manual_seed(0)
+    return build_network(CONFIG).state_dict()
+
+
+def test_a_version_comes_back_with_its_card_and_weights(store, weights):
+    store.add(card(1), weights)
+    model = store.resolve("probe@1")
+    assert model.card == card(1) and model.card.id == "probe@1"
+    for key, value in model.load_network().state_dict().items():
+        assert torch.equal(value, weights[key])
+
+
+def test_half_precision_weights_are_served_in_single(store, weights):
+    store.add(card(1), {key: value.half() for key, value in weights.items()})
+    assert all(value.dtype == torch.float32 for value in store.resolve("probe").load_network().state_dict().values())
+
+
+def test_a_version_is_never_overwritten(store, weights):
+    store.add(card(1), weights)
+    with pytest.raises(BrainMVPError, match=r"probe@1 exists.* use 2"):
+        store.add(card(1), weights)
+
+
+def test_the_served_version_is_chosen_and_can_be_taken_back(store, weights):
+    store.add(card(1), weights)
+    store.add(card(2), weights)
+    store.serve("probe", 2)
+    assert store.resolve("probe").card.version == 2
+    store.serve("probe", 1)
+    assert store.resolve("probe").card.version == 1
+    assert [model.card.id for model in store.models() if model.card.name == "probe"] == ["probe@1", "probe@2"]
+
+
+def test_what_is_not_there_is_said_with_what_is(store, weights):
+    store.add(card(1), weights)
+    with pytest.raises(BrainMVPError, match="no model named 'other'.*probe"):
+        store.resolve("other")
+    with pytest.raises(BrainMVPError, match="no version 5; its versions are: 1"):
+        store.resolve("probe@5")
+    with pytest.raises(BrainMVPError, match="NAME@VERSION"):
+        store.resolve("probe@latest")
+
+
+def test_damaged_files_are_named(store, weights):
+    model = store.add(card(1), weights)
+    model.weights_path.write_bytes(model.weights_path.read_bytes()[:100])
+    with pytest.raises(BrainMVPError, match=r"weights\.safetensors is damaged"):
+        model.load_weights()
+    (model.folder / "card.json").write_text("{}")
+    with pytest.raises(BrainMVPError, match=r"card\.json is damaged"):
+        store.resolve("probe@1")
+    assert not [model for model in store.models() if model.card.name == "probe"]
+
+
+def test_weights_of_another_network_are_refused(store, weights):
+    weights.pop(next(iter(weights)))
+    with pytest.raises(BrainMVPError, match="does not fit its card"):
+        store.add(card(1), weights).load_network()
+
+
+def test_a_failed_write_leaves_no_version(store, weights, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("brainmvp.modelstore.save_file", full)
+    with pytest.raises(BrainMVPError, match="No space left"):
+        store.add(card(1), weights)
+    assert store.versions("probe") == [] and not list((store.root / "probe").iterdir())
+
+
+def test_a_damaged_pointer_says_how_to_mend_it(store, weights):
+    store.add(card(1), weights)
+    store.serve("probe", 1)
+    pointer = store.root / "probe" / "served.json"
+    pointer.write_text(json.dumps(["?"]))
+    with pytest.raises(BrainMVPError, match="brainmvp models serve"):
+        store.resolve("probe")

@@ -1,0 +1,106 @@
+"""A study goes in, a segmentation on its own grid comes out."""
+
+import itertools
+
+import nibabel as nib
+import nrrd
+import numpy as np
+import pytest
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.modelstore import ModelStore
+from brainmvp.segment import Segmenter, pick_device
+from brainmvp.sequences import Sequence
+from brainmvp.study import Study
+
+
+@pytest.fixture(scope="module")
+def tumour(tiny_models):
+    return Segmenter.load("tumour", device="cpu", store=ModelStore(tiny_models))
+
+
+def test_the_result_lies_on_the_references_grid_bit_for_bit(tumour, write_study):
+    study = Study.from_folder(write_study("p1", "T1 T1CE T2 FLAIR"))
+    for reference in study.images:
+        result = tumour.segment(study, reference)
+        source = nib.load(study.images[reference])
+        written = nib.load(result.save(study.folder / "out" / "label.nii.gz"))
+        assert written.shape == source.shape and np.array_equal(written.affine, source.affine)
+        assert result.reference is reference
+        assert result.uncertainty.shape == source.shape
+
+
+def test_nothing_is_marked_outside_the_head(tumour, write_study):
+    study = Study.from_folder(write_study("p1", "T1CE"))
+    result = tumour.segment(study)
+    image = nib.load(study.images[Sequence.T1CE]).get_fdata()
+    far = image[result.labels.data > 0] == 0
+    assert far.mean() < 0.15  # the edge of the head, at the working grid's resolution
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_any_subset_works_and_the_result_says_what_was_filled(tumour, write_study, number):
+    task = tumour.task
+    for index, subset in enumerate(itertools.islice(itertools.combinations(task.sequences, number), 3)):
+        if set(subset) == {Sequence.T1}:  # below the minimum
+            continue
+        study = Study.from_folder(write_study(f"p{index}", " ".join(subset)))
+        report = tumour.segment(study).report()
+        assert report["sequences_used"] == [s.value for s in task.sequences if s in subset]
+        assert set(report["sequences_filled"]) == {s.value for s in task.sequences} - {s.value for s in subset}
+        assert ("TC" in report["left_out"]) == (Sequence.T1CE not in subset)
+
+
+def test_below_the_minimum_one_sentence_says_what_is_missing(tumour, write_study):
+    with pytest.raises(BrainMVPError, match="p1: the tumour task needs FLAIR or T1CE or T2"):
+        tumour.segment(Study.from_folder(write_study("p1", "T1 ADC")))
+
+
+def test_the_same_study_gives_the_same_result(tumour, write_study):
+    study = Study.from_folder(write_study("p1", "T1CE FLAIR"))
+    assert np.array_equal(tumour.segment(study).labels.data, tumour.segment(study).labels.data)
+
+
+def test_probabilities_are_nested_and_volumes_agree_with_the_labels(tumour, write_study):
+    result = tumour.segment(Study.from_folder(write_study("p1", "T1 T1CE T2 FLAIR")))
+    wt, tc, et = (result.probabilities[name] for name in ("WT", "TC", "ET"))
+    assert (tc <= wt).all() and (et <= tc).all()
+    voxel = abs(np.linalg.det(result.labels.affine[:3, :3])) / 1000
+    for value, name in result.label_names.items():
+        assert result.volumes_ml[name] == pytest.approx((result.labels.data == value).sum() * voxel, abs=1e-3)
+    assert result.regions_ml["WT"] == pytest.approx(sum(result.volumes_ml.values()), abs=1e-2)
+
+
+def test_progress_is_told_in_order(tumour, write_study):
+    told = []
+    tumour.segment(Study.from_folder(write_study("p1", "T1CE")), progress=lambda step, part: told.append(part))
+    assert told[0] == 0 and told[-1] == 1 and told == sorted(told)
+
+
+def test_seg_nrrd_carries_names_colours_and_codes(tumour, write_study):
+    result = tumour.segment(Study.from_folder(write_study("p1", "T1CE FLAIR")))
+    data, header = nrrd.read(str(result.save(result.study.folder / "out" / "x.seg.nrrd")))
+    assert np.array_equal(data, result.labels.data)
+    np.testing.assert_allclose(header["space directions"].T, result.labels.affine[:3, :3])
+    np.testing.assert_allclose(header["space origin"], result.labels.affine[:3, 3])
+    assert [header[f"Segment{i}_LabelValue"] for i in range(3)] == ["1", "2", "3"]
+    assert header["Segment2_Name"] == "Enhancing tumour"
+    assert "SCT^79654002^Edema" in header["Segment1_Tags"]
+
+
+def test_the_picture_and_the_uncertainty_are_written(tumour, write_study):
+    result = tumour.segment(Study.from_folder(write_study("p1", "T1CE FLAIR")))
+    picture = result.save_picture(result.study.folder / "out" / "p.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    uncertainty = nib.load(result.save_uncertainty(result.study.folder / "out" / "u.nii.gz")).get_fdata()
+    assert 0 <= uncertainty.min() and 0.1 < uncertainty.max() <= 1
+
+
+def test_a_model_of_another_task_is_refused(tiny_models):
+    with pytest.raises(BrainMVPError, match="is a model for stroke, not for tumour"):
+        Segmenter.load("tumour", "stroke", store=ModelStore(tiny_models))
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(BrainMVPError, match="is no device"):
+        pick_device("abacus")

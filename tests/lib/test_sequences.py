@@ -1,0 +1,59 @@
+"""A name tells its sequence, or says nothing: it is never guessed."""
+
+import pytest
+
+from brainmvp.sequences import Sequence, is_label, sequence_of
+
+KNOWN = {
+    "Brats18_2013_2_1_t1ce.nii.gz": "T1CE",
+    "BraTS-GLI-00000-000-t2f.nii.gz": "FLAIR",
+    "BraTS-GLI-00000-000-t1n.nii.gz": "T1",
+    "BraTS-PED-00001-000-t1c.nii.gz": "T1CE",
+    "BraTS-MEN-00004-000-t2w.nii.gz": "T2",
+    "sub-strokecase0009_ses-0001_adc.nii.gz": "ADC",
+    "sub-01_ses-02_ce-GADOLINIUM_T1w.nii.gz": "T1CE",
+    "sub-01_acq-gd_T1w.nii.gz": "T1CE",
+    "sub-01_FLAIR.nii.gz": "FLAIR",
+    "IXI012-HH-1211-PD.nii.gz": "PD",
+    "IXI012-HH-1211-MRA.nii.gz": "MRA",
+    "UCSF-PDGM-0004_T1c_bias.nii.gz": "T1CE",
+    "UCSF-PDGM-0004_ADC.nii.gz": "ADC",
+    "T1Gd.nrrd": "T1CE",
+    "t1 +c": "T1CE",
+    "AX T1 POST GD": "T1CE",
+    "3D_T1_MPRAGE_GD": "T1CE",
+    "t1_mprage_sag": "T1",
+    "t2_tirm_tra_dark-fluid": "FLAIR",
+    "AX T2 FLAIR": "FLAIR",
+    "Ax T1 FLAIR": "T1",
+    "3D TOF": "MRA",
+    "ep2d_diff_b1000_TRACEW": "DWI",
+    "ep2d_diff_3scan_trace_ADC": "ADC",
+    "case.7_dwi.mha": "DWI",
+}
+
+
+@pytest.mark.parametrize(("name", "sequence"), KNOWN.items())
+def test_names_of_data_sets_and_scanners_are_understood(name, sequence):
+    assert sequence_of(name) is Sequence(sequence)
+
+
+@pytest.mark.parametrize(
+    "name", ["t2* gre", "t2_star", "sub-01_T2starw.nii.gz", "TOF_MIP", "UCSF-PDGM-0004_DTI_eddy_FA.nii.gz", "scan.nii.gz"]
+)
+def test_what_is_none_of_the_eight_is_not_guessed(name):
+    assert sequence_of(name) is None
+
+
+@pytest.mark.parametrize("name", ["sub-01_ses-post_T1w.nii.gz", "Patient_post_op_T1.nii.gz"])
+def test_a_visit_after_surgery_is_not_contrast(name):
+    assert sequence_of(name) is Sequence.T1
+
+
+@pytest.mark.parametrize(("name", "label"), [("a_seg.nii.gz", True), ("sub-1_msk.nii.gz", True), ("a_t1.nii.gz", False)])
+def test_labels_are_told_from_images(name, label):
+    assert is_label(name) is label
+
+
+def test_the_order_is_that_of_the_published_templates():
+    assert [s.value for s in Sequence] == ["FLAIR", "T1", "T1CE", "T2", "MRA", "PD", "DWI", "ADC"]

@@ -1,0 +1,102 @@
+"""A folder becomes a study, or one sentence says which file is in the way."""
+
+import json
+
+import numpy as np
+import pytest
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import Sequence
+from brainmvp.study import Study, find_studies
+from brainmvp.tasks import get_task
+from brainmvp.volume import Volume, write_volume
+
+
+@pytest.fixture
+def touch(tmp_path):
+    def make(*names):
+        for name in names:
+            write_volume(Volume(np.ones((3, 3, 3), np.uint8), np.eye(4)), tmp_path / name)
+        return tmp_path
+
+    return make
+
+
+def test_every_sequence_and_the_label_are_found(touch):
+    study = Study.from_folder(touch("p/a_t1ce.nii.gz", "p/a_flair.nrrd", "p/a_seg.nii.gz") / "p")
+    assert study.id == "p"
+    assert list(study.images) == [Sequence.FLAIR, Sequence.T1CE]
+    assert study.label.name == "a_seg.nii.gz"
+
+
+def test_two_files_of_one_sequence_are_both_named(touch):
+    with pytest.raises(BrainMVPError, match=r"a_t1\.nii\.gz and b_T1w\.mha both claim T1"):
+        Study.from_folder(touch("a_t1.nii.gz", "b_T1w.mha"))
+
+
+def test_an_unknown_file_is_named(touch):
+    with pytest.raises(BrainMVPError, match=r"mystery\.nii\.gz cannot be told"):
+        Study.from_folder(touch("a_t1.nii.gz", "mystery.nii.gz"))
+
+
+def test_study_json_overrides_the_names(touch):
+    folder = touch("x.nii.gz", "y.nii.gz", "z.nii.gz")
+    (folder / "study.json").write_text(json.dumps({"sequences": {"T2": "x.nii.gz"}, "label": "y.nii.gz"}))
+    study = Study.from_folder(folder)
+    assert {s: p.name for s, p in study.images.items()} == {Sequence.T2: "x.nii.gz"}
+    assert study.label.name == "y.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "does not read as"),
+        ('{"sequences": {"CT": "x.nii.gz"}}', "does not read as"),
+        ('{"sequences": {"T1": "gone.nii.gz"}}', "gone.nii.gz, which is not in the folder"),
+        ('{"sequences": {"T1": "../x.nii.gz"}}', "outside the study"),
+        ('{"sequences": {}}', "names no sequence"),
+    ],
+)
+def test_a_wrong_study_json_is_explained(touch, content, sentence):
+    folder = touch("x.nii.gz")
+    (folder / "study.json").write_text(content)
+    with pytest.raises(BrainMVPError, match=sentence):
+        Study.from_folder(folder)
+
+
+def test_studies_are_found_at_any_depth_and_bids_sessions_have_both_names(touch):
+    root = touch(
+        "tree/site/b_002/b_t1.nii.gz",
+        "tree/site/a_001/a_t1.nii.gz",
+        "tree/sub-7/ses-1/anat/sub-7_ses-1_FLAIR.nii.gz",
+        "tree/sub-7/ses-1/dwi/sub-7_ses-1_dwi.nii.gz",
+        "tree/labels/final/a_001.nii.gz",
+    )
+    studies = find_studies(root / "tree")
+    assert [study.id for study in studies] == ["a_001", "b_002", "sub-7_ses-1"]
+    assert list(studies[2].images) == [Sequence.FLAIR, Sequence.DWI]
+
+
+def test_a_bad_study_does_not_hide_the_good_ones(touch):
+    root = touch("good/a_t1.nii.gz", "bad/a_t1.nii.gz", "bad/what.nii.gz")
+    bad = []
+    studies = find_studies(root, on_error=lambda folder, error: bad.append((folder.name, str(error))))
+    assert [study.id for study in studies] == ["good"]
+    assert bad[0][0] == "bad" and "what.nii.gz" in bad[0][1]
+    with pytest.raises(BrainMVPError, match=r"what\.nii\.gz"):
+        find_studies(root)
+
+
+def test_the_reference_follows_the_task_or_the_wish(touch):
+    study = Study.from_folder(touch("a_t1.nii.gz", "a_flair.nii.gz"))
+    assert study.reference(get_task("tumour")) is Sequence.FLAIR
+    assert study.reference(get_task("tumour"), Sequence.T1) is Sequence.T1
+    with pytest.raises(BrainMVPError, match="has no T1CE"):
+        study.reference(get_task("tumour"), Sequence.T1CE)
+
+
+def test_an_empty_or_absent_folder_says_so(tmp_path):
+    with pytest.raises(BrainMVPError, match="holds no image"):
+        Study.from_folder(tmp_path)
+    with pytest.raises(BrainMVPError, match="is not a folder"):
+        find_studies(tmp_path / "nowhere")

@@ -1,0 +1,102 @@
+"""Images come in and go out unchanged, and a bad file is named in one sentence."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from conftest import oblique
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.volume import Volume, atomically, read_volume, write_volume
+
+
+@pytest.fixture
+def volume():
+    data = np.random.default_rng(0).integers(-5, 900, (7, 8, 9)).astype(np.int16)
+    return Volume(data, oblique((0.9, 1.1, 3.0), "LAS"))
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii"])
+def test_nifti_comes_back_bit_for_bit(volume, suffix, tmp_path):
+    back = read_volume(write_volume(volume, tmp_path / f"a{suffix}"))
+    assert np.array_equal(back.data, volume.data)
+    assert np.array_equal(back.affine, volume.affine)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_nrrd_and_metaimage_mean_the_same_place(volume, suffix, tmp_path):
+    back = read_volume(write_volume(volume, tmp_path / f"a{suffix}"))
+    assert np.array_equal(back.data, volume.data)
+    np.testing.assert_allclose(back.affine, volume.affine, atol=1e-9)
+
+
+def test_mgz_and_single_frame_4d_are_read(volume, tmp_path):
+    nib.save(nib.MGHImage(volume.data, volume.affine.astype(np.float32)), tmp_path / "a.mgz")
+    assert np.array_equal(read_volume(tmp_path / "a.mgz").data, volume.data)
+    nib.save(nib.Nifti1Image(volume.data[..., None], volume.affine), tmp_path / "b.nii.gz")
+    assert read_volume(tmp_path / "b.nii.gz").shape == (7, 8, 9)
+
+
+def test_a_sheared_affine_is_kept(volume, tmp_path):
+    sheared = volume.affine.copy()
+    sheared[0, 2] += 0.8  # gantry tilt
+    sheared = sheared.astype(np.float32).astype(np.float64)
+    back = read_volume(write_volume(Volume(volume.data, sheared), tmp_path / "a.nii.gz"))
+    assert np.array_equal(back.affine, sheared)
+
+
+def bad_files(folder):
+    affine = np.eye(4)
+    nan = np.ones((4, 4, 4), np.float32)
+    nan[1, 1, 1] = np.nan
+    nib.save(nib.Nifti1Image(nan, affine), folder / "nan_t1.nii.gz")
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 4, 2), np.int16), affine), folder / "series_t1.nii.gz")
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 1), np.int16), affine), folder / "slice_t1.nii.gz")
+    whole = np.random.default_rng(0).integers(0, 99, (30, 30, 30)).astype(np.int16)
+    nib.save(nib.Nifti1Image(whole, affine), folder / "cut_t1.nii.gz")
+    content = (folder / "cut_t1.nii.gz").read_bytes()
+    (folder / "cut_t1.nii.gz").write_bytes(content[: len(content) // 2])
+    (folder / "text_t1.nii.gz").write_text("not an image")
+    (folder / "text_t1.nrrd").write_text("not an image")
+    (folder / "photo.png").write_text("not an image")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nan_t1.nii.gz", "not finite"),
+        ("series_t1.nii.gz", "not a 3-D volume"),
+        ("slice_t1.nii.gz", "not a 3-D volume"),
+        ("cut_t1.nii.gz", "cannot be read"),
+        ("text_t1.nii.gz", "cannot be read"),
+        ("text_t1.nrrd", "cannot be read"),
+        ("photo.png", "no image format"),
+        ("gone_t1.nii.gz", "does not exist"),
+    ],
+)
+def test_a_bad_file_is_named_in_one_line(tmp_path, name, sentence):
+    bad_files(tmp_path)
+    with pytest.raises(BrainMVPError, match=sentence) as caught:
+        read_volume(tmp_path / name)
+    assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+
+    def fail(temporary):
+        temporary.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        atomically(path, fail)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_same_grid_is_recognised_despite_rounding(volume):
+    moved = volume.affine.copy()
+    moved[0, 3] += 1e-4
+    assert volume.same_grid(Volume(volume.data, moved))
+    moved[0, 3] += 0.5
+    assert not volume.same_grid(Volume(volume.data, moved))
