@@ -73,7 +73,7 @@ class ModelStore:
         )
         self.root = Path(home) / "models"
 
-    def list(self) -> list[Model]:
+    def models(self) -> list[Model]:
         """Return every readable version, sorted by name and version; a version with a damaged card is passed over."""
         models = []
         for name in self.names():
