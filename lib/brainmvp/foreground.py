@@ -16,7 +16,8 @@ def background_value(data: np.ndarray) -> float | None:
 
     It is zero in most skull-stripped images, but not after z-scoring.
     """
-    border = np.concatenate([np.take(data, index, axis).ravel() for axis in range(3) for index in (0, -1)])
+    faces = (data[0], data[-1], data[:, 0], data[:, -1], data[:, :, 0], data[:, :, -1])
+    border = np.concatenate([face.ravel() for face in faces])
     values, counts = np.unique(border, return_counts=True)
     most = counts.argmax()
     return float(values[most]) if counts[most] >= _STRIPPED_BORDER * border.size else None

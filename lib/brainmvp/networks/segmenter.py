@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from monai.networks.blocks import UnetrUpBlock
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
-from brainmvp.networks.uniformer import ChannelLayerNorm, UniFormer
+from brainmvp.networks.norms import ChannelLayerNorm, InstanceNorm
+from brainmvp.networks.uniformer import UniFormer
 
 
 class Projection(nn.Module):
@@ -22,13 +25,11 @@ class Projection(nn.Module):
 
 
 def up_block(in_channels: int, out_channels: int) -> UnetrUpBlock:
-    """Double the grid by a transposed convolution, join the skip, then a residual block (UNETR, 2022).
-
-    The published block normalises each channel of each volume. MONAI's instance norm copies channels-last
-    volumes; a group norm with as many groups as channels is the same function without the copies.
-    """
-    norm = ("group", {"num_groups": out_channels, "affine": False})
-    return UnetrUpBlock(3, in_channels, out_channels, 3, 2, norm, res_block=True)
+    """Double the grid by a transposed convolution, join the skip, then a residual block (UNETR, 2022)."""
+    block = UnetrUpBlock(3, in_channels, out_channels, 3, 2, "instance", res_block=True)
+    for name in ("norm1", "norm2", "norm3"):
+        setattr(block.conv_block, name, InstanceNorm())
+    return block
 
 
 class UniUNet(nn.Module):
@@ -47,7 +48,7 @@ class UniUNet(nn.Module):
         self.projection = Projection(in_channels, fine_width)
         coarse_to_fine = (*widths[::-1], fine_width)
         self.ups = nn.ModuleList(
-            up_block(*pair) for pair in zip(coarse_to_fine, coarse_to_fine[1:], strict=False)
+            up_block(*pair) for pair in pairwise(coarse_to_fine)
         )
         self.head = nn.Conv3d(fine_width, out_channels, 1)
         supervised = (widths[1], widths[0]) if deep_supervision else ()
@@ -66,6 +67,6 @@ class UniUNet(nn.Module):
         coarse = [head(part) for head, part in zip(self.coarse_heads, decoded[1:3], strict=True)]
         # align_corners as in the official code; it differs from the usual choice at the border only.
         enlarged = [
-            F.interpolate(part, image.shape[2:], mode="trilinear", align_corners=True) for part in coarse
+            functional.interpolate(part, image.shape[2:], mode="trilinear", align_corners=True) for part in coarse
         ]
         return [*enlarged, logits]

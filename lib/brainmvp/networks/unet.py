@@ -7,10 +7,14 @@ decoder, with the encoder's features added on the way up (as Myronenko does) and
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-from torch.nn import functional as F
+from itertools import pairwise
 
-NORM_GROUPS = 8
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from brainmvp.networks.norms import NORM_GROUPS
+
 
 
 class ResidualBlock(nn.Module):
@@ -24,8 +28,8 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        inner = self.conv1(F.relu(self.gn1(image)))
-        return image + self.conv2(F.relu(self.gn2(inner)))
+        inner = self.conv1(functional.relu(self.gn1(image)))
+        return image + self.conv2(functional.relu(self.gn2(inner)))
 
 
 class UNetEncoder(nn.Module):
@@ -38,11 +42,9 @@ class UNetEncoder(nn.Module):
         depths: tuple[int, ...] = (1, 2, 2, 4),
     ) -> None:
         super().__init__()
+        stem = nn.Conv3d(in_channels, widths[0], 3, padding=1)
         self.downs = nn.ModuleList(
-            nn.Conv3d(widths[level - 1], width, 3, stride=2, padding=1)
-            if level
-            else nn.Conv3d(in_channels, width, 3, padding=1)
-            for level, width in enumerate(widths)
+            [stem, *(nn.Conv3d(*pair, 3, stride=2, padding=1) for pair in pairwise(widths))]
         )
         self.stages = nn.ModuleList(
             nn.Sequential(*[ResidualBlock(width) for _ in range(depth)])
@@ -53,7 +55,8 @@ class UNetEncoder(nn.Module):
         """Return the features, fine to coarse: (B, widths[i], X / 2^i, ...)."""
         features = []
         for down, stage in zip(self.downs, self.stages, strict=True):
-            image = stage(down(image))
+            # One channel has no memory layout, so the first convolution may give a contiguous volume.
+            image = stage(down(image).contiguous(memory_format=torch.channels_last_3d))
             features.append(image)
         return features
 
@@ -67,7 +70,7 @@ class UpStep(nn.Module):
         self.block = ResidualBlock(out_channels)
 
     def forward(self, feature: Tensor, skip: Tensor | None = None) -> Tensor:
-        raised = F.interpolate(self.reduce(feature), scale_factor=2.0, mode="nearest")
+        raised = functional.interpolate(self.reduce(feature), scale_factor=2.0, mode="nearest")
         return self.block(raised if skip is None else raised + skip)
 
 
@@ -78,7 +81,7 @@ class UNetDecoder(nn.Module):
         super().__init__()
         coarse_to_fine = widths[::-1]
         self.ups = nn.ModuleList(
-            UpStep(*pair) for pair in zip(coarse_to_fine, coarse_to_fine[1:], strict=False)
+            UpStep(*pair) for pair in pairwise(coarse_to_fine)
         )
         self.head = nn.Conv3d(widths[0], out_channels, 1)
 

@@ -9,22 +9,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
-NORM_GROUPS = 8
-
-
-def channel_norm(kind: str, channels: int) -> nn.Module:
-    """Return the normalisation of a convolution block: `batch` (published) or `group`."""
-    return nn.BatchNorm3d(channels) if kind == "batch" else nn.GroupNorm(NORM_GROUPS, channels)
-
-
-class ChannelLayerNorm(nn.LayerNorm):
-    """LayerNorm over the channels of (B, C, X, Y, Z); only views when the input is channels-last."""
-
-    def forward(self, image: Tensor) -> Tensor:
-        return super().forward(image.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
-
+from brainmvp.networks.norms import ChannelLayerNorm, channel_norm
 
 class PatchEmbed(nn.Module):
     """Halve the grid: convolution of kernel and stride 2, then LayerNorm over the channels."""
@@ -47,7 +34,7 @@ class ConvMlp(nn.Module):
         self.fc2 = nn.Conv3d(hidden, channels, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(image)))
+        return self.fc2(functional.gelu(self.fc1(image)))
 
 
 class ConvBlock(nn.Module):
@@ -80,7 +67,7 @@ class Attention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         query, key, value = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -93,7 +80,7 @@ class LinearMlp(nn.Module):
         self.fc2 = nn.Linear(hidden, channels)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(tokens)))
+        return self.fc2(functional.gelu(self.fc1(tokens)))
 
 
 class AttentionBlock(nn.Module):
