@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import centre_of, oblique
+from heads import centre_of, oblique
 
 from brainmvp.spatial import Grid, covered_box, put_back, ras_grid, resample, resample_mask
 from brainmvp.volume import Volume

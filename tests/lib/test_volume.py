@@ -3,7 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import oblique
+from heads import oblique
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.volume import Volume, atomically, read_volume, write_volume
