@@ -47,9 +47,7 @@ class UniUNet(nn.Module):
         self.encoder = encoder
         self.projection = Projection(in_channels, fine_width)
         coarse_to_fine = (*widths[::-1], fine_width)
-        self.ups = nn.ModuleList(
-            up_block(*pair) for pair in pairwise(coarse_to_fine)
-        )
+        self.ups = nn.ModuleList(up_block(*pair) for pair in pairwise(coarse_to_fine))
         self.head = nn.Conv3d(fine_width, out_channels, 1)
         supervised = (widths[1], widths[0]) if deep_supervision else ()
         self.coarse_heads = nn.ModuleList(nn.Conv3d(width, out_channels, 1) for width in supervised)
@@ -67,6 +65,7 @@ class UniUNet(nn.Module):
         coarse = [head(part) for head, part in zip(self.coarse_heads, decoded[1:3], strict=True)]
         # align_corners as in the official code; it differs from the usual choice at the border only.
         enlarged = [
-            functional.interpolate(part, image.shape[2:], mode="trilinear", align_corners=True) for part in coarse
+            functional.interpolate(part, image.shape[2:], mode="trilinear", align_corners=True)
+            for part in coarse
         ]
         return [*enlarged, logits]

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from brainmvp.networks.norms import NORM_GROUPS
-
+from brainmvp.networks.norms import GroupNorm
 
 
 class ResidualBlock(nn.Module):
@@ -22,9 +21,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.gn1 = nn.GroupNorm(NORM_GROUPS, channels)
+        self.gn1 = GroupNorm(channels)
         self.conv1 = nn.Conv3d(channels, channels, 3, padding=1)
-        self.gn2 = nn.GroupNorm(NORM_GROUPS, channels)
+        self.gn2 = GroupNorm(channels)
         self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -80,9 +79,7 @@ class UNetDecoder(nn.Module):
     def __init__(self, out_channels: int, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
         super().__init__()
         coarse_to_fine = widths[::-1]
-        self.ups = nn.ModuleList(
-            UpStep(*pair) for pair in pairwise(coarse_to_fine)
-        )
+        self.ups = nn.ModuleList(UpStep(*pair) for pair in pairwise(coarse_to_fine))
         self.head = nn.Conv3d(widths[0], out_channels, 1)
 
     def forward(self, feature: Tensor, skips: list[Tensor] | None = None) -> Tensor:

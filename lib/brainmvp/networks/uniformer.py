@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from brainmvp.networks.norms import ChannelLayerNorm, channel_norm
 
+
 class PatchEmbed(nn.Module):
     """Halve the grid: convolution of kernel and stride 2, then LayerNorm over the channels."""
 

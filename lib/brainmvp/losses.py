@@ -1,0 +1,33 @@
+"""The published downstream loss of segmentation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def dice_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Return 0.7 soft Dice loss + 0.3 binary cross-entropy, each the mean over the regions.
+
+    Official code, `losses`: Dice over the whole batch at once, squared terms in the denominator, smoothing by one
+    voxel in numerator and denominator.
+
+    Args:
+        logits: (B, R, X, Y, Z).
+        target: (B, R, X, Y, Z), 0 or 1; regions may overlap.
+
+    """
+    logits, target = logits.float(), target.float()
+    probability = logits.sigmoid()
+    axes = (0, 2, 3, 4)
+    overlap = (probability * target).sum(axes)
+    total = probability.square().sum(axes) + target.square().sum(axes)
+    dice = 1 - (2 * overlap + 1) / (total + 1)
+    return 0.7 * dice.mean() + 0.3 * functional.binary_cross_entropy_with_logits(logits, target)
+
+
+def supervised_loss(logits: Tensor | list[Tensor], target: Tensor) -> Tensor:
+    """Return `dice_cross_entropy` of each output of a network with deep supervision, summed (official code)."""
+    outputs = logits if isinstance(logits, list) else [logits]
+    return torch.stack([dice_cross_entropy(output, target) for output in outputs]).sum()

@@ -1,0 +1,91 @@
+"""The pretraining model: encoder, decoder and templates under the three proxy tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import LongTensor, Tensor, nn
+from torch.nn import functional
+
+from brainmvp.networks import NetworkConfig, build_encoder
+from brainmvp.networks.unet import UNetDecoder
+from pretraining.decoder import LinearDecoder
+from pretraining.losses import contrastive_loss
+from pretraining.masking import Plan, masked_views
+from pretraining.recipe import Recipe
+from pretraining.templates import SRI24_SHAPE, new_templates, template_patches
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What one step computed. Views and reconstructions are (N, 1, X, Y, Z); features (N, ...), the coarsest."""
+
+    first_view: Tensor
+    second_view: Tensor
+    target: Tensor
+    first: Tensor
+    second: Tensor
+    first_feature: Tensor
+    second_feature: Tensor
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The losses of one step, scalars on the device; `total` is the one to differentiate."""
+
+    total: Tensor
+    first: Tensor
+    second: Tensor
+    contrast: Tensor
+
+
+class PretrainingModel(nn.Module):
+    """Reconstruct sequences from two masked views of them and distil their templates.
+
+    Encoder and decoder take one channel. The names of its entries and `checkpoint.export_published` give the
+    published layout.
+    """
+
+    def __init__(
+        self, network: NetworkConfig, recipe: Recipe, template_shape: tuple[int, int, int] = SRI24_SHAPE
+    ) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.encoder = build_encoder(network.model_copy(update={"in_channels": 1}))
+        self.decoder = (
+            UNetDecoder(1, network.widths)
+            if network.backbone == "unet"
+            else LinearDecoder(network.widths, network.fine_width)
+        )
+        self.to(memory_format=torch.channels_last_3d)
+        self.templates = new_templates(template_shape)
+
+    def forward(self, images: Tensor, start: LongTensor, plan: Plan) -> Reconstruction:
+        """Mask and reconstruct.
+
+        Args:
+            images: (B, M, X, Y, Z) patches of the studies, intensities about 0 to 1.
+            start: (B, 3) place of each study's patch in the templates, voxels, on the CPU.
+            plan: drawn by `draw_plan`, on the CPU.
+
+        """
+        patches = template_patches(
+            self.templates, plan.sequence, start[plan.study], images.shape[2:], self.recipe.epsilon
+        )
+        first_view, second_view, target = masked_views(images, patches, plan.to(images.device))
+        feature = self.encoder(torch.cat([first_view, second_view]))[-1]
+        first, second = self.decoder(feature).chunk(2)
+        first_feature, second_feature = feature.chunk(2)
+        return Reconstruction(first_view, second_view, target, first, second, first_feature, second_feature)
+
+    def losses(self, result: Reconstruction, epoch: int) -> Losses:
+        """Weigh the losses as the recipe says for this epoch; the squared error counts every voxel."""
+        first = functional.mse_loss(result.first.float(), result.target.float())
+        second = functional.mse_loss(result.second.float(), result.target.float())
+        total = self.recipe.first_weight * first + self.recipe.second_weight * second
+        contrast = torch.zeros_like(total)
+        if self.recipe.contrasts(epoch):
+            contrast = contrastive_loss(result.first_feature, result.second_feature, self.recipe.temperature)
+            total = total + self.recipe.contrast_weight * contrast
+        return Losses(total, first, second, contrast)

@@ -1,0 +1,61 @@
+"""The learnable templates, one volume per sequence, distilled while the network reconstructs."""
+
+from __future__ import annotations
+
+import torch
+from torch import LongTensor, Tensor, nn
+from torch.nn import functional
+
+from brainmvp.sequences import Sequence
+
+# The SRI24 grid of BraTS at 1 mm, in which the published templates live (official code: dst_h, dst_w, dst_d).
+SRI24_SHAPE = (240, 240, 155)
+
+
+def new_templates(shape: tuple[int, int, int] = SRI24_SHAPE) -> nn.Parameter:
+    """Return (8, X, Y, Z) zeros, in the order of `Sequence`, as the official code starts them."""
+    return nn.Parameter(torch.zeros(len(Sequence), *shape))
+
+
+def template_patches(
+    templates: Tensor, sequence: LongTensor, start: LongTensor, size: tuple[int, int, int], epsilon: float
+) -> Tensor:
+    """Cut each item's template at its place, scaled to [0, 1] by the range of its whole volume.
+
+    The range is differentiable, as in the official code, but is taken once per sequence and applied to the patch
+    only. What lies outside the grid is zero: a volume larger than the templates is no error.
+
+    Args:
+        templates: (8, X, Y, Z).
+        sequence: (N,) on the CPU.
+        start: (N, 3) voxel of the templates at the patch's first voxel, on the CPU; may be negative.
+        size: edges of the patch.
+        epsilon: added to the range.
+
+    Returns:
+        (N, *size).
+
+    """
+    ranges = {index: _range(templates[index], epsilon) for index in sorted(set(sequence.tolist()))}
+    patches = []
+    for index, corner in zip(sequence.tolist(), start.tolist(), strict=True):
+        low, span = ranges[index]
+        patches.append(_cut((templates[index], low, span), corner, size))
+    return torch.stack(patches)
+
+
+def _range(template: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    low, high = template.min(), template.max()
+    return low, high - low + epsilon
+
+
+def _cut(scaled: tuple[Tensor, Tensor, Tensor], corner: list[int], size: tuple[int, int, int]) -> Tensor:
+    template, low, span = scaled
+    box, padding = [], []
+    for edge, first, length in zip(template.shape, corner, size, strict=True):
+        begin, end = min(max(first, 0), edge), min(max(first + length, 0), edge)
+        before = min(max(-first, 0), length)
+        box.append(slice(begin, end))
+        padding.insert(0, (before, length - before - (end - begin)))
+    patch = (template[tuple(box)] - low) / span
+    return functional.pad(patch, [side for pair in padding for side in pair])
