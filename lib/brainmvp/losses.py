@@ -7,24 +7,28 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def dice_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Return 0.7 soft Dice loss + 0.3 binary cross-entropy, each the mean over the regions.
+def soft_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Return 1 - soft Dice, the mean over the regions.
 
     Official code, `losses`: Dice over the whole batch at once, squared terms in the denominator, smoothing by one
     voxel in numerator and denominator.
 
     Args:
-        logits: (B, R, X, Y, Z).
+        logits: (B, R, X, Y, Z) float.
         target: (B, R, X, Y, Z), 0 or 1; regions may overlap.
 
     """
-    logits, target = logits.float(), target.float()
-    probability = logits.sigmoid()
+    probability, target = logits.float().sigmoid(), target.float()
     axes = (0, 2, 3, 4)
     overlap = (probability * target).sum(axes)
     total = probability.square().sum(axes) + target.square().sum(axes)
-    dice = 1 - (2 * overlap + 1) / (total + 1)
-    return 0.7 * dice.mean() + 0.3 * functional.binary_cross_entropy_with_logits(logits, target)
+    return (1 - (2 * overlap + 1) / (total + 1)).mean()
+
+
+def dice_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Return 0.7 soft Dice loss + 0.3 binary cross-entropy (official code); arguments as for `soft_dice_loss`."""
+    entropy = functional.binary_cross_entropy_with_logits(logits.float(), target.float())
+    return 0.7 * soft_dice_loss(logits, target) + 0.3 * entropy
 
 
 def supervised_loss(logits: Tensor | list[Tensor], target: Tensor) -> Tensor:
