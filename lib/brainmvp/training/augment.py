@@ -41,7 +41,9 @@ def _vary(
     sample: Sample, generator: torch.Generator, on_device: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     axes = [axis for axis, share in enumerate(_FLIPS, -3) if torch.rand((), generator=generator) < share]
-    images, regions, brain = (tensor.flip(axes) for tensor in (sample.images.float(), sample.regions, sample.brain))
+    images, regions, brain = (
+        tensor.flip(axes) for tensor in (sample.images.float(), sample.regions, sample.brain)
+    )
     count = len(images)
     gain = 1 + _GAIN * (2 * torch.rand(count, generator=generator) - 1)
     offset = _OFFSET * (2 * torch.rand(count, generator=generator) - 1)
@@ -49,5 +51,7 @@ def _vary(
     present = (images != 0).flatten(1).any(1)
     inside = brain & present[:, None, None, None]
     gain, offset, noise = (values.to(images.device)[:, None, None, None] for values in (gain, offset, noise))
-    changed = images * gain + offset + noise * torch.randn(images.shape, generator=on_device, device=images.device)
+    changed = (
+        images * gain + offset + noise * torch.randn(images.shape, generator=on_device, device=images.device)
+    )
     return torch.where(inside, changed, 0.0), regions, brain, sample.offered

@@ -16,9 +16,7 @@ from brainmvp.training.trainee import Trainee
 _WINDOW = (160, 160, 160)
 
 
-def export(
-    trainee: Trainee, plan: TrainingPlan, version: int, folder: Path, **facts: Any
-) -> Card:
+def export(trainee: Trainee, plan: TrainingPlan, version: int, folder: Path, **facts: Any) -> Card:
     """Write `weights.safetensors` (float16) and `card.json` into `folder`; `facts` are further fields of the card."""
     task = get_task(plan.task)
     card = Card(
@@ -35,7 +33,10 @@ def export(
         training=plan.model_dump(),
         **facts,
     )
-    weights = {key: value.half() if value.is_floating_point() else value for key, value in trainee.shipped().state_dict().items()}
+    weights = {
+        key: value.half() if value.is_floating_point() else value
+        for key, value in trainee.shipped().state_dict().items()
+    }
     folder.mkdir(parents=True, exist_ok=True)
     write_model(card, weights, folder)
     return card

@@ -1,14 +1,13 @@
 """Phantoms as training samples: normalised, on one grid, with some sequences left out."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from brainmvp.intensity import normalise
-from brainmvp.phantom import Anatomy, Phantom, load_anatomies, make_phantom
+from brainmvp.phantom import Anatomy, Phantom, make_phantom
 from brainmvp.sequences import Sequence
 from brainmvp.tasks import Task, get_task
 from brainmvp.training.plan import TrainingPlan
@@ -36,23 +35,21 @@ class Sample:
 class PhantomSamples(Dataset):
     """Sample `index` is the same whoever makes it and whenever: resuming means to start from a later index."""
 
-    def __init__(self, plan: TrainingPlan, anatomy_folder: Path | None = None, held_out: bool = False) -> None:
-        self.plan, self.task, self.held_out = plan, get_task(plan.task), held_out
-        self.anatomy_folder = anatomy_folder
-        self._anatomies: list[Anatomy] | None = None  # loaded in the worker
+    def __init__(self, plan: TrainingPlan, anatomies: list[Anatomy], held_out: bool = False) -> None:
+        self.plan, self.task, self.anatomies, self.held_out = plan, get_task(plan.task), anatomies, held_out
 
     def __len__(self) -> int:
         return self.plan.samples
 
     def __getitem__(self, index: int) -> Sample:
-        if self._anatomies is None:
-            self._anatomies = load_anatomies(self.plan.spacing, self.anatomy_folder)
         seed = self.plan.seed * 10_000_019 + index + (HELD_OUT_SEED if self.held_out else 0)
         generator = torch.Generator().manual_seed(seed)
         difficulty = 1.0 if self.held_out else min(1.0, index / max(1.0, self.plan.easy * self.plan.samples))
-        disease = self.task.name if self.held_out else self._disease(torch.rand((), generator=generator).item())
+        disease = (
+            self.task.name if self.held_out else self._disease(torch.rand((), generator=generator).item())
+        )
         phantom = make_phantom(
-            seed, disease, spacing=self.plan.spacing, difficulty=difficulty, anatomies=self._anatomies
+            seed, disease, spacing=self.plan.spacing, difficulty=difficulty, anatomies=self.anatomies
         )
         kept = set(self.task.sequences) if self.held_out else keep_sequences(self.task, generator)
         return sample_of(phantom, self.task, kept, self.plan.grid, own=disease == self.task.name)
@@ -76,7 +73,9 @@ def keep_sequences(task: Task, generator: torch.Generator) -> set[Sequence]:
             return kept
 
 
-def sample_of(phantom: Phantom, task: Task, kept: set[Sequence], grid: tuple[int, int, int], own: bool) -> Sample:
+def sample_of(
+    phantom: Phantom, task: Task, kept: set[Sequence], grid: tuple[int, int, int], own: bool
+) -> Sample:
     """Return a phantom as a sample of a task; `own` tells whether its lesion is the task's."""
     zero = torch.zeros(phantom.brain.shape)
     channels = [normalise(phantom.images[s], phantom.brain, s) if s in kept else zero for s in task.sequences]

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Subset
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.networks import NetworkConfig
+from brainmvp.phantom import Anatomy, load_anatomies
 from brainmvp.tasks import get_task
 from brainmvp.training.augment import Pool
 from brainmvp.training.loss import dice_scores
@@ -32,16 +33,17 @@ def train(
     device: str = "cpu",
     workers: int = 2,
     minutes: float | None = None,
-    anatomy_folder: Path | None = None,
+    anatomies: list[Anatomy] | None = None,
     report: Report | None = None,
 ) -> dict[str, Trainee]:
     """Train the plan's networks on one stream of phantoms, and return them when all samples are used.
 
     `out` holds the checkpoint and the log; a run that finds its checkpoint there goes on from it. `minutes` stops
-    early, with a checkpoint; calling again continues. Raises `BrainMVPError` if `out` holds another plan's run.
+    early, with a checkpoint; calling again continues. `anatomies`: the brains to start from, the atlas where absent.
+    Raises `BrainMVPError` if `out` holds another plan's run.
     """
     out.mkdir(parents=True, exist_ok=True)
-    run = _Run(plan, out, torch.device(device), anatomy_folder, report or (lambda event: None))
+    run = _Run(plan, out, torch.device(device), anatomies, report or (lambda event: None))
     run.restore()
     deadline = time.monotonic() + minutes * 60 if minutes else float("inf")
     every = max(1, plan.samples // plan.batch // 24)
@@ -63,9 +65,15 @@ def train(
 
 class _Run:
     def __init__(
-        self, plan: TrainingPlan, out: Path, device: torch.device, anatomy_folder: Path | None, report: Report
+        self,
+        plan: TrainingPlan,
+        out: Path,
+        device: torch.device,
+        anatomies: list[Anatomy] | None,
+        report: Report,
     ) -> None:
-        self.plan, self.out, self.device, self.anatomy_folder, self.report = plan, out, device, anatomy_folder, report
+        self.plan, self.out, self.device, self.report = plan, out, device, report
+        self.anatomies = anatomies or load_anatomies(plan.spacing)
         task = get_task(plan.task)
         torch.manual_seed(plan.seed)
         self.trainees = {
@@ -81,7 +89,7 @@ class _Run:
 
     def batches(self, workers: int) -> Iterator[tuple[int, Sample]]:
         """Yield (number, batch) of phantoms made by worker processes, from those that the pool would still hold."""
-        samples = PhantomSamples(self.plan, self.anatomy_folder)
+        samples = PhantomSamples(self.plan, self.anatomies)
         first = max(0, self.batches_done - -(-self.plan.pool // self.plan.batch))
         rest = Subset(samples, range(first * self.plan.batch, self.plan.samples))
         loader = DataLoader(
@@ -118,7 +126,7 @@ class _Run:
     @torch.inference_mode()
     def evaluate(self, workers: int) -> None:
         """Log the mean Dice of the averaged networks on the held-out phantoms."""
-        held_out = Subset(PhantomSamples(self.plan, self.anatomy_folder, held_out=True), range(_HELD_OUT))
+        held_out = Subset(PhantomSamples(self.plan, self.anatomies, held_out=True), range(_HELD_OUT))
         loader = DataLoader(held_out, 2, num_workers=workers, collate_fn=collate, worker_init_fn=_one_thread)
         scores: dict[str, list[torch.Tensor]] = {name: [] for name in self.trainees}
         for batch in loader:
@@ -129,7 +137,9 @@ class _Run:
                     logits = network(images).float().cpu()
                 scores[name].append(dice_scores(logits, batch.regions, batch.brain))
         dice = {
-            name: dict(zip(self.region_names, [round(v, 4) for v in torch.cat(s).nanmean(0).tolist()], strict=True))
+            name: dict(
+                zip(self.region_names, [round(v, 4) for v in torch.cat(s).nanmean(0).tolist()], strict=True)
+            )
             for name, s in scores.items()
         }
         self._log({"samples": self.batches_done * self.plan.batch, "held_out_dice": dice})
@@ -152,7 +162,9 @@ class _Run:
             return
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state["plan"] != self.plan.model_dump_json():
-            raise BrainMVPError(f"{path} belongs to a run with another plan; choose another folder or delete it.")
+            raise BrainMVPError(
+                f"{path} belongs to a run with another plan; choose another folder or delete it."
+            )
         self.batches_done = state["batches_done"]
         for name, values in state["trainees"].items():
             self.trainees[name].restore(values)
