@@ -1,4 +1,4 @@
-"""Models on disk: NAME/VERSION/{card.json, weights.safetensors}, never overwritten, with a pointer to what is served."""
+"""Models on disk: NAME/VERSION/{card.json, weights.safetensors}, never overwritten; a pointer says which is served."""
 
 import json
 import os
@@ -111,7 +111,7 @@ class ModelStore:
         return max(built_in or versions)
 
     def resolve(self, reference: str) -> Model:
-        """Return the model of `NAME` (its served version) or `NAME@VERSION`; raises `BrainMVPError` listing what there is."""
+        """Return the model of `NAME` (its served version) or `NAME@VERSION`; raises `BrainMVPError` if absent."""
         name, _, version = reference.partition("@")
         if not self.versions(name):
             known = ", ".join(self.names()) or "none"

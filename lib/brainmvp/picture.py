@@ -3,20 +3,17 @@
 import os
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from brainmvp.foreground import clean, foreground
 from brainmvp.spatial import Grid, ras_grid, resample, resample_mask
 from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume, atomically, read_volume
-
-matplotlib.use("Agg")  # pictures are written to files, also on computers without a screen
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.colors import ListedColormap  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.patches import Patch  # noqa: E402
 
 _DISPLAY_MM = 1.0
 _WINDOW = (1.0, 99.5)  # percentiles of the head that become black and white

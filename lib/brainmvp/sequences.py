@@ -96,8 +96,10 @@ def _words(text: str) -> list[str]:
 
 
 def _has_contrast(words: list[str]) -> bool:
-    following = [*words[1:], ""]
-    return any(_CONTRAST.match(word) and after not in _AFTER_SURGERY for word, after in zip(words, following))
+    return any(
+        _CONTRAST.match(word) and not (words[index + 1 :] and words[index + 1] in _AFTER_SURGERY)
+        for index, word in enumerate(words)
+    )
 
 
 def _last_name(words: list[str]) -> Sequence | None:

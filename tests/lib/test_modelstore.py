@@ -43,7 +43,9 @@ def test_a_version_comes_back_with_its_card_and_weights(store, weights):
 
 def test_half_precision_weights_are_served_in_single(store, weights):
     store.add(card(1), {key: value.half() for key, value in weights.items()})
-    assert all(value.dtype == torch.float32 for value in store.resolve("probe").load_network().state_dict().values())
+    assert all(
+        value.dtype == torch.float32 for value in store.resolve("probe").load_network().state_dict().values()
+    )
 
 
 def test_a_version_is_never_overwritten(store, weights):
@@ -64,7 +66,7 @@ def test_the_served_version_is_chosen_and_can_be_taken_back(store, weights):
 
 def test_what_is_not_there_is_said_with_what_is(store, weights):
     store.add(card(1), weights)
-    with pytest.raises(BrainMVPError, match="no model named 'other'.*probe"):
+    with pytest.raises(BrainMVPError, match=r"no model named 'other'.*probe"):
         store.resolve("other")
     with pytest.raises(BrainMVPError, match="no version 5; its versions are: 1"):
         store.resolve("probe@5")

@@ -47,7 +47,9 @@ def test_any_subset_works_and_the_result_says_what_was_filled(tumour, write_stud
         study = Study.from_folder(write_study(f"p{index}", " ".join(subset)))
         report = tumour.segment(study).report()
         assert report["sequences_used"] == [s.value for s in task.sequences if s in subset]
-        assert set(report["sequences_filled"]) == {s.value for s in task.sequences} - {s.value for s in subset}
+        assert set(report["sequences_filled"]) == {s.value for s in task.sequences} - {
+            s.value for s in subset
+        }
         assert ("TC" in report["left_out"]) == (Sequence.T1CE not in subset)
 
 
@@ -73,7 +75,9 @@ def test_probabilities_are_nested_and_volumes_agree_with_the_labels(tumour, writ
 
 def test_progress_is_told_in_order(tumour, write_study):
     told = []
-    tumour.segment(Study.from_folder(write_study("p1", "T1CE")), progress=lambda step, part: told.append(part))
+    tumour.segment(
+        Study.from_folder(write_study("p1", "T1CE")), progress=lambda step, part: told.append(part)
+    )
     assert told[0] == 0 and told[-1] == 1 and told == sorted(told)
 
 
@@ -93,7 +97,7 @@ def test_the_picture_and_the_uncertainty_are_written(tumour, write_study):
     picture = result.save_picture(result.study.folder / "out" / "p.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
     uncertainty = nib.load(result.save_uncertainty(result.study.folder / "out" / "u.nii.gz")).get_fdata()
-    assert 0 <= uncertainty.min() and 0.1 < uncertainty.max() <= 1
+    assert uncertainty.min() >= 0 and 0.1 < uncertainty.max() <= 1
 
 
 def test_a_model_of_another_task_is_refused(tiny_models):

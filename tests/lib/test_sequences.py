@@ -39,7 +39,15 @@ def test_names_of_data_sets_and_scanners_are_understood(name, sequence):
 
 
 @pytest.mark.parametrize(
-    "name", ["t2* gre", "t2_star", "sub-01_T2starw.nii.gz", "TOF_MIP", "UCSF-PDGM-0004_DTI_eddy_FA.nii.gz", "scan.nii.gz"]
+    "name",
+    [
+        "t2* gre",
+        "t2_star",
+        "sub-01_T2starw.nii.gz",
+        "TOF_MIP",
+        "UCSF-PDGM-0004_DTI_eddy_FA.nii.gz",
+        "scan.nii.gz",
+    ],
 )
 def test_what_is_none_of_the_eight_is_not_guessed(name):
     assert sequence_of(name) is None
@@ -50,7 +58,9 @@ def test_a_visit_after_surgery_is_not_contrast(name):
     assert sequence_of(name) is Sequence.T1
 
 
-@pytest.mark.parametrize(("name", "label"), [("a_seg.nii.gz", True), ("sub-1_msk.nii.gz", True), ("a_t1.nii.gz", False)])
+@pytest.mark.parametrize(
+    ("name", "label"), [("a_seg.nii.gz", True), ("sub-1_msk.nii.gz", True), ("a_t1.nii.gz", False)]
+)
 def test_labels_are_told_from_images(name, label):
     assert is_label(name) is label
 

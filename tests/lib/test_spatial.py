@@ -19,7 +19,12 @@ def plane(world):
 
 
 SHEARED = np.array([[1, 0, 0.4, 3], [0, 1.2, 0, -5], [0, 0.1, 2.0, 9], [0, 0, 0, 1.0]])
-AFFINES = [oblique((1, 1, 1), "RAS"), oblique((0.9, 1.1, 3), "LPS"), oblique((1.2, 0.8, 1), "LAS", -30), SHEARED]
+AFFINES = [
+    oblique((1, 1, 1), "RAS"),
+    oblique((0.9, 1.1, 3), "LPS"),
+    oblique((1.2, 0.8, 1), "LAS", -30),
+    SHEARED,
+]
 
 
 @pytest.mark.parametrize("affine", AFFINES)

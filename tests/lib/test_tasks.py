@@ -45,7 +45,11 @@ def test_regions_and_labels_are_each_others_inverse():
     task = get_task("tumour")
     labels = np.random.default_rng(0).integers(0, 4, (5, 6, 7)).astype(np.uint8)
     masks = dict(zip(("WT", "TC", "ET"), task.regions_of(labels), strict=True))
-    assert [masks[name].sum() for name in masks] == [(labels > 0).sum(), np.isin(labels, (1, 3)).sum(), (labels == 3).sum()]
+    assert [masks[name].sum() for name in masks] == [
+        (labels > 0).sum(),
+        np.isin(labels, (1, 3)).sum(),
+        (labels == 3).sum(),
+    ]
     assert np.array_equal(task.labels_of(masks), labels)
 
 

@@ -1,0 +1,5 @@
+"""`python -m brainmvp` is `brainmvp`."""
+
+from brainmvp.cli import main
+
+main()

@@ -1,0 +1,40 @@
+"""A published checkpoint becomes a version in the model store."""
+
+from datetime import date
+from pathlib import Path
+
+from brainmvp.card import Card
+from brainmvp.modelstore import Model, ModelStore
+from brainmvp.networks.checkpoint import ImportReport, import_published
+from brainmvp.sequences import Sequence
+from brainmvp.templates import export_templates
+
+# The published networks work on crops of this size at 1 mm (official script).
+_WINDOW = (96, 96, 96)
+
+
+def import_model(path: Path, store: ModelStore, name: str = "encoder") -> tuple[Model, ImportReport, list[Path]]:
+    """Store a published checkpoint as the next version of `name`, to fine-tune from, and export its templates.
+
+    Only what the file had is stored; what a segmentation network needs beyond that starts at random when it is
+    fine-tuned. Returns the version, what became of each entry, and the template files (in the version's folder).
+    Raises `BrainMVPError` if the file cannot be read safely or fits badly.
+    """
+    weights, config, templates, report = import_published(path)
+    new = set(report.initialised)
+    card = Card(
+        name=name,
+        version=store.next_version(name),
+        kind="encoder",
+        title=f"BrainMVP {config.backbone}, imported from {path.name}",
+        sequences=tuple(Sequence),
+        network=config,
+        spacing=1.0,
+        window=_WINDOW,
+        created=date.today(),
+        training={"imported_from": path.name, "entries_matched": len(report.matched)},
+        licence="as the published checkpoint's",
+    )
+    model = store.add(card, {key: value for key, value in weights.items() if key not in new})
+    files = [] if templates is None else export_templates(templates, model.folder / "templates")
+    return model, report, files

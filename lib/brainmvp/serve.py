@@ -1,0 +1,150 @@
+"""The MONAI Label server: where its app lies, how it starts, and one that runs for the length of a block."""
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from brainmvp.errors import BrainMVPError
+
+LOOPBACK = "127.0.0.1"
+# MONAI Label's own requirements bring torchvision, which breaks beside a CPU build of PyTorch and is not needed.
+INSTALL_MONAI_LABEL = "pip install --no-deps monailabel==0.8.5"
+
+_START_SECONDS = 180.0  # a first start on a slow disk reads some 2 GB of libraries
+_STOP_SECONDS = 15.0
+_TAIL_LINES = 15
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers: its address, and the file that its log goes to."""
+
+    url: str
+    log: Path
+
+    def log_tail(self) -> str:
+        """Return the last lines of the log."""
+        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:])
+
+
+def app_folder() -> Path:
+    """Return the folder of the MONAI Label app: inside an installed package, or beside `lib` in a checkout."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "monailabel_app", here.parents[1] / "MONAILabelApp"):
+        if (folder / "main.py").is_file():
+            return folder
+    raise BrainMVPError("The server app is missing from this installation; install brainmvp again.")
+
+
+def serve_studies(studies: Path, host: str, port: int, origins: tuple[str, ...], device: str) -> None:
+    """Run the server in this process until it is stopped.
+
+    origins: web pages that may call it, besides those it serves itself. Raises `BrainMVPError` if there is no such
+    folder, the port is taken or MONAI Label is not installed.
+    """
+    if not studies.is_dir():
+        raise BrainMVPError(f"{studies} is not a folder; give the folder that holds the studies.")
+    if importlib.util.find_spec("monailabel") is None:
+        raise BrainMVPError(f"MONAI Label is not installed; run `{INSTALL_MONAI_LABEL}`.")
+    if not port_is_free(host, port):
+        raise BrainMVPError(f"Port {port} of {host} is in use; choose another one with --port.")
+    os.environ.update(_environment(host, port, origins))
+    sys.argv = [
+        "monailabel", "start_server", "--app", str(app_folder()), "--studies", str(studies.resolve()),
+        "--host", host, "--port", str(port), "--conf", "device", device,
+    ]  # fmt: skip
+    from monailabel.main import Main
+
+    Main().run()
+
+
+@contextmanager
+def running_server(studies: Path, port: int | None = None, device: str = "auto") -> Iterator[Server]:
+    """Run a server on loopback while the block runs; on a free port unless one is given.
+
+    Raises `BrainMVPError` with the end of its log if it does not come up.
+    """
+    port = port or free_port()
+    with tempfile.TemporaryDirectory(prefix="brainmvp-server-") as folder:
+        server = Server(f"http://{LOOPBACK}:{port}", Path(folder) / "server.log")
+        command = [
+            sys.executable, "-m", "brainmvp", "serve", "--studies", str(studies),
+            "--host", LOOPBACK, "--port", str(port), "--device", device,
+        ]  # fmt: skip
+        with server.log.open("w") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        try:
+            _wait_until_ready(process, server)
+            yield server
+        finally:
+            _stop(process)
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return probe.getsockname()[1]
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Tell whether a server could listen there; raises `BrainMVPError` if the host is no address of this computer."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise BrainMVPError(f"{host} is no address of this computer; use {LOOPBACK} or 0.0.0.0.") from error
+    with socket.socket(family) as probe:
+        if (
+            os.name == "posix"
+        ):  # as the server does: a port in TIME_WAIT is free; on Windows the option means sharing
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError:
+            return False
+    return True
+
+
+def _environment(host: str, port: int, origins: tuple[str, ...]) -> dict[str, str]:
+    """Return MONAI Label's settings: an explicit list of origins (empty would mean any), no MLflow."""
+    own = {f"http://{name}:{port}" for name in (host, LOOPBACK, "localhost") if name != "0.0.0.0"}
+    return {
+        "MONAI_LABEL_CORS_ORIGINS": json.dumps([*sorted(own), *origins]),
+        "MONAI_LABEL_TRACKING_ENABLED": "false",
+    }
+
+
+def _wait_until_ready(process: subprocess.Popen, server: Server) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise BrainMVPError(f"The server stopped while starting; its log ends with:\n{server.log_tail()}")
+        try:
+            with urllib.request.urlopen(f"{server.url}/info/", timeout=5):
+                return
+        except OSError:  # nobody listens yet
+            time.sleep(0.2)
+    raise BrainMVPError(
+        f"The server did not answer in {_START_SECONDS:.0f} s; its log ends with:\n{server.log_tail()}"
+    )
+
+
+def _stop(process: subprocess.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,66 @@
+"""A published file becomes a model to fine-tune from, with its templates; anything else is refused."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.importing import import_model
+from brainmvp.modelstore import ModelStore
+from brainmvp.networks import NetworkConfig, build_network
+from brainmvp.networks.checkpoint import export_published
+from brainmvp.sequences import Sequence
+from brainmvp.templates import template_volumes
+
+CONFIG = NetworkConfig(backbone="unet", in_channels=1, out_channels=3, widths=(8, 16, 24, 32), depths=(1, 1, 1, 1))
+
+
+@pytest.fixture
+def published(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "published.pt"
+    state = build_network(CONFIG).state_dict()
+    export_published(path, state, CONFIG)
+    content = torch.load(path, weights_only=True)
+    content["state_dict"]["rep_template"] = torch.rand(8, 24, 24, 15)
+    content["state_dict"] = {f"module.{key}": value for key, value in content["state_dict"].items()}
+    torch.save(content, path)
+    return path, state
+
+
+def test_weights_and_templates_are_stored(published, tmp_path):
+    path, state = published
+    model, report, files = import_model(path, ModelStore(tmp_path / "home"))
+    assert model.card.id == "encoder@1" and model.card.kind == "encoder"
+    weights = model.load_weights()
+    # The last layer of a pretraining checkpoint predicts intensities: it is dropped, and so not stored.
+    learned = {key: value for key, value in state.items() if not key.startswith("decoder.head.")}
+    assert weights.keys() == learned.keys()
+    assert all(torch.equal(weights[key], value) for key, value in learned.items())
+    assert len(report.matched) == len(learned) + 1 and len(report.dropped) == 2
+    assert [file.name for file in files] == [f"{sequence}.nii.gz" for sequence in Sequence]
+    assert nib.load(files[0]).shape == (24, 24, 15)
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (print, ("this must not run",))
+
+    torch.save({"state_dict": Trap()}, tmp_path / "trap.pt")
+    with pytest.raises(BrainMVPError, match=r"trap\.pt"):
+        import_model(tmp_path / "trap.pt", ModelStore(tmp_path / "home"))
+    assert not ModelStore(tmp_path / "home").versions("encoder")
+
+
+def test_templates_of_the_published_size_lie_on_the_brats_grid():
+    volume = template_volumes(torch.zeros(8, 240, 240, 155))[Sequence.T1]
+    # BraTS files are LPS with their first voxel at (0, 239, 0): the same corner is (239, 239, 0) here.
+    corner = volume.affine @ np.array([239, 239, 0, 1])
+    assert corner[:3].tolist() == [0, 239, 0]
+
+
+def test_too_few_templates_are_refused():
+    with pytest.raises(BrainMVPError, match="Templates are"):
+        template_volumes(torch.zeros(4, 8, 8, 8))
