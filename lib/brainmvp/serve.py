@@ -1,8 +1,8 @@
 """The MONAI Label server: where its app lies, how it starts, and one that runs for the length of a block."""
 
 import importlib.util
-import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -46,45 +46,41 @@ def app_folder() -> Path:
     raise BrainMVPError("The server app is missing from this installation; install brainmvp again.")
 
 
-def serve_studies(studies: Path, host: str, port: int, origins: tuple[str, ...], device: str) -> None:
-    """Run the server in this process until it is stopped.
-
-    origins: web pages that may call it, besides those it serves itself. Raises `BrainMVPError` if there is no such
-    folder, the port is taken or MONAI Label is not installed.
-    """
+def check_can_serve(studies: Path, host: str, port: int) -> None:
+    """Raise `BrainMVPError` if there is no such folder, the port is taken or MONAI Label is not installed."""
     if not studies.is_dir():
         raise BrainMVPError(f"{studies} is not a folder; give the folder that holds the studies.")
     if importlib.util.find_spec("monailabel") is None:
         raise BrainMVPError(f"MONAI Label is not installed; run `{INSTALL_MONAI_LABEL}`.")
     if not port_is_free(host, port):
         raise BrainMVPError(f"Port {port} of {host} is in use; choose another one with --port.")
-    os.environ.update(_environment(host, port, origins))
-    sys.argv = [
-        "monailabel", "start_server", "--app", str(app_folder()), "--studies", str(studies.resolve()),
-        "--host", host, "--port", str(port), "--conf", "device", device,
-    ]  # fmt: skip
-    from monailabel.main import Main
 
-    Main().run()
+
+def serve_studies(studies: Path, host: str, port: int, origins: tuple[str, ...] = (), device: str = "auto") -> None:
+    """Run the server in this process until it is stopped.
+
+    origins: web pages from elsewhere that may call it. Raises what `check_can_serve` raises.
+    """
+    check_can_serve(studies, host, port)
+    app = app_folder()
+    sys.argv = [str(app / "main.py"), *_arguments(studies, host, port, origins, device)]
+    sys.path.insert(0, str(app))  # as if Python had been started on the file
+    runpy.run_path(str(app / "main.py"), run_name="__main__")
 
 
 @contextmanager
 def running_server(studies: Path, port: int | None = None, device: str = "auto") -> Iterator[Server]:
     """Run a server on loopback while the block runs; on a free port unless one is given.
 
-    Raises `BrainMVPError` with the end of its log if it does not come up.
+    Raises what `check_can_serve` raises, or `BrainMVPError` with the end of the log if the server does not come up.
     """
     port = port or free_port()
-    with tempfile.TemporaryDirectory(prefix="brainmvp-server-") as folder:
+    check_can_serve(studies, LOOPBACK, port)
+    command = [sys.executable, str(app_folder() / "main.py"), *_arguments(studies, LOOPBACK, port, (), device)]
+    with tempfile.TemporaryDirectory(prefix="brainmvp-server-", ignore_cleanup_errors=True) as folder:
         server = Server(f"http://{LOOPBACK}:{port}", Path(folder) / "server.log")
-        command = [
-            sys.executable, "-m", "brainmvp", "serve", "--studies", str(studies),
-            "--host", LOOPBACK, "--port", str(port), "--device", device,
-        ]  # fmt: skip
         with server.log.open("w") as log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait_until_ready(process, server)
             yield server
@@ -117,13 +113,10 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def _environment(host: str, port: int, origins: tuple[str, ...]) -> dict[str, str]:
-    """Return MONAI Label's settings: an explicit list of origins (empty would mean any), no MLflow."""
-    own = {f"http://{name}:{port}" for name in (host, LOOPBACK, "localhost") if name != "0.0.0.0"}
-    return {
-        "MONAI_LABEL_CORS_ORIGINS": json.dumps([*sorted(own), *origins]),
-        "MONAI_LABEL_TRACKING_ENABLED": "false",
-    }
+def _arguments(studies: Path, host: str, port: int, origins: tuple[str, ...], device: str) -> list[str]:
+    allowed = [part for origin in origins for part in ("--allow-origin", origin)]
+    places = ["--studies", str(studies.resolve()), "--host", host, "--port", str(port)]
+    return [*places, *allowed, "--conf", "device", device]
 
 
 def _wait_until_ready(process: subprocess.Popen, server: Server) -> None:

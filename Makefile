@@ -1,0 +1,58 @@
+# Everything below works on a machine with Python 3.10 to 3.12 and nothing else installed.
+#   make demo    set up, then a synthetic patient through a real server: look into demo/
+#   make test    set up, then all tests
+#
+# On Linux without an NVIDIA GPU, PyTorch's small CPU build saves several GB:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup
+
+# The first Python that fits; another one: make setup PYTHON=/path/to/python3.12
+FITS = import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10 python; do \
+	$$p -c '$(FITS)' >/dev/null 2>&1 && echo $$p && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+STAMP := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format serve bench clean
+
+help:
+	@echo "make demo | test | setup | serve STUDIES=folder | lint | format | bench | clean"
+
+setup: $(STAMP)
+
+# Newer than its two inputs: nothing to do. PyTorch first, so that nothing after it chooses another build.
+$(STAMP): pyproject.toml constraints.txt
+	@$(or $(PYTHON),false) -c '$(FITS)' || { echo "Error: Python 3.10, 3.11 or 3.12 with venv is needed; install one or set PYTHON=." >&2; exit 2; }
+	@echo "Setting up $(VENV) (once; some minutes) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) --editable '.[server,test,dev]'
+	$(PIP) --no-deps monailabel==0.8.5
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/brainmvp demo --out demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest --cov --cov-report=term --durations=10
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+serve: $(STAMP)
+	@test -n "$(STUDIES)" || { echo "Error: say which folder of studies, as in: make serve STUDIES=demo/studies" >&2; exit 2; }
+	@$(BIN)/brainmvp serve --studies "$(STUDIES)"
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/networks.py
+
+clean:
+	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .coverage .coverage.*
