@@ -25,10 +25,6 @@ class TrainingPlan(BaseModel):
     average: float = Field(
         default=0.999, description="decay of the moving average of the weights, which is shipped"
     )
-    healthy: float = Field(default=0.06, description="share of phantoms without any lesion")
-    other_disease: float = Field(
-        default=0.10, description="share of phantoms with the other task's lesion, labelled 0"
-    )
     grid: tuple[int, int, int] = (80, 96, 80)
     spacing: float = 2.0
     seed: int = 0

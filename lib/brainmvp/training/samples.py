@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from brainmvp.intensity import normalise
-from brainmvp.phantom import Anatomy, Phantom, make_phantom
+from brainmvp.phantom import Phantom, make_phantom
+from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.sequences import Sequence
 from brainmvp.tasks import Task, get_task
 from brainmvp.training.plan import TrainingPlan
@@ -43,23 +44,19 @@ class PhantomSamples(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         seed = self.plan.seed * 10_000_019 + index + (HELD_OUT_SEED if self.held_out else 0)
-        generator = torch.Generator().manual_seed(seed)
         difficulty = 1.0 if self.held_out else min(1.0, index / max(1.0, self.plan.easy * self.plan.samples))
-        disease = (
-            self.task.name if self.held_out else self._disease(torch.rand((), generator=generator).item())
-        )
         phantom = make_phantom(
-            seed, disease, spacing=self.plan.spacing, difficulty=difficulty, anatomies=self.anatomies
+            seed,
+            self.task.name,
+            spacing=self.plan.spacing,
+            difficulty=difficulty,
+            anatomies=self.anatomies,
+            sequences=self.task.sequences,
+            disease=self.task.name if self.held_out else None,
         )
+        generator = torch.Generator().manual_seed(seed)
         kept = set(self.task.sequences) if self.held_out else keep_sequences(self.task, generator)
-        return sample_of(phantom, self.task, kept, self.plan.grid, own=disease == self.task.name)
-
-    def _disease(self, draw: float) -> str:
-        if draw < self.plan.healthy:
-            return "healthy"
-        if draw < self.plan.healthy + self.plan.other_disease:
-            return "stroke" if self.task.name == "tumour" else "tumour"
-        return self.task.name
+        return sample_of(phantom, self.task, kept, self.plan.grid)
 
 
 def keep_sequences(task: Task, generator: torch.Generator) -> set[Sequence]:
@@ -73,14 +70,13 @@ def keep_sequences(task: Task, generator: torch.Generator) -> set[Sequence]:
             return kept
 
 
-def sample_of(
-    phantom: Phantom, task: Task, kept: set[Sequence], grid: tuple[int, int, int], own: bool
-) -> Sample:
-    """Return a phantom as a sample of a task; `own` tells whether its lesion is the task's."""
+def sample_of(phantom: Phantom, task: Task, kept: set[Sequence], grid: tuple[int, int, int]) -> Sample:
+    """Return a phantom as a sample of a task, with these sequences."""
     zero = torch.zeros(phantom.brain.shape)
     channels = [normalise(phantom.images[s], phantom.brain, s) if s in kept else zero for s in task.sequences]
-    labels = phantom.labels if own else torch.zeros_like(phantom.labels)
-    regions = torch.stack([torch.isin(labels, torch.tensor(region.labels)) for region in task.regions])
+    regions = torch.stack(
+        [torch.isin(phantom.labels, torch.tensor(region.labels)) for region in task.regions]
+    )
     offered, _ = task.offered(kept)
     start = _start(phantom.brain, grid)
     return Sample(

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Subset
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.networks import NetworkConfig
-from brainmvp.phantom import Anatomy, load_anatomies
+from brainmvp.phantom.anatomy import Anatomy, load_anatomies
 from brainmvp.tasks import get_task
 from brainmvp.training.augment import Pool
 from brainmvp.training.loss import dice_scores
