@@ -1,0 +1,69 @@
+"""The studies in the folder, kept in step with the disk."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from brainmvp.sequences import Sequence
+from brainmvp.study import Study, find_studies
+from brainmvp.tasks import Task
+
+
+class Catalogue:
+    """Every study at or below a folder, by id; `problems` says, by folder, why another folder is not one.
+
+    The disk is asked at every use whether a folder changed (a few milliseconds for hundreds of studies): watching
+    for events misses network shares, and MONAI Label's own watcher sees only files at the top.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.studies: dict[str, Study] = {}
+        self.problems: dict[str, str] = {}
+        self._signature: tuple[tuple[str, int], ...] = ()
+
+    def changed(self) -> bool:
+        """Tell whether the disk is no longer as `scan` found it."""
+        return tuple(self._folders()) != self._signature
+
+    def scan(self) -> None:
+        """Read the folder again."""
+        self._signature = tuple(self._folders())
+        problems: dict[str, str] = {}
+        studies = find_studies(
+            self.root,
+            on_error=lambda folder, error: problems.update({os.path.relpath(folder, self.root): str(error)}),
+        )
+        self.studies = {study.id: study for study in studies}
+        self.problems = problems
+
+    def _folders(self) -> Iterator[tuple[str, int]]:
+        for folder, below, _ in os.walk(self.root, followlinks=True):
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            with suppress(FileNotFoundError):  # deleted since it was listed
+                yield folder, os.stat(folder).st_mtime_ns
+
+
+def task_of(study: Study, tasks: tuple[Task, ...]) -> Task | None:
+    """Return the task that a study was most likely made for, or None if none of them uses its sequences.
+
+    It is the task that can run, then the one with the largest share of its sequences present, then the one with the
+    most: DWI, ADC and FLAIR are a stroke study, T1, T1CE, T2, FLAIR and DWI a tumour study.
+    """
+    available = set(study.images)
+
+    def fit(task: Task) -> tuple[bool, float, int]:
+        present = len(available.intersection(task.sequences))
+        can_run = any(available.issuperset(alternative) for alternative in task.minimum)
+        return can_run, present / len(task.sequences), present
+
+    best = max(tasks, key=fit, default=None)
+    return best if best and available.intersection(best.sequences) else None
+
+
+def reference_of(study: Study, tasks: tuple[Task, ...]) -> Sequence:
+    """Return the sequence that stands for the study: the one a client gets for its id, on whose grid labels lie."""
+    task = task_of(study, tasks)
+    wanted = task.reference if task else ()
+    return next((sequence for sequence in wanted if sequence in study.images), next(iter(study.images)))

@@ -1,0 +1,37 @@
+"""Refusals: an error with an HTTP status, and the status of every other error that means bad input."""
+
+from monailabel.interfaces.exception import (
+    ImageNotFoundException,
+    LabelNotFoundException,
+    MONAILabelError,
+    MONAILabelException,
+)
+
+from brainmvp.errors import BrainMVPError
+
+_STATUS_OF_STOCK_ERROR = {
+    MONAILabelError.INVALID_INPUT: 400,
+    # A request that names an unknown strategy raises this one, although nothing failed to start.
+    MONAILabelError.APP_INIT_ERROR: 404,
+}
+
+
+class RefusedError(BrainMVPError):
+    """A request that is refused, with its HTTP status: 400 malformed, 403 closed, 404 unknown, 409 in conflict."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def status_of(error: Exception) -> int:
+    """Return the HTTP status of an error: 4xx for bad input, 500 for a fault of the server."""
+    if isinstance(error, RefusedError):
+        return error.status
+    if isinstance(error, BrainMVPError):
+        return 422
+    if isinstance(error, ImageNotFoundException | LabelNotFoundException):
+        return 404
+    if isinstance(error, MONAILabelException):
+        return _STATUS_OF_STOCK_ERROR.get(error.error, 500)
+    return 500

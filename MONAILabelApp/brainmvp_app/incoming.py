@@ -1,0 +1,87 @@
+"""Files that clients send: read completely and checked before anything stored is touched."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import IMAGE_SUFFIXES
+from brainmvp.tasks import Task
+from brainmvp.volume import Volume, read_volume
+from brainmvp_app.errors import RefusedError
+
+# A .nhdr is a header whose voxels lie in another file: a single upload cannot hold it.
+UPLOAD_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix != ".nhdr")
+_HEADER_BYTES = 1 << 16
+_LOCAL_DATA = re.compile(rb"elementdatafile[ \t]*=[ \t]*local[ \t]*\r?\n")
+
+
+@contextmanager
+def received(stream: BinaryIO, filename: str | None) -> Iterator[Path]:
+    """Yield an uploaded file under the name that the client gave it, in a temporary folder that goes away again."""
+    name = PurePosixPath((filename or "").replace("\\", "/")).name
+    if not name.lower().endswith(UPLOAD_SUFFIXES):
+        shown = repr(name) if name else "a file without a name"
+        raise RefusedError(
+            400, f"{shown} is not an image that is accepted; send {', '.join(UPLOAD_SUFFIXES)}."
+        )
+    with tempfile.TemporaryDirectory(prefix="brainmvp-upload-") as folder:
+        path = Path(folder) / f"upload{image_suffix(name)}" if len(name) > 200 else Path(folder) / name
+        with path.open("wb") as file:
+            shutil.copyfileobj(stream, file)
+        yield path
+
+
+def image_suffix(name: str) -> str:
+    """Return the ending that tells an image's format, lower case; `.seg.nrrd` counts as one."""
+    return next((s for s in (".seg.nrrd", *IMAGE_SUFFIXES) if name.lower().endswith(s)), "")
+
+
+def read_upload(path: Path) -> Volume:
+    """Read an uploaded image; raises `BrainMVPError` naming the file if it is not complete or not self-contained."""
+    _check_self_contained(path)
+    try:
+        return read_volume(path)
+    except BrainMVPError as error:
+        raise BrainMVPError(str(error).replace(str(path), path.name)) from error
+
+
+def check_label(path: Path, reference: Path, task: Task) -> None:
+    """Raise `BrainMVPError` unless a label lies on the reference's grid and has the task's values only."""
+    label = read_upload(path)
+    grid = read_volume(reference)
+    if not label.same_grid(grid):
+        raise BrainMVPError(
+            f"{path.name} does not lie on the grid of {reference.name} (shape {_shape(label)} against "
+            f"{_shape(grid)}, or another position); export the label on the geometry of that image."
+        )
+    task.read_labels(label.data, path.name)
+
+
+def _check_self_contained(path: Path) -> None:
+    """Raise `RefusedError` if a NRRD or MetaImage header names another file, which would be read from this computer.
+
+    Strict on purpose: a header that does not end within the first 64 KiB is refused too.
+    """
+    with path.open("rb") as file:
+        start = file.read(_HEADER_BYTES).lower()
+    if path.name.lower().endswith(".nrrd"):
+        header, blank_line, _ = start.replace(b"\r\n", b"\n").partition(b"\n\n")
+        whole = blank_line and not any(
+            line.replace(b" ", b"").startswith(b"datafile:") for line in header.splitlines()
+        )
+    elif path.name.lower().endswith(".mha"):
+        named, local = start.count(b"elementdatafile"), len(_LOCAL_DATA.findall(start))
+        whole = named == local > 0
+    else:
+        whole = True
+    if not whole:
+        raise RefusedError(400, f"{path.name} keeps its voxels in another file; save it as one file.")
+
+
+def _shape(volume: Volume) -> str:
+    return "x".join(map(str, volume.shape))

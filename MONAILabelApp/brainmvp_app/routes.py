@@ -1,0 +1,158 @@
+"""The HTTP routes that differ from MONAI Label's.
+
+They have the stock paths, parameters and answers, and stand before the stock ones. All of them are plain functions,
+which the server runs in worker threads: the stock ones are coroutines that block, so that during one inference no
+other client would get an answer.
+"""
+
+import asyncio
+import inspect
+import json
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, Form, UploadFile
+from fastapi.background import BackgroundTasks
+from fastapi.responses import FileResponse, Response
+from fastapi.routing import APIRoute
+from monailabel.config import settings
+from monailabel.endpoints import activelearning, batch_infer, datastore, infer, info, logs, scoring, train
+from monailabel.endpoints.infer import ResultType
+from monailabel.endpoints.user.auth import RBAC, User
+from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.others.generic import remove_file
+
+from brainmvp_app.errors import RefusedError
+from brainmvp_app.incoming import received
+
+Params = Annotated[str, Form()]
+Upload = Annotated[UploadFile, File()]
+Reader = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
+Annotator = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))]
+
+_STOCK = (infer, datastore, activelearning, info, batch_infer, train, scoring, logs)
+# What the path, the query and the uploads of a request say, its params may not say otherwise.
+_FIXED = ("image", "model", "label", "session", "study", "description")
+_CLOSED = {
+    "/model/{rest:path}": "Models are kept in versions; use `brainmvp models` on the server.",
+    "/session/{rest:path}": "There are no sessions; upload the study's sequences with PUT /datastore/image.",
+    "/proxy/{rest:path}": "The studies lie in a folder, not on a DICOMweb server.",
+    "/infer/wsi/{rest:path}": "The models segment MRI studies, not slides; use /infer/MODEL.",
+    "/infer/wsi_v2/{rest:path}": "The models segment MRI studies, not slides; use /infer/MODEL.",
+    "/reload": "Restart the server to load the app again.",
+}
+
+
+def make_router() -> APIRouter:
+    """Return the routes, most particular first."""
+    router = APIRouter()
+    for path, sentence in _CLOSED.items():
+        router.add_api_route(path, _closed(sentence), methods=["GET", "POST", "PUT", "DELETE"], name="closed")
+    router.add_api_route("/infer/{model}", run_inference, methods=["POST"])
+    # PUT /datastore/ is the old path, which MONAI Label's own client still uses.
+    for path in ("/datastore/image", "/datastore/"):
+        router.add_api_route(path, add_image, methods=["PUT"])
+    router.add_api_route("/datastore/label", save_label, methods=["PUT"])
+    router.add_api_route("/datastore/dataset", download_dataset, methods=["GET"])
+    for module in _STOCK:
+        for route in module.router.routes:
+            if isinstance(route, APIRoute) and inspect.iscoroutinefunction(route.endpoint):
+                router.add_api_route(
+                    route.path, _in_worker_thread(route.endpoint), methods=list(route.methods)
+                )
+    return router
+
+
+def run_inference(
+    background_tasks: BackgroundTasks,
+    user: Reader,
+    model: str,
+    image: str = "",
+    session_id: str = "",
+    params: Params = "{}",
+    file: Upload | None = None,
+    label: Upload | None = None,
+    output: ResultType | None = None,
+) -> Any:
+    """Segment a study of the datastore, by its id."""
+    wishes = json_object(params)
+    if file or label or session_id or not image:
+        raise RefusedError(
+            400,
+            "Give the id of a study as image; one that is not here yet goes up with PUT /datastore/image.",
+        )
+    if named := [key for key in _FIXED if key in wishes]:
+        raise RefusedError(
+            400, f"params may not set {', '.join(named)}; give image and model in the address."
+        )
+    if output == ResultType.dicom_seg:
+        raise RefusedError(
+            400, 'DICOM SEG needs DICOM images; ask for "result_extension": ".seg.nrrd" in params.'
+        )
+    return infer.run_inference(background_tasks, model, image, "", params, None, None, output)
+
+
+def add_image(
+    user: Annotator,
+    file: Upload,
+    image: str = "",
+    params: Params = "{}",
+) -> dict[str, str]:
+    """Store one sequence of a study; params may name it, `{"sequence": "FLAIR"}`, else the file's name has to."""
+    if not image:
+        raise RefusedError(400, "Give the id of the study as image; its sequences go up one by one.")
+    notes = json_object(params) | {"user": user.username}
+    with received(file.file, file.filename) as path:
+        return {"image": app_instance().datastore().add_image(image, str(path), notes)}
+
+
+def save_label(
+    user: Annotator,
+    label: Upload,
+    image: str,
+    params: Params = "{}",
+    tag: str = DefaultLabelTag.FINAL.value,
+) -> dict[str, Any]:
+    """Store a label of a study under a tag."""
+    notes = json_object(params) | {"user": user.username}
+    app = app_instance()
+    with received(label.file, label.filename) as path:
+        label_id = app.datastore().save_label(image, str(path), tag or DefaultLabelTag.FINAL.value, notes)
+    return (app.on_save_label(label_id, label_id) or {}) | {"image": image, "label": label_id}
+
+
+def download_dataset(
+    background_tasks: BackgroundTasks, user: Annotator, limit_cases: int | None = None
+) -> Response:
+    """Send the studies and labels as a ZIP file, which the stock route would leave on the server's disk."""
+    archive = app_instance().datastore().get_dataset_archive(limit_cases)
+    background_tasks.add_task(remove_file, archive)
+    return FileResponse(archive, media_type="application/zip", filename="dataset.zip")
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return the JSON object in a form field; raises `RefusedError` (400) if it is none."""
+    try:
+        value = json.loads(text or "{}")
+    except ValueError as error:
+        raise RefusedError(400, f"params is not JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise RefusedError(400, 'params has to be a JSON object, such as {"sequence": "FLAIR"}.')
+    return value
+
+
+def _in_worker_thread(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    def run(**values: Any) -> Any:
+        return asyncio.run(endpoint(**values))
+
+    run.__signature__ = inspect.signature(endpoint)  # type: ignore[attr-defined]  # what FastAPI reads parameters from
+    run.__name__ = endpoint.__name__
+    return run
+
+
+def _closed(sentence: str) -> Callable[[], None]:
+    def refuse() -> None:
+        raise RefusedError(403, sentence)
+
+    return refuse

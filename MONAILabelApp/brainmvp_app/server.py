@@ -1,0 +1,58 @@
+"""Starts the MONAI Label server with this app: on loopback, closed to web pages that are not listed, tracking off.
+
+The stock command does the same on all interfaces; it also writes folders into the app's own, which an installed
+wheel may not allow.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import uvicorn
+from monailabel.config import settings
+
+_APP = Path(__file__).parents[1]
+
+
+def serve(
+    studies: str | os.PathLike[str],
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    origins: tuple[str, ...] = (),
+    conf: dict[str, str] | None = None,
+) -> None:
+    """Serve the studies below a folder until interrupted; ready when `GET /info/` answers.
+
+    origins: the web pages that may call the server from a browser, such as `http://localhost:3000`;
+    conf: the app's settings, see `BrainMVPApp`.
+    """
+    folder = Path(studies).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = {
+        "MONAI_LABEL_APP_DIR": str(_APP),
+        "MONAI_LABEL_STUDIES": str(folder),
+        "MONAI_LABEL_APP_CONF": conf or {},
+        "MONAI_LABEL_SERVER_PORT": port,
+        "MONAI_LABEL_CORS_ORIGINS": list(origins),
+        "MONAI_LABEL_TRACKING_ENABLED": False,
+    }
+    for name, value in chosen.items():
+        setattr(settings, name, value)
+        # The processes that MONAI Label starts for long tasks read the environment.
+        os.environ[name] = value if isinstance(value, str) else json.dumps(value)
+    uvicorn.run("monailabel.app:app", host=host, port=port)
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", required=True, help="folder with one folder per study")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument(
+        "--allow-origin", action="append", default=[], help="web page that may call the server"
+    )
+    parser.add_argument("--conf", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"))
+    args = parser.parse_args()
+    serve(args.studies, args.host, args.port, tuple(args.allow_origin), dict(args.conf))

@@ -1,0 +1,74 @@
+"""The app's rules for MONAI Label's web server: its routes, errors as JSON, and which web pages may call it."""
+
+import logging
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from monailabel.config import settings
+from monailabel.interfaces.exception import MONAILabelException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from brainmvp.errors import BrainMVPError
+from brainmvp_app.errors import status_of
+from brainmvp_app.routes import make_router
+
+logger = logging.getLogger(__name__)
+
+
+def install(server: FastAPI, studies: str) -> None:
+    """Put the rules into force on the running server.
+
+    MONAI Label creates the app only when its server starts, too late for `add_middleware`. So the handlers are
+    registered as usual, and the server is told to build its middleware again, which it does at the next request.
+    """
+    server.include_router(make_router())
+    server.router.routes.insert(0, server.router.routes.pop())  # before the stock routes of the same paths
+
+    def refuse(request: Request, error: Exception) -> JSONResponse:
+        sentence = getattr(error, "msg", None) or str(error)
+        return _answer(status_of(error), sentence.replace(f"{studies}/", ""))
+
+    server.add_exception_handler(BrainMVPError, refuse)
+    server.add_exception_handler(MONAILabelException, refuse)
+    server.add_exception_handler(RequestValidationError, _malformed)
+    server.add_exception_handler(Exception, _fault)
+    server.user_middleware[:] = [m for m in server.user_middleware if m.cls is not CORSMiddleware]
+    if settings.MONAI_LABEL_CORS_ORIGINS:
+        server.user_middleware.append(_allowed_pages())
+    server.middleware_stack = None
+
+
+def _allowed_pages() -> Middleware:
+    """Return the CORS rules for the origins in the settings.
+
+    The stock rules let every web page read the studies where no origin is set, and match none where one is: its
+    settings end an origin with a slash, browsers do not.
+    """
+    origins = [str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS]
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_credentials=True,
+        allow_methods=["*"],
+        allow_headers=["*"],
+    )
+
+
+def _malformed(request: Request, error: Exception) -> JSONResponse:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
+    place = " ".join(str(part) for part in first.get("loc", ()))
+    return _answer(422, f"The request is malformed: {place}: {first.get('msg', 'unreadable')}.")
+
+
+def _fault(request: Request, error: Exception) -> JSONResponse:
+    # The server logs the traceback itself.
+    return _answer(
+        500, f"The server failed at {request.url.path} ({type(error).__name__}); its log says more."
+    )
+
+
+def _answer(status: int, sentence: str) -> JSONResponse:
+    return JSONResponse({"detail": sentence}, status)

@@ -1,0 +1,108 @@
+"""The MONAI Label app of BrainMVP: `monailabel start_server --app MONAILabelApp --studies DIR`, or run this file."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from monailabel.config import settings
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.strategy import Strategy
+
+from brainmvp import __version__
+from brainmvp.errors import BrainMVPError
+from brainmvp.tasks import Task, get_task, task_names
+from brainmvp_app.batch import BatchInference
+from brainmvp_app.datastore import StudyDatastore
+from brainmvp_app.errors import RefusedError
+from brainmvp_app.infer import SegmentationTask
+from brainmvp_app.strategies import RandomOrder
+from brainmvp_app.web import install
+
+
+class BrainMVPApp(MONAILabelApp):
+    """Multi-sequence MRI studies, one folder each, segmented by the models `tumour` and `stroke`.
+
+    conf: `models` (names, comma-separated; default all), `device` (auto, cpu, cuda), `seed` of the random strategy.
+    """
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        self.conf = conf
+        self.tasks = _tasks(conf.get("models", ""))
+        # Sessions keep single uploaded files outside the datastore, and unpack archives unchecked.
+        settings.MONAI_LABEL_SESSIONS = False
+        # MONAI 1.6.1 stops a training that tracks to MLflow's file store, the default.
+        settings.MONAI_LABEL_TRACKING_ENABLED = False
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf=conf,
+            name="BrainMVP",
+            description="Multi-sequence brain MRI: tumour and stroke segmentation",
+            version=__version__,
+        )
+        server = sys.modules.get("monailabel.app")
+        if server:  # absent in the processes that MONAI Label starts for long tasks
+            install(server.app, str(self._datastore.root))
+
+    def init_datastore(self) -> StudyDatastore:
+        """Return the studies folder as a datastore of studies."""
+        if self.studies.startswith(("http://", "https://")):
+            raise BrainMVPError("The studies have to be a folder on this computer, not a DICOMweb address.")
+        return StudyDatastore(self.studies, self.tasks)
+
+    def init_infers(self) -> dict[str, InferTask]:
+        """Return one inference task per segmentation task."""
+        device = self.conf.get("device", "auto")
+        return {task.name: SegmentationTask(task, self._datastore, device) for task in self.tasks}
+
+    def init_strategies(self) -> dict[str, Strategy]:
+        """Return the strategies that choose the next study."""
+        return {"random": RandomOrder(int(self.conf.get("seed", 0)))}
+
+    def init_batch_infer(self) -> Callable[..., Any]:
+        """Return the inference over many studies."""
+        return BatchInference()
+
+    def infer(self, request: dict[str, Any], datastore: StudyDatastore | None = None) -> dict[str, Any]:
+        """Segment the study `request["image"]`, and store the label where `save_label` asks for it.
+
+        Only ids are accepted. The stock method takes any path on the server, and takes an id for a path where the
+        working directory holds a file of that name.
+        """
+        model, image = request.get("model"), request.get("image")
+        task = self._infers.get(model) if isinstance(model, str) else None
+        if task is None or not task.is_valid():
+            names = ", ".join(name for name, task in self._infers.items() if task.is_valid()) or "none"
+            raise RefusedError(404, f"There is no model {model!r}; the models are: {names}.")
+        if not isinstance(image, str):
+            raise RefusedError(400, "Give the id of a study as image.")
+        store = datastore or self._datastore
+        study, sequence = store.find(image)
+        path = str(study.images[sequence])
+        # The stock method runs the task; a path makes it look nothing up.
+        result = super().infer(request | {"image": path, "study": image, "save_label": False}, store)
+        if request.get("save_label"):
+            notes = {"model": model, "task": model, "params": result["params"]}
+            tag = request.get("label_tag", DefaultLabelTag.ORIGINAL.value)
+            result |= {"label": store.save_label(study.id, result["file"], tag, notes), "tag": tag}
+        return result
+
+    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the study that a strategy chooses; raises `RefusedError` (404) for an unknown strategy."""
+        strategy = request.get("strategy")
+        if not isinstance(strategy, str) or strategy not in self._strategies:
+            raise RefusedError(404, f"There is no strategy {strategy!r}; use {', '.join(self._strategies)}.")
+        return super().next_sample(request)
+
+
+def _tasks(wanted: str) -> tuple[Task, ...]:
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    return tuple(get_task(name) for name in names or task_names())
+
+
+if __name__ == "__main__":
+    from brainmvp_app.server import main
+
+    main()
