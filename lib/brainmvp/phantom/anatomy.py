@@ -1,0 +1,160 @@
+"""Brains to start from: the MNI152 average, and real patients where their images are at hand."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import Sequence
+
+# Channels of every tissue map in this package.
+GREY, WHITE, CSF = 0, 1, 2
+
+_PATIENT_SEQUENCES = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A brain on a RAS grid whose middle is the middle of the brain.
+
+    tissue: (3, X, Y, Z) fractions of grey matter, white matter and CSF, which sum to one in the brain and to zero
+    outside; spacing: mm; images: (X, Y, Z) by sequence, percentiles 5 and 95 of the brain at 0 and 1 (empty for the
+    atlas); lesions: (X, Y, Z) fractions of the patient's own lesions, or None.
+    """
+
+    name: str
+    tissue: Tensor
+    spacing: float
+    images: dict[Sequence, Tensor] = field(default_factory=dict)
+    lesions: Tensor | None = None
+
+    @property
+    def is_average(self) -> bool:
+        """Whether the tissue maps are those of a population, and so blurred."""
+        return not self.images
+
+
+def load_anatomies(spacing: float, patients: Path | None = None) -> list[Anatomy]:
+    """Return the MNI152 atlas and, if a folder is given, the patients in it; spacing: 1 or 2 mm.
+
+    patients: a folder with one sub-folder per patient, NAME/NAME_{t1,t1ce,t2,flair,lesions}.nii.gz on the 1 mm MNI
+    grid, without skull, as in the multiple-sclerosis set of Lesjak et al. (Neuroinformatics 2018, CC BY 4.0). Raises
+    `BrainMVPError` if the folder has none.
+    """
+    anatomies = [_atlas()]
+    if patients is not None:
+        folders = sorted(path.parent for path in patients.glob("*/*_lesions.nii.gz"))
+        if not folders:
+            raise BrainMVPError(f"{patients} has no patients (NAME/NAME_lesions.nii.gz); check the folder.")
+        anatomies += [_patient(folder) for folder in folders]
+    return [_coarser(anatomy, round(spacing)) for anatomy in anatomies]
+
+
+def save_anatomies(anatomies: list[Anatomy], path: Path) -> None:
+    """Write anatomies as one compressed .npz in half precision."""
+    arrays: dict[str, np.ndarray] = {}
+    for anatomy in anatomies:
+        parts = {"tissue": anatomy.tissue, "spacing": torch.tensor(anatomy.spacing)}
+        parts |= {str(sequence): image for sequence, image in anatomy.images.items()}
+        if anatomy.lesions is not None:
+            parts["lesions"] = anatomy.lesions
+        arrays |= {f"{anatomy.name}/{part}": value.half().numpy() for part, value in parts.items()}
+    np.savez_compressed(path, **arrays)
+
+
+def read_anatomies(path: Path) -> list[Anatomy]:
+    """Read what `save_anatomies` wrote; raises `BrainMVPError` if it cannot be read."""
+    try:
+        with np.load(path) as stored:
+            arrays = {key: torch.from_numpy(stored[key].astype(np.float32)) for key in stored.files}
+    except (OSError, ValueError) as error:
+        raise BrainMVPError(f"{path} holds no anatomies ({error}); make the file again.") from error
+    anatomies = []
+    for name in dict.fromkeys(key.split("/")[0] for key in arrays):
+        parts = {key.split("/")[1]: value for key, value in arrays.items() if key.startswith(f"{name}/")}
+        images = {Sequence(key): value for key, value in parts.items() if key in Sequence.__members__}
+        anatomies.append(
+            Anatomy(name, parts["tissue"], float(parts["spacing"]), images, parts.get("lesions"))
+        )
+    return anatomies
+
+
+def _atlas() -> Anatomy:
+    """The ICBM 2009a symmetric tissue maps that nilearn carries (Fonov et al., NeuroImage 2011)."""
+    import nibabel as nib
+    import nilearn
+
+    folder = Path(nilearn.__file__).parent / "datasets" / "data"
+
+    def read(part: str) -> Tensor:
+        image = nib.load(folder / f"mni_icbm152_{part}_tal_nlin_sym_09a_converted.nii.gz")
+        return torch.from_numpy(np.asarray(image.dataobj, np.float32) / 255)
+
+    grey, white, brain = read("gm"), read("wm"), (read("t1") > 0).float()
+    grey, white = grey * brain, white * brain
+    csf = (brain - grey - white).clamp_min(0)
+    tissue = torch.stack([grey, white, csf])
+    return _centred(Anatomy("MNI152", tissue / tissue.sum(0).clamp_min(1e-3) * brain, 1.0))
+
+
+def _patient(folder: Path) -> Anatomy:
+    from brainmvp.intensity import normalise
+    from brainmvp.volume import read_volume
+
+    def read(part: str) -> Tensor:
+        data = read_volume(folder / f"{folder.name}_{part}.nii.gz").data
+        return torch.from_numpy(np.ascontiguousarray(data, np.float32))
+
+    raw = {sequence: read(sequence.value.lower()) for sequence in _PATIENT_SEQUENCES}
+    brain = torch.stack([image > 0 for image in raw.values()]).all(0)
+    images = {sequence: normalise(image, brain, sequence) for sequence, image in raw.items()}
+    tissue = _tissue_of(images[Sequence.T1], images[Sequence.T2], brain)
+    return _centred(Anatomy(folder.name, tissue, 1.0, images, (read("lesions") > 0).float()))
+
+
+def _tissue_of(t1: Tensor, t2: Tensor, brain: Tensor) -> Tensor:
+    """Return tissue fractions from two normalised images: CSF by T2 - T1, then grey and white by a T1 threshold."""
+    csf = ((t2 - t1 - 0.25) / 0.5).clamp(0, 1) * brain
+    values = t1[brain & (csf < 0.2)]
+    threshold = values.mean()
+    for _ in range(20):
+        threshold = (values[values > threshold].mean() + values[values <= threshold].mean()) / 2
+    white = torch.sigmoid((t1 - threshold) / 0.06) * (1 - csf) * brain
+    return torch.stack([(1 - csf) * brain - white, white, csf])
+
+
+def _centred(anatomy: Anatomy) -> Anatomy:
+    """Crop to the brain's bounding box, padded to even sizes, so that the middle of the array is its middle."""
+    brain = anatomy.tissue.sum(0) > 0.5
+    slices, padding = [], []
+    for axis in range(3):
+        inside = brain.transpose(0, axis).flatten(1).any(1).nonzero().flatten()
+        low, high = int(inside[0]), int(inside[-1]) + 1
+        slices.append(slice(low, high))
+        padding.append((2, 2 + (high - low) % 2))
+    pad = [edge for pair in reversed(padding) for edge in pair]
+
+    def cut(image: Tensor) -> Tensor:
+        return functional.pad(image[(..., *slices)], pad)
+
+    images = {sequence: cut(image) for sequence, image in anatomy.images.items()}
+    lesions = None if anatomy.lesions is None else cut(anatomy.lesions)
+    return Anatomy(anatomy.name, cut(anatomy.tissue), anatomy.spacing, images, lesions)
+
+
+def _coarser(anatomy: Anatomy, factor: int) -> Anatomy:
+    if factor == 1:
+        return anatomy
+
+    def mean(image: Tensor) -> Tensor:
+        lead = image[None] if image.ndim == 3 else image
+        result = functional.avg_pool3d(lead, factor)
+        return result[0] if image.ndim == 3 else result
+
+    images = {sequence: mean(image) for sequence, image in anatomy.images.items()}
+    lesions = None if anatomy.lesions is None else mean(anatomy.lesions)
+    return Anatomy(anatomy.name, mean(anatomy.tissue), anatomy.spacing * factor, images, lesions)

@@ -1,0 +1,122 @@
+"""What tissues are, to an MRI scanner: relaxation times, water, diffusion, contrast agent.
+
+Sources, at 1.5 to 3 T: relaxation of grey and white matter, Stanisz et al., Magn Reson Med 2005, and Wansapura et
+al., J Magn Reson Imaging 1999; of CSF, Rooney et al., Magn Reson Med 2007; diffusion of normal tissue, Helenius et
+al., AJNR 2002; of infarcts, Schlaug et al., Neurology 1997; relaxation of tumours and oedema, Just and Thelen,
+Radiology 1988. The ranges are wider than the papers': they stand for scanners and patients unseen.
+"""
+
+from dataclasses import dataclass, replace
+
+from brainmvp.phantom.draw import Draw
+
+
+@dataclass(frozen=True)
+class Material:
+    """t1, t2: ms; water: proton density, CSF = 1; adc: 1e-3 mm²/s; agent: mmol/L of gadolinium after injection.
+
+    flow: 0…1, share of fresh blood, bright in time-of-flight angiography and void in spin echoes.
+    """
+
+    t1: float
+    t2: float
+    water: float
+    adc: float
+    agent: float = 0.0
+    flow: float = 0.0
+
+
+def healthy(draw: Draw) -> tuple[Material, Material, Material]:
+    """Return the grey matter, white matter and CSF of one person in one scanner."""
+    field = draw.uniform(0.0, 1.0)  # 0 is 1.5 T, 1 is 3 T
+    grey = Material(
+        1080 + 330 * field + draw.normal(60), 98 + draw.normal(5), 0.82 + draw.normal(0.015),
+        0.83 + draw.normal(0.04), draw.uniform(0.0, 0.04),
+    )  # fmt: skip
+    white = Material(
+        680 + 220 * field + draw.normal(40), 76 + draw.normal(4), 0.70 + draw.normal(0.015),
+        0.72 + draw.normal(0.03), draw.uniform(0.0, 0.02),
+    )  # fmt: skip
+    csf = Material(4200 + draw.normal(200), draw.uniform(900, 2000), 1.0, draw.uniform(2.6, 3.3))
+    return grey, white, csf
+
+
+def _watery(draw: Draw, t1: tuple[float, float], t2: tuple[float, float], adc: tuple[float, float]) -> Material:
+    """Return a tissue whose T1, T2, water and diffusion rise together, as they do with free water."""
+    free = draw.uniform(0, 1)
+
+    def between(low: float, high: float) -> float:
+        share = min(max(free + draw.normal(0.12), 0.0), 1.0)
+        return low + share * (high - low)
+
+    return Material(between(*t1), between(*t2), between(0.79, 0.93), between(*adc))
+
+
+def oedema(draw: Draw) -> Material:
+    return _watery(draw, (1000, 1500), (130, 240), (1.0, 1.7))
+
+
+def solid_tumour(draw: Draw) -> Material:
+    """A non-enhancing glioma: much water, few vessels."""
+    return _watery(draw, (1150, 2000), (115, 260), (0.9, 1.8))
+
+
+def enhancing_tumour(draw: Draw) -> Material:
+    agent = draw.log_uniform(0.12, 0.3) if draw.chance(0.15) else draw.log_uniform(0.3, 2.0)
+    return replace(_watery(draw, (1050, 1600), (98, 190), (0.75, 1.4)), agent=agent)
+
+
+def necrosis(draw: Draw) -> Material:
+    """Mostly protein-rich, so not suppressed by FLAIR; one in eight holds methaemoglobin, bright in T1."""
+    agent = draw.uniform(0.0, 0.08)
+    if draw.chance(0.12):
+        return Material(draw.uniform(350, 650), draw.log_uniform(50, 300), 0.88, draw.uniform(0.6, 1.4), agent)
+    if draw.chance(0.2):
+        return replace(_watery(draw, (2600, 3900), (350, 1200), (1.6, 2.8)), agent=agent)
+    return replace(_watery(draw, (1100, 2500), (125, 380), (0.9, 2.2)), agent=agent)
+
+
+def infarct(draw: Draw, grey: Material) -> Material:
+    """Acute infarct: restricted diffusion; in a third of them ADC is normal again and DWI bright by T2."""
+    if draw.chance(0.35):
+        return replace(
+            grey, t1=grey.t1 * draw.uniform(1.05, 1.3), t2=grey.t2 * draw.uniform(1.45, 2.2),
+            adc=grey.adc * draw.uniform(0.8, 1.12),
+        )  # fmt: skip
+    return replace(
+        grey, t1=grey.t1 * draw.uniform(1.0, 1.25), t2=grey.t2 * draw.uniform(1.0, 1.7),
+        adc=grey.adc * draw.uniform(0.35, 0.8),
+    )  # fmt: skip
+
+
+def gliosis(draw: Draw) -> Material:
+    """White-matter lesion of multiple sclerosis or small-vessel disease, or the rim of an old infarct."""
+    return _watery(draw, (950, 1500), (105, 200), (0.9, 1.4))
+
+
+def cavity(draw: Draw) -> Material:
+    return Material(draw.uniform(3000, 4300), draw.uniform(500, 1600), 0.98, draw.uniform(1.8, 3.0))
+
+
+def blood(draw: Draw) -> Material:
+    """Flowing blood in vessels and sinuses; the short T2 stands for the flow void of spin echoes."""
+    return Material(1600.0, 25.0, 0.75, 0.3, draw.uniform(0.8, 3.0), draw.uniform(0.6, 1.0))
+
+
+def dura(draw: Draw) -> Material:
+    """Meninges and choroid plexus take up the agent without a barrier."""
+    return Material(
+        draw.uniform(1000, 1800), draw.uniform(60, 140), draw.uniform(0.6, 0.85), 1.0, draw.uniform(0.15, 1.0)
+    )
+
+
+def shine_through(draw: Draw) -> Material:
+    """Bright in DWI by a long T2, with an ADC above normal: not an acute infarct."""
+    return Material(
+        draw.uniform(1200, 1700), draw.uniform(170, 280), draw.uniform(0.82, 0.92), draw.uniform(1.0, 1.35)
+    )
+
+
+def mineral(draw: Draw) -> Material:
+    """Calcification or old blood: little signal anywhere."""
+    return Material(draw.uniform(900, 1500), draw.uniform(15, 35), draw.uniform(0.3, 0.6), draw.uniform(0.3, 0.7))
