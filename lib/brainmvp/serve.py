@@ -56,7 +56,9 @@ def check_can_serve(studies: Path, host: str, port: int) -> None:
         raise BrainMVPError(f"Port {port} of {host} is in use; choose another one with --port.")
 
 
-def serve_studies(studies: Path, host: str, port: int, origins: tuple[str, ...] = (), device: str = "auto") -> None:
+def serve_studies(
+    studies: Path, host: str, port: int, origins: tuple[str, ...] = (), device: str = "auto"
+) -> None:
     """Run the server in this process until it is stopped.
 
     origins: web pages from elsewhere that may call it. Raises what `check_can_serve` raises.
@@ -76,11 +78,17 @@ def running_server(studies: Path, port: int | None = None, device: str = "auto")
     """
     port = port or free_port()
     check_can_serve(studies, LOOPBACK, port)
-    command = [sys.executable, str(app_folder() / "main.py"), *_arguments(studies, LOOPBACK, port, (), device)]
+    command = [
+        sys.executable,
+        str(app_folder() / "main.py"),
+        *_arguments(studies, LOOPBACK, port, (), device),
+    ]
     with tempfile.TemporaryDirectory(prefix="brainmvp-server-", ignore_cleanup_errors=True) as folder:
         server = Server(f"http://{LOOPBACK}:{port}", Path(folder) / "server.log")
         with server.log.open("w") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
         try:
             _wait_until_ready(process, server)
             yield server

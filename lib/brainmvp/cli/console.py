@@ -1,0 +1,70 @@
+"""What every command shares: how it prints, how it shows progress and how it ends on bad input."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from typer.core import TyperGroup
+
+from brainmvp.errors import BrainMVPError
+
+# Results go to standard output; progress and complaints to standard error, so that output can be piped.
+output = Console()
+errors = Console(stderr=True)
+
+BAD_INPUT = 2
+
+
+class Group(TyperGroup):
+    """Commands whose `BrainMVPError` ends in one sentence and exit code 2, not in a traceback."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrainMVPError as error:
+            complain(error)
+            raise typer.Exit(BAD_INPUT) from error
+
+
+def complain(error: BrainMVPError) -> None:
+    """Print an error's sentence, unwrapped: it names files that someone may want to copy."""
+    typer.echo(f"Error: {error}", err=True)
+
+
+def say(text: str) -> None:
+    """Print a line as it is: unwrapped, brackets and all, since it may name files."""
+    output.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_table(title: str | None, columns: dict[str, str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; columns: heading to "left" or "right"."""
+    table = Table(title=title and escape(title), title_justify="left", title_style="bold")
+    for heading, side in columns.items():
+        table.add_column(heading, justify=side)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    output.print(table)
+
+
+def print_json(value: Any) -> None:
+    """Print a JSON-ready value to standard output."""
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[str, float], None]]:
+    """Show one bar on standard error while the block runs; yields `tell(step, fraction)`."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task(title, total=1.0)
+
+        def tell(step: str, fraction: float) -> None:
+            bar.update(task, description=f"{title}: {step}", completed=fraction)
+
+        yield tell

@@ -1,0 +1,93 @@
+"""`brainmvp models`: the versions on this computer, their cards, and which one answers to a name."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from brainmvp.cli.console import Group, print_json, print_table, say
+
+app = typer.Typer(cls=Group, help="List, show, import and choose models.", no_args_is_help=True)
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Reference = Annotated[str, typer.Argument(metavar="NAME[@VERSION]")]
+
+
+@app.command("list")
+def list_models(as_json: _Json = False) -> None:
+    """List every version; a star marks the one that answers to the bare name."""
+    from brainmvp.modelstore import ModelStore
+
+    store = ModelStore()
+    models = store.models()
+    rows = [
+        {
+            "model": model.card.id,
+            "served": model.card.version == store.served(model.card.name),
+            "kind": model.card.kind,
+            "task": model.card.task,
+            "sequences": [str(sequence) for sequence in model.card.sequences],
+            "network": model.card.network.backbone,
+            "built_in": model.built_in,
+            "created": model.card.created.isoformat(),
+            "megabytes": round(model.weights_path.stat().st_size / 1e6, 1)
+            if model.weights_path.is_file()
+            else None,
+        }
+        for model in models
+    ]
+    if as_json:
+        print_json({"store": str(store.root), "models": rows})
+        return
+    columns = dict.fromkeys(("", "Model", "Kind", "Task", "Sequences", "Network", "MB", "From"), "left")
+    cells = [
+        ("*" if row["served"] else "", row["model"], row["kind"], row["task"] or "", ", ".join(row["sequences"]),
+         row["network"], str(row["megabytes"] or "missing"), "the package" if row["built_in"] else row["created"])
+        for row in rows
+    ]  # fmt: skip
+    print_table(None, columns | {"MB": "right"}, cells)
+    say(f"Own models are kept in {store.root}")
+
+
+@app.command()
+def show(reference: _Reference) -> None:
+    """Print a model's card: what it takes and gives, its training, data, results and known failures."""
+    from brainmvp.modelstore import ModelStore
+
+    model = ModelStore().resolve(reference)
+    print_json({"folder": str(model.folder), **model.card.model_dump(mode="json")})
+
+
+@app.command()
+def serve(reference: _Reference) -> None:
+    """Make a version the one that answers to the bare name, here and in a server started later."""
+    from brainmvp.errors import BrainMVPError
+    from brainmvp.modelstore import ModelStore
+
+    name, _, version = reference.partition("@")
+    if not version.isdecimal():
+        raise BrainMVPError(f"'{reference}' does not say which version to serve; write {name}@VERSION.")
+    model = ModelStore().serve(name, int(version))
+    say(f"{name} is now {model.card.id}")
+
+
+@app.command("import")
+def import_(
+    checkpoint: Annotated[Path, typer.Argument(help="A published BrainMVP checkpoint (.pt, .pth).")],
+    name: Annotated[
+        str | None, typer.Option(help="Name in the store; default: from the file's name.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="The task of a fine-tuned network; none for a pretrained encoder.")
+    ] = None,
+) -> None:
+    """Read a checkpoint of the published code into the store, without running any code in it.
+
+    Prints what became of every entry, and refuses a file that fits badly. Templates in it are kept beside the
+    weights.
+    """
+    from brainmvp.modelimport import import_checkpoint
+    from brainmvp.modelstore import ModelStore
+
+    model, report = import_checkpoint(checkpoint, ModelStore(), name, task)
+    say(str(report))
+    say(f"Stored as {model.card.id} in {model.folder}")

@@ -1,0 +1,51 @@
+"""`brainmvp phantom`: made-up patients with exact labels, or a page of them to look at."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from brainmvp.cli.console import progress_bar, say
+
+
+def phantom(
+    out: Annotated[Path, typer.Option(help="Folder for the studies.")],
+    subjects: Annotated[int, typer.Option(min=1, help="Patients per task.")] = 1,
+    tasks: Annotated[str, typer.Option(help="Names with commas between.")] = "tumour,stroke",
+    seed: Annotated[int, typer.Option(min=0, help="Of the first patient; the next ones count up.")] = 0,
+    difficulty: Annotated[float, typer.Option(min=0, max=1, help="0: clear pictures; 1: everything.")] = 0.3,
+    own_grids: Annotated[
+        bool,
+        typer.Option(
+            "--own-grids", help="Each sequence on an oblique grid of its own, some with thick slices."
+        ),
+    ] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Draw a page per task (preview-TASK.png) and write no study.")
+    ] = False,
+) -> None:
+    """Make synthetic studies with labels: at 1 mm, with the sequences that patients of the task usually bring.
+
+    The same seed gives the same patient. Some are healthy, and some have the other task's disease, unlabelled.
+    """
+    from brainmvp.tasks import get_task
+
+    names = [get_task(name.strip()).name for name in tasks.split(",")]
+    with progress_bar("Phantoms") as tell:
+        for number, name in enumerate(names):
+            if preview:
+                from brainmvp.phantom.preview import draw_preview
+
+                tell(f"page of {name}", number / len(names))
+                draw_preview(
+                    out / f"preview-{name}.png", name, count=subjects, first_seed=seed, difficulty=difficulty
+                )
+                continue
+            from brainmvp.phantom.write import make_study
+
+            for subject in range(subjects):
+                study = f"{name}-{seed + subject:04d}"
+                tell(study, (number + subject / subjects) / len(names))
+                make_study(out / study, seed + subject, name, difficulty=difficulty, own_grids=own_grids)
+    made = f"{len(names)} page(s)" if preview else f"{len(names) * subjects} studies"
+    say(f"{made} in {out}")

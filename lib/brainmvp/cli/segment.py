@@ -1,0 +1,160 @@
+"""`brainmvp segment`: one study into one file, or a folder of studies into a folder."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from brainmvp.cli.console import BAD_INPUT, complain, print_json, print_table, progress_bar, say
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import Sequence
+
+if TYPE_CHECKING:
+    from brainmvp.segment import Segmentation, Segmenter
+    from brainmvp.study import Study
+
+# What the writers of label maps and of plain images can write.
+_LABEL_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+
+
+def segment(
+    study: Annotated[Path, typer.Argument(help="A study's folder, or a folder of studies.")],
+    task: Annotated[str, typer.Option(help="tumour or stroke.")],
+    out: Annotated[
+        Path, typer.Option(help="The segmentation: .nii.gz, .seg.nrrd, .nrrd or .mha; or a folder, for many.")
+    ],
+    report: Annotated[Path | None, typer.Option(help="Write the report here (.json).")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the result here (.png).")] = None,
+    uncertainty: Annotated[Path | None, typer.Option(help="Write the uncertainty, 0 to 1, here.")] = None,
+    model: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION; default: the task's own.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    reference: Annotated[
+        Sequence | None,
+        typer.Option(help="The sequence whose grid the result has; default: the task's choice."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report(s) as JSON.")] = False,
+) -> None:
+    """Segment a study; the result lies on the original grid of one of its sequences.
+
+    Given an output folder, each study gets a folder of its own there (TASK.nii.gz, TASK.seg.nrrd, TASK.json,
+    TASK.png); a bad study is passed over and listed at the end, with exit code 2.
+    """
+    into_folder = not out.name.lower().endswith(_LABEL_SUFFIXES)
+    extras = {"--report": report, "--picture": picture, "--uncertainty": uncertainty}
+    _check_names(out, into_folder, extras)
+    if into_folder:
+        _segment_many(study, task, out, model, device, reference, as_json)
+        return
+
+    from brainmvp.segment import Segmenter
+    from brainmvp.study import Study
+
+    found = Study.from_folder(study)
+    segmenter = Segmenter.load(task, model, device)
+    result = _run(segmenter, found, reference)
+    result.save(out)
+    if uncertainty:
+        result.save_uncertainty(uncertainty)
+    if picture:
+        result.save_picture(picture)
+    if report:
+        _write_report(result, report)
+    if as_json:
+        print_json(result.report())
+    else:
+        show(result)
+        say(f"Written: {', '.join(str(path) for path in (out, *extras.values()) if path)}")
+
+
+def _check_names(out: Path, into_folder: bool, extras: dict[str, Path | None]) -> None:
+    """Refuse names that could not be written, before the minutes of work and not after."""
+    if into_folder and out.suffix and not out.is_dir():
+        raise BrainMVPError(
+            f"{out} is no format that is written here; use {', '.join(_LABEL_SUFFIXES)} or a folder."
+        )
+    if out.is_file() and into_folder:
+        raise BrainMVPError(f"{out} is a file; give a folder, or a name such as {out}.nii.gz.")
+    wanted = {"--report": (".json",), "--picture": (".png",), "--uncertainty": _LABEL_SUFFIXES}
+    for option, path in extras.items():
+        if path is None:
+            continue
+        if into_folder:
+            raise BrainMVPError(
+                f"{option} goes with one output file; an output folder gets the report and picture."
+            )
+        if not path.name.lower().endswith(wanted[option]):
+            raise BrainMVPError(f"{option} {path} must end in {' or '.join(wanted[option])}.")
+
+
+def _segment_many(
+    root: Path,
+    task: str,
+    out: Path,
+    model: str | None,
+    device: str,
+    reference: Sequence | None,
+    as_json: bool,
+) -> None:
+    from brainmvp.segment import Segmenter
+    from brainmvp.study import find_studies
+
+    failures: dict[str, BrainMVPError] = {}
+    studies = find_studies(root, on_error=lambda folder, error: failures.update({folder.name: error}))
+    if not studies and not failures:
+        raise BrainMVPError(f"{root} holds no study; expected folders with files such as patient_t1.nii.gz.")
+    segmenter = Segmenter.load(task, model, device)
+    reports = []
+    for number, study in enumerate(studies, start=1):
+        try:
+            result = _run(segmenter, study, reference, f"{number}/{len(studies)} ")
+            save_all(result, out / study.id)
+        except BrainMVPError as error:
+            failures[study.id] = error
+            continue
+        reports.append(result.report())
+        if not as_json:
+            show(result)
+    if as_json:
+        print_json({"results": reports, "failures": {name: str(error) for name, error in failures.items()}})
+    else:
+        say(f"{len(reports)} segmented into {out}, {len(failures)} not.")
+    for error in failures.values():
+        complain(error)
+    if failures:
+        raise typer.Exit(BAD_INPUT)
+
+
+def save_all(result: "Segmentation", folder: Path) -> None:
+    """Write a result as TASK.nii.gz, TASK.seg.nrrd, TASK.png and TASK.json into a folder."""
+    name = result.task.name
+    result.save(folder / f"{name}.nii.gz")
+    result.save(folder / f"{name}.seg.nrrd")
+    result.save_picture(folder / f"{name}.png")
+    _write_report(result, folder / f"{name}.json")
+
+
+def _run(
+    segmenter: "Segmenter", study: "Study", reference: Sequence | None, prefix: str = ""
+) -> "Segmentation":
+    with progress_bar(f"{prefix}{study.id}") as tell:
+        return segmenter.segment(study, reference, tell)
+
+
+def _write_report(result: "Segmentation", path: Path) -> None:
+    from brainmvp.volume import atomically
+
+    text = json.dumps(result.report(), indent=1, ensure_ascii=False)
+    atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def show(result: "Segmentation") -> None:
+    """Print a result's volumes and what they were made from."""
+    rows = [(name, f"{volume:.2f}") for name, volume in result.volumes_ml.items()]
+    print_table(f"{result.study.id}, {result.model}", {"Structure": "left", "mL": "right"}, rows)
+    say(f"  used {', '.join(result.used)}; on the grid of {result.reference}")
+    if result.filled:
+        say(f"  missing, filled: {', '.join(result.filled)}")
+    for reason in result.left_out.values():
+        say(f"  left out: {reason}")
+    say(f"  {sum(result.seconds.values()):.1f} s")

@@ -1,0 +1,30 @@
+"""`brainmvp serve`: the MONAI Label server on a folder of studies."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    studies: Annotated[Path, typer.Option(help="The folder that holds the studies.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 opens it to the network.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A web page that may call the server, such as http://localhost:3000; can be repeated."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+) -> None:
+    """Serve segmentation to 3D Slicer and other MONAI Label clients, until Ctrl+C.
+
+    There is no login: on any other address than this computer's own, everyone who reaches it can read and write
+    the studies.
+    """
+    from brainmvp.serve import serve_studies
+
+    serve_studies(studies, host, port, tuple(allow_origin or ()), device)

@@ -1,0 +1,115 @@
+"""`brainmvp study`: what is in this folder, and what can be done with it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from brainmvp.cli.console import BAD_INPUT, print_json, print_table, say
+from brainmvp.errors import BrainMVPError
+
+if TYPE_CHECKING:
+    from brainmvp.study import Study
+    from brainmvp.tasks import Task
+
+
+def study(
+    folder: Annotated[Path, typer.Argument(help="A study's folder, or a folder of studies.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a study's sequences and grids, the tasks it is good for, and what is wrong with it.
+
+    Every image is read. The exit code is 2 if there is a problem.
+    """
+    from brainmvp.study import find_studies
+
+    problems: list[str] = []
+    studies = find_studies(folder, on_error=lambda _, error: problems.append(str(error)))
+    if not studies and not problems:
+        raise BrainMVPError(
+            f"{folder} holds no study; expected folders with files such as patient_t1.nii.gz."
+        )
+    described = [describe(one) for one in studies]
+    if as_json:
+        print_json({"studies": described, "problems": problems})
+    else:
+        for one in described:
+            _show(one)
+        for problem in problems:
+            say(f"Problem: {problem}")
+    if problems or any(one["problems"] for one in described):
+        raise typer.Exit(BAD_INPUT)
+
+
+def describe(study: "Study") -> dict[str, Any]:
+    """Return what a study holds and what it is good for, JSON-ready; a file that cannot be read is a problem."""
+    from brainmvp.tasks import get_task, task_names
+    from brainmvp.volume import read_volume
+
+    sequences, problems = {}, []
+    for sequence, path in study.images.items():
+        try:
+            volume = read_volume(path)
+        except BrainMVPError as error:
+            problems.append(str(error))
+            continue
+        sequences[str(sequence)] = {
+            "file": path.name,
+            "shape": list(volume.shape),
+            "spacing_mm": [round(float(edge), 3) for edge in volume.spacing],
+            "orientation": _orientation(volume.affine),
+        }
+    return {
+        "study": study.id,
+        "folder": str(study.folder),
+        "sequences": sequences,
+        "label": study.label.name if study.label else None,
+        "tasks": {name: _offer(study, get_task(name)) for name in task_names()},
+        "problems": problems,
+    }
+
+
+def _offer(study: "Study", task: "Task") -> dict[str, Any]:
+    available = set(study.images)
+    try:
+        task.check_sequences(available, study.id)
+    except BrainMVPError as error:
+        return {"possible": False, "why_not": str(error)}
+    regions, left_out = task.offered(available)
+    return {
+        "possible": True,
+        "regions": [region.name for region in regions],
+        "missing": [str(sequence) for sequence in task.sequences if sequence not in available],
+        "left_out": left_out,
+    }
+
+
+def _orientation(affine: Any) -> str:
+    import nibabel as nib
+
+    return "".join(nib.aff2axcodes(affine))
+
+
+def _show(found: dict[str, Any]) -> None:
+    columns = dict.fromkeys(("Sequence", "File", "Voxels", "mm", "Axes"), "left")
+    rows = [
+        (name, image["file"], _times(image["shape"]), _times(image["spacing_mm"]), image["orientation"])
+        for name, image in found["sequences"].items()
+    ]
+    print_table(found["study"], columns, rows)
+    if found["label"]:
+        say(f"  Label map beside the images: {found['label']}")
+    for name, offer in found["tasks"].items():
+        if not offer["possible"]:
+            say(f"  {name}: no. {offer['why_not']}")
+            continue
+        missing = f"; without {', '.join(offer['missing'])}" if offer["missing"] else ""
+        say(f"  {name}: {', '.join(offer['regions'])}{missing}")
+        for reason in offer["left_out"].values():
+            say(f"    {reason}")
+    for problem in found["problems"]:
+        say(f"  Problem: {problem}")
+
+
+def _times(values: list[float]) -> str:
+    return " x ".join(f"{value:g}" for value in values)
