@@ -1,0 +1,101 @@
+"""A real MONAI Label server process for the tests, and what a client needs to talk to it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+APP = Path(__file__).parents[2] / "MONAILabelApp"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server on loopback with its studies folder and log."""
+
+    url: str
+    studies: Path
+    log: Path
+
+    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send a request; `options` as for `requests.request`."""
+        return requests.request(method, self.url + path, timeout=60, **options)
+
+    def refused(self, status: int, method: str, path: str, **options: Any) -> str:
+        """Send a request that has to be refused with a status, and return the sentence that says why."""
+        answer = self.call(method, path, **options)
+        assert answer.status_code == status, answer.text
+        assert list(answer.json()) == ["detail"]
+        return answer.json()["detail"]
+
+    def get_json(self, path: str, **query: str) -> Any:
+        """Return the JSON answer to a GET request that has to succeed."""
+        answer = self.call("GET", path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def upload(
+        self, study: str, file: Path, params: str = "{}", name: str | None = None
+    ) -> requests.Response:
+        """Send one sequence of a study."""
+        with file.open("rb") as stream:
+            files = {"file": (name or file.name, stream)}
+            return self.call(
+                "PUT", "/datastore/image", params={"image": study}, data={"params": params}, files=files
+            )
+
+    def label(self, study: str, file: Path, tag: str = "final", params: str = "{}") -> requests.Response:
+        """Submit a label of a study."""
+        query = {"image": study, "tag": tag}
+        with file.open("rb") as stream:
+            files = {"label": (file.name, stream)}
+            return self.call("PUT", "/datastore/label", params=query, data={"params": params}, files=files)
+
+    def files(self) -> dict[str, bytes]:
+        """Return everything in the studies folder and the folder around it, to see that nothing changed."""
+        around = self.studies.parent
+        return {str(p.relative_to(around)): p.read_bytes() for p in sorted(around.rglob("*")) if p.is_file()}
+
+
+@contextmanager
+def started(command: list[str], studies: Path, home: Path, port: int, cwd: Path) -> Iterator[Server]:
+    """Run a server process until the block ends; shows the end of its log if it does not come up."""
+    log = home / f"server-{port}.log"
+    environment = os.environ | {"BRAINMVP_HOME": str(home), "OMP_NUM_THREADS": "2"}
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    server = Server(f"http://127.0.0.1:{port}", studies, log)
+    try:
+        _wait(server, process)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def stock_command(studies: Path, port: int) -> list[str]:
+    """Return MONAI Label's own command for the app."""
+    places = ["--app", str(APP), "--studies", str(studies), "--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, "-m", "monailabel.main", "start_server", *places]
+
+
+def own_command(studies: Path, port: int, *more: str) -> list[str]:
+    """Return the command that `brainmvp serve` runs."""
+    return [sys.executable, str(APP / "main.py"), "--studies", str(studies), "--port", str(port), *more]
+
+
+def _wait(server: Server, process: subprocess.Popen) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            requests.get(f"{server.url}/info/", timeout=10)
+            return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    raise AssertionError("the server did not start:\n" + server.log.read_text("utf-8", "replace")[-4000:])
