@@ -36,21 +36,19 @@ def template_patches(
         (N, *size).
 
     """
-    ranges = {index: _range(templates[index], epsilon) for index in sorted(set(sequence.tolist()))}
-    patches = []
-    for index, corner in zip(sequence.tolist(), start.tolist(), strict=True):
-        low, span = ranges[index]
-        patches.append(_cut((templates[index], low, span), corner, size))
-    return torch.stack(patches)
+    # Unbound once: the gradient of each indexing of its own would be a tensor as large as all templates.
+    volumes = templates.unbind(0)
+    lows = {index: volumes[index].min() for index in set(sequence.tolist())}
+    spans = {index: volumes[index].max() - low + epsilon for index, low in lows.items()}
+    return torch.stack(
+        [
+            _cut(volumes[index], lows[index], spans[index], corner, size)
+            for index, corner in zip(sequence.tolist(), start.tolist(), strict=True)
+        ]
+    )
 
 
-def _range(template: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    low, high = template.min(), template.max()
-    return low, high - low + epsilon
-
-
-def _cut(scaled: tuple[Tensor, Tensor, Tensor], corner: list[int], size: tuple[int, int, int]) -> Tensor:
-    template, low, span = scaled
+def _cut(template: Tensor, low: Tensor, span: Tensor, corner: list[int], size: tuple[int, ...]) -> Tensor:
     box, padding = [], []
     for edge, first, length in zip(template.shape, corner, size, strict=True):
         begin, end = min(max(first, 0), edge), min(max(first + length, 0), edge)
