@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from brainmvp.errors import BrainMVPError
 from brainmvp.networks.config import NetworkConfig
 from brainmvp.networks.segmenter import UniUNet
-from brainmvp.networks.unet import UNet, UNetDecoder, UNetEncoder
+from brainmvp.networks.unet import FineStep, UNet, UNetDecoder, UNetEncoder
 from brainmvp.networks.uniformer import UniFormer
 
 __all__ = ["NetworkConfig", "build_encoder", "build_network"]
@@ -17,7 +17,7 @@ __all__ = ["NetworkConfig", "build_encoder", "build_network"]
 def build_encoder(config: NetworkConfig) -> UniFormer | UNetEncoder:
     """Return the encoder alone: (B, in_channels, X, Y, Z) to a list of features, fine to coarse."""
     if config.backbone == "unet":
-        return UNetEncoder(config.in_channels, config.widths, config.depths)
+        return UNetEncoder(config.in_channels, config.widths, config.depths, config.patches)
     return UniFormer(
         config.in_channels, config.widths, config.depths, config.head_dim, config.mlp_ratio, config.norm
     )
@@ -32,7 +32,11 @@ def build_network(config: NetworkConfig) -> nn.Module:
     channels-last (2 to 17 times faster depth-wise convolutions on a CPU, the tensor cores' layout on a GPU).
     """
     if config.backbone == "unet":
-        network: nn.Module = UNet(build_encoder(config), UNetDecoder(config.out_channels, config.widths))
+        last = config.fine_width if config.patches else config.out_channels
+        fine = (
+            FineStep(config.in_channels, config.fine_width, config.out_channels) if config.patches else None
+        )
+        network: nn.Module = UNet(build_encoder(config), UNetDecoder(last, config.widths), fine)
     else:
         network = UniUNet(
             build_encoder(config), config.in_channels, config.out_channels, config.widths, config.fine_width,

@@ -24,7 +24,14 @@ class NetworkConfig(BaseModel):
     out_channels: PositiveInt
     widths: tuple[PositiveInt, ...] = Field(description="channels of each encoder level, fine to coarse")
     depths: tuple[PositiveInt, ...] = Field(description="residual blocks of each encoder level")
-    fine_width: PositiveInt = Field(64, description="UniFormer: decoder channels on the full grid")
+    fine_width: PositiveInt = Field(
+        64,
+        description="channels on the full grid: of the UniFormer's decoder, or of a UNet that starts from patches",
+    )
+    patches: bool = Field(
+        False,
+        description="UNet: start from patches of 2x2x2 voxels, so that all but one step lie on half the grid",
+    )
     head_dim: PositiveInt = Field(64, description="UniFormer: channels per attention head")
     mlp_ratio: PositiveInt = Field(4, description="UniFormer: hidden over embedding channels")
     norm: Literal["batch", "group"] = Field(
@@ -39,7 +46,9 @@ class NetworkConfig(BaseModel):
     @property
     def stride(self) -> int:
         """Every edge of an input must be a multiple of this number of voxels."""
-        return 2 ** (len(self.widths) if self.backbone == "uniformer" else len(self.widths) - 1)
+        return 2 ** (
+            len(self.widths) if self.backbone == "uniformer" or self.patches else len(self.widths) - 1
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> NetworkConfig:
@@ -48,6 +57,8 @@ class NetworkConfig(BaseModel):
                 f"widths {self.widths} and depths {self.depths} must have one entry per level each"
             )
         if self.backbone == "uniformer":
+            if self.patches:
+                raise ValueError("patches are a part of the UNet only: a UniFormer always starts from them")
             if len(self.widths) != 4:
                 raise ValueError(f"a UniFormer has 4 levels, got widths {self.widths}")
             if any(width % self.head_dim for width in self.widths[2:]):
@@ -65,6 +76,7 @@ class NetworkConfig(BaseModel):
 
         `uniformer` and `unet` have the published sizes (official code, `models/uniformer.py`, `models/unet3d.py`).
         `…-compact` ones are for whole brains at 2 mm on a CPU: about equal in cost, below 6 million parameters.
+        `unet-light` has as many but works on half the grid: half the cost, so that it can be trained on a CPU, too.
         """
         if name not in PRESETS:
             raise KeyError(f"unknown network '{name}', known: {', '.join(PRESETS)}")
@@ -88,4 +100,11 @@ PRESETS: dict[str, dict] = {
         "norm": "group",
     },
     "unet-compact": {"backbone": "unet", "widths": (16, 32, 64, 128), "depths": (1, 2, 2, 4)},
+    "unet-light": {
+        "backbone": "unet",
+        "widths": (32, 64, 128, 160),
+        "depths": (1, 2, 2, 1),
+        "patches": True,
+        "fine_width": 8,
+    },
 }

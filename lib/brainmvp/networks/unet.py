@@ -39,9 +39,15 @@ class UNetEncoder(nn.Module):
         in_channels: int,
         widths: tuple[int, ...] = (32, 64, 128, 256),
         depths: tuple[int, ...] = (1, 2, 2, 4),
+        patches: bool = False,
     ) -> None:
+        """patches: start from patches of 2x2x2 voxels, so that the finest level lies on half the grid."""
         super().__init__()
-        stem = nn.Conv3d(in_channels, widths[0], 3, padding=1)
+        stem = (
+            nn.Conv3d(in_channels, widths[0], 2, 2)
+            if patches
+            else nn.Conv3d(in_channels, widths[0], 3, padding=1)
+        )
         self.downs = nn.ModuleList(
             [stem, *(nn.Conv3d(*pair, 3, stride=2, padding=1) for pair in pairwise(widths))]
         )
@@ -89,19 +95,35 @@ class UNetDecoder(nn.Module):
         return self.head(feature)
 
 
+class FineStep(nn.Module):
+    """From half the grid to the full one: a few channels that see the feature and the image itself."""
+
+    def __init__(self, in_channels: int, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.detail = nn.Conv3d(in_channels, channels, 3, padding=1)
+        self.head = nn.Conv3d(channels, out_channels, 3, padding=1)
+
+    def forward(self, feature: Tensor, image: Tensor) -> Tensor:
+        """feature: (B, channels, X/2, Y/2, Z/2); image: (B, in_channels, X, Y, Z)."""
+        raised = functional.interpolate(feature, scale_factor=2.0, mode="trilinear")
+        return self.head(functional.relu(raised + self.detail(image)))
+
+
 class UNet(nn.Module):
     """Segment (B, in_channels, X, Y, Z) into logits (B, out_channels, X, Y, Z)."""
 
-    def __init__(self, encoder: UNetEncoder, decoder: UNetDecoder) -> None:
+    def __init__(self, encoder: UNetEncoder, decoder: UNetDecoder, fine: FineStep | None = None) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.fine = fine
 
     @property
     def head(self) -> nn.Conv3d:
         """The last convolution, one output channel per region."""
-        return self.decoder.head
+        return self.decoder.head if self.fine is None else self.fine.head
 
     def forward(self, image: Tensor) -> Tensor:
         *skips, deepest = self.encoder(image)
-        return self.decoder(deepest, skips)
+        feature = self.decoder(deepest, skips)
+        return feature if self.fine is None else self.fine(feature, image)
