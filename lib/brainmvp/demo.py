@@ -120,8 +120,11 @@ def _name(disposition: bytes) -> str:
 
 
 def _report(facts: dict[str, Any], times: dict[str, float], truth: dict[str, float]) -> dict[str, Any]:
-    seconds = {step: round(value, 3) for step, value in (times | facts.pop("latencies")).items()}
-    return facts | {"true_volumes_ml": truth, "seconds": seconds}
+    """Return the server's facts as `brainmvp segment --report` would, with the truth and all times."""
+    names = {str(value): name for name, value in facts["label_names"].items()}
+    seconds = {step: round(value, 3) for step, value in (times | facts["latencies"]).items()}
+    kept = {key: value for key, value in facts.items() if key not in ("latencies", "centroids")}
+    return kept | {"label_names": names, "true_volumes_ml": truth, "seconds": seconds}
 
 
 def _write(patient: Patient, studies: Path, folder: Path, labels: bytes, report: dict[str, Any]) -> Result:
@@ -137,7 +140,7 @@ def _write(patient: Patient, studies: Path, folder: Path, labels: bytes, report:
     text = json.dumps(report, indent=1, ensure_ascii=False)
     atomically(folder / f"{task.name}.json", lambda temporary: temporary.write_text(text, "utf-8"))
     volume = read_volume(result.labels)
-    names = {value: name for name, value in report["label_names"].items()}
+    names = {int(value): name for value, name in report["label_names"].items()}
     write_seg_nrrd(volume, task, result.segmentation, names)
     draw_segmentation(Study.from_folder(studies / patient.id), volume, task, result.picture, names)
     return result

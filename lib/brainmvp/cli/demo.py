@@ -54,7 +54,7 @@ def _show(result: "Result") -> None:
 
 
 def _next_steps(out: Path, results: "list[Result]") -> None:
-    command = "brainmvp" if shutil.which("brainmvp") else _short(Path(sys.argv[0]))
+    command = _command()
     studies, first = out / "studies", results[0]
     lines = [
         "",
@@ -68,6 +68,14 @@ def _next_steps(out: Path, results: "list[Result]") -> None:
         f"  {command} serve --studies {studies}",
     ]
     say("\n".join(lines))
+
+
+def _command() -> str:
+    """Return what to type for `brainmvp` here."""
+    if shutil.which("brainmvp"):
+        return "brainmvp"
+    called = Path(sys.argv[0])
+    return f"{_short(Path(sys.executable))} -m brainmvp" if called.name == "__main__.py" else _short(called)
 
 
 def _short(path: Path) -> str:

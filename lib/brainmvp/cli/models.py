@@ -1,5 +1,6 @@
 """`brainmvp models`: the versions on this computer, their cards, and which one answers to a name."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -73,21 +74,21 @@ def serve(reference: _Reference) -> None:
 @app.command("import")
 def import_(
     checkpoint: Annotated[Path, typer.Argument(help="A published BrainMVP checkpoint (.pt, .pth).")],
-    name: Annotated[
-        str | None, typer.Option(help="Name in the store; default: from the file's name.")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="The task of a fine-tuned network; none for a pretrained encoder.")
-    ] = None,
+    name: Annotated[str, typer.Option(help="Name in the store.")] = "encoder",
 ) -> None:
     """Read a checkpoint of the published code into the store, without running any code in it.
 
-    Prints what became of every entry, and refuses a file that fits badly. Templates in it are kept beside the
-    weights.
+    Prints what became of every entry, and refuses a file that fits badly. What it holds can be fine-tuned from;
+    its templates are written as images beside the weights.
     """
-    from brainmvp.modelimport import import_checkpoint
+    from brainmvp.errors import BrainMVPError
+    from brainmvp.importing import import_model
     from brainmvp.modelstore import ModelStore
 
-    model, report = import_checkpoint(checkpoint, ModelStore(), name, task)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise BrainMVPError(f"'{name}' is no name for a model; use small letters, digits, - and _.")
+    model, report, templates = import_model(checkpoint, ModelStore(), name)
     say(str(report))
     say(f"Stored as {model.card.id} in {model.folder}")
+    if templates:
+        say(f"Templates: {templates[0].parent}")

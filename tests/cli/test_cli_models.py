@@ -1,0 +1,73 @@
+"""`brainmvp models`: what is there, what it says of itself, which version is served, and foreign checkpoints."""
+
+import json
+
+import pytest
+import torch
+
+from brainmvp.modelstore import ModelStore
+from brainmvp.networks import NetworkConfig, build_network
+from brainmvp.networks.checkpoint import export_published
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A small segmenter in the layout of the published code, for four sequences and three regions."""
+    config = NetworkConfig.preset("unet-compact", 4, 3)
+    path = tmp_path / "Best Model.pt"
+    torch.manual_seed(3)
+    export_published(path, build_network(config).state_dict(), config)
+    return path
+
+
+@pytest.fixture
+def own_home(brainmvp, tmp_path, monkeypatch):
+    """A store that a test may change."""
+    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_list_marks_what_is_served(brainmvp, tiny_models):
+    listed = json.loads(brainmvp("models", "list", "--json").stdout)
+    served = {model["task"]: model["model"] for model in listed["models"] if model["served"]}
+    store = ModelStore(tiny_models)
+    assert served == {name: store.resolve(name).card.id for name in ("stroke", "tumour")}
+    assert served["tumour"] in brainmvp("models", "list").output
+
+
+def test_show_prints_the_card(brainmvp):
+    card = json.loads(brainmvp("models", "show", "stroke").stdout)
+    assert card["sequences"] == ["DWI", "ADC", "FLAIR"]
+    assert "Not a medical device" in card["notice"]
+
+
+def test_import_says_what_became_of_the_entries_and_stores_versions(brainmvp, own_home, checkpoint):
+    result = brainmvp("models", "import", checkpoint, "--name", "mine")
+    assert result.exit_code == 0, result.output
+    assert "0 dropped, 0 newly initialised" in result.output
+    torch.manual_seed(3)
+    expected = build_network(NetworkConfig.preset("unet-compact", 4, 3)).state_dict()
+    stored = ModelStore(own_home).resolve("mine@1").load_weights()
+    assert stored.keys() == expected.keys()
+    assert all(torch.equal(stored[name], expected[name]) for name in expected)
+
+    brainmvp("models", "import", checkpoint, "--name", "mine")
+    assert ModelStore(own_home).resolve("mine").card.version == 2
+    assert brainmvp("models", "serve", "mine@1").exit_code == 0
+    assert ModelStore(own_home).resolve("mine").card.version == 1
+
+
+def test_what_cannot_be_imported_is_not_stored(brainmvp, own_home, checkpoint, tmp_path):
+    (tmp_path / "text.pt").write_text("no checkpoint")
+    refused = brainmvp("models", "import", tmp_path / "text.pt")
+    unnamed = brainmvp("models", "import", checkpoint, "--name", "Mein Netz")
+    assert refused.exit_code == unnamed.exit_code == 2
+    assert "text.pt is not a checkpoint" in refused.stderr
+    assert "is no name for a model" in unnamed.stderr
+    assert not (own_home / "models").exists()
+
+
+def test_serving_needs_a_version_that_exists(brainmvp, own_home, checkpoint):
+    brainmvp("models", "import", checkpoint, "--name", "mine")
+    assert "write mine@VERSION" in brainmvp("models", "serve", "mine").stderr
+    assert "no version 9" in brainmvp("models", "serve", "mine@9").stderr

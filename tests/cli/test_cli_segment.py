@@ -1,0 +1,84 @@
+"""`brainmvp segment`: every file that was asked for, one sentence for what cannot be done."""
+
+import json
+
+import nibabel as nib
+import nrrd
+import numpy as np
+import pytest
+
+
+def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
+    study, out = write_study("visit", "T1 T1CE FLAIR"), tmp_path / "out"
+    files = {"--report": out / "r.json", "--picture": out / "p.png", "--uncertainty": out / "u.nii.gz"}
+    options = [part for pair in files.items() for part in pair]
+    result = brainmvp("segment", study, "--task", "tumour", "--out", out / "s.nii.gz", *options)
+    assert result.exit_code == 0, result.output
+    reference = nib.load(study / "visit_t1ce.nii.gz")
+    labels, uncertainty = nib.load(out / "s.nii.gz"), nib.load(files["--uncertainty"])
+    for image in (labels, uncertainty):
+        assert image.shape == reference.shape
+        assert np.array_equal(image.affine, reference.affine)
+    assert 0 <= uncertainty.get_fdata().min() <= uncertainty.get_fdata().max() <= 1
+    report = json.loads(files["--report"].read_text())
+    assert report["sequences_filled"] == ["T2"]
+    assert "missing, filled: T2" in result.output
+    voxel_ml = abs(np.linalg.det(reference.affine[:3, :3])) / 1000
+    for value, name in report["label_names"].items():
+        count = np.count_nonzero(labels.get_fdata() == int(value))
+        assert report["volumes_ml"][name] == pytest.approx(count * voxel_ml, abs=1e-3)
+    assert files["--picture"].read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_reference_can_be_chosen(brainmvp, write_study, tmp_path):
+    study, out = write_study("visit", "T1CE FLAIR T2"), tmp_path / "s.seg.nrrd"
+    arguments = ("segment", study, "--task", "tumour", "--out", out, "--json")
+    result = brainmvp(*arguments, "--reference", "T2")
+    assert json.loads(result.stdout)["reference"] == "T2"
+    assert tuple(nrrd.read_header(str(out))["sizes"]) == nib.load(study / "visit_t2.nii.gz").shape
+
+
+def test_a_bad_study_does_not_stop_the_others(brainmvp, write_study, tmp_path):
+    root = tmp_path / "all"
+    for name, sequences in {"a": "FLAIR", "b": "FLAIR", "c": "DWI ADC", "d": "FLAIR"}.items():
+        write_study(name, sequences, root)
+    (root / "b" / "b_flair.nii.gz").write_bytes(b"no image")
+    (root / "d" / "d_mystery.nii.gz").write_bytes(b"")
+    result = brainmvp("segment", root, "--task", "tumour", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert sorted(path.name for path in (tmp_path / "out" / "a").iterdir()) == [
+        "tumour.json", "tumour.nii.gz", "tumour.png", "tumour.seg.nrrd",
+    ]  # fmt: skip
+    assert not any((tmp_path / "out" / name / "tumour.nii.gz").exists() for name in "bcd")
+    assert "1 segmented" in result.stdout
+    errors = result.stderr.splitlines()
+    assert len([line for line in errors if line.startswith("Error: ")]) == 3
+    for part in (
+        "b_flair.nii.gz cannot be read",
+        "c: the tumour task needs",
+        "d_mystery.nii.gz cannot be told",
+    ):
+        assert any(part in line for line in errors), part
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--task", "gout", "--out", "a.nii.gz"], "no task named 'gout'"),
+        (["--task", "tumour", "--out", "a.nii.gz", "--model", "mine@3"], "no model named 'mine'"),
+        (["--task", "tumour", "--out", "a.nii.gz", "--model", "stroke"], "is a model for stroke"),
+        (["--task", "tumour", "--out", "a.nii.gz", "--device", "abacus"], "'abacus' is no device"),
+        (["--task", "tumour", "--out", "a.nii.gz", "--reference", "ADC"], "has no ADC"),
+        (["--task", "tumour", "--out", "a.dcm"], "a.dcm is no format that is written here"),
+        (["--task", "tumour", "--out", "a.nii.gz", "--picture", "a.jpg"], "must end in .png"),
+        (["--task", "tumour", "--out", "folder", "--report", "a.json"], "--report goes with one output file"),
+    ],
+)
+def test_bad_options_end_in_one_sentence(brainmvp, write_study, tmp_path, monkeypatch, options, sentence):
+    study = write_study("visit", "FLAIR")
+    monkeypatch.chdir(tmp_path)
+    result = brainmvp("segment", study, *options)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert len([line for line in result.stderr.splitlines() if line.strip()]) == 1
+    assert not (tmp_path / "a.nii.gz").exists()

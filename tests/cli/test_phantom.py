@@ -1,0 +1,30 @@
+"""`brainmvp phantom` writes studies that the rest of the command line can read."""
+
+import json
+
+import numpy as np
+
+from brainmvp.volume import read_volume
+
+
+def test_the_same_seed_gives_the_same_study(brainmvp, tmp_path):
+    for out in ("a", "b"):
+        result = brainmvp(
+            "phantom", "--out", tmp_path / out, "--tasks", "stroke", "--seed", "5", "--own-grids"
+        )
+        assert result.exit_code == 0, result.output
+    first, second = (read_volume(tmp_path / out / "stroke-0005" / "stroke-0005_dwi.nii.gz") for out in "ab")
+    assert np.array_equal(first.data, second.data)
+    (study,) = json.loads(brainmvp("study", tmp_path / "a", "--json").stdout)["studies"]
+    assert set(study["sequences"]) == {"DWI", "ADC"}
+    assert study["label"] == "stroke-0005_seg.nii.gz"
+
+
+def test_preview_is_a_picture(brainmvp, tmp_path):
+    result = brainmvp("phantom", "--out", tmp_path, "--tasks", "stroke", "--preview")
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["preview-stroke.png"]
+
+
+def test_an_unknown_task_is_refused(brainmvp, tmp_path):
+    assert "no task named 'gout'" in brainmvp("phantom", "--out", tmp_path, "--tasks", "gout").stderr

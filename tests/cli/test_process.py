@@ -1,0 +1,60 @@
+"""The command line as a process: quick to answer, exit codes, nothing but the result on standard output."""
+
+import json
+import subprocess
+import sys
+import time
+
+from brainmvp import __version__
+
+
+def run(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "brainmvp", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,
+    )
+
+
+def test_help_does_not_load_pytorch():
+    script = (
+        "import sys\n"
+        "from brainmvp.cli import app\n"
+        "app(['--help'], standalone_mode=False)\n"
+        "print(sorted({'torch', 'monai', 'numpy', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert "segment" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_help_is_quick():
+    def seconds():
+        begin = time.perf_counter()
+        run("--help")
+        return time.perf_counter() - begin
+
+    # Half a second on an idle machine; the best of three on one that also runs other things.
+    assert min(seconds() for _ in range(3)) < 1.0
+
+
+def test_version():
+    assert run("--version").stdout == f"brainmvp {__version__}\n"
+
+
+def test_bad_input_ends_with_one_sentence_and_code_2(tmp_path):
+    done = run("segment", tmp_path / "absent", "--task", "tumour", "--out", tmp_path / "out.nii.gz")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert (
+        done.stderr
+        == f"Error: {tmp_path / 'absent'} is not a folder; give the folder that holds the study's sequences.\n"
+    )
+
+
+def test_json_can_be_piped(write_study):
+    done = run("study", write_study("visit", "FLAIR"), "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["studies"][0]["study"] == "visit"

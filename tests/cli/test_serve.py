@@ -1,0 +1,48 @@
+"""Starting the server: it runs for the length of a block, and says at once why it cannot."""
+
+import socket
+
+import pytest
+import requests
+
+from brainmvp import serve
+from brainmvp.errors import BrainMVPError
+
+
+def test_runs_for_the_length_of_a_block(write_study, tiny_models, tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINMVP_HOME", str(tiny_models))
+    write_study("visit", "FLAIR", tmp_path / "studies")
+    with serve.running_server(tmp_path / "studies", device="cpu") as server:
+        info = requests.get(f"{server.url}/info/", timeout=30).json()
+        assert set(info["models"]) == {"tumour", "stroke"}
+        assert info["datastore"]["total"] == 1
+        assert "Uvicorn running on http://127.0.0.1:" in server.log.read_text()
+        page = requests.get(f"{server.url}/info/", headers={"Origin": "http://evil.example"}, timeout=30)
+        assert "access-control-allow-origin" not in page.headers
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{server.url}/info/", timeout=5)
+
+
+def test_a_server_that_fails_shows_its_log(tmp_path, monkeypatch):
+    (tmp_path / "main.py").write_text("import sys\nsys.exit('the app is broken')\n")
+    monkeypatch.setattr(serve, "app_folder", lambda: tmp_path)
+    with pytest.raises(BrainMVPError, match="stopped while starting.*\n.*the app is broken"):
+        with serve.running_server(tmp_path):
+            pass
+
+
+def test_a_taken_port_is_told(brainmvp, tmp_path):
+    with socket.socket() as other:
+        other.bind((serve.LOOPBACK, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        result = brainmvp("serve", "--studies", tmp_path, "--port", port)
+    assert result.exit_code == 2
+    assert f"Port {port} of 127.0.0.1 is in use" in result.stderr
+
+
+def test_a_missing_folder_is_told_and_not_made(brainmvp, tmp_path):
+    result = brainmvp("serve", "--studies", tmp_path / "absent")
+    assert result.exit_code == 2
+    assert "absent is not a folder" in result.stderr
+    assert not (tmp_path / "absent").exists()
