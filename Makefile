@@ -1,6 +1,6 @@
 # Everything below works on a machine with Python 3.10 to 3.12 and nothing else installed.
 #   make demo    set up, then a synthetic patient through a real server: look into demo/
-#   make test    set up, then all tests
+#   make test    set up, then all tests (the others: make help)
 #
 # On Linux without an NVIDIA GPU, PyTorch's small CPU build saves several GB:
 #   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup
@@ -53,6 +53,8 @@ serve: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/networks.py
+	$(BIN)/brainmvp phantom --tasks tumour --out build/bench
+	$(BIN)/python benchmarks/segment.py build/bench/tumour-0000
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .coverage .coverage.*
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .coverage .coverage.*

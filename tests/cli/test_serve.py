@@ -26,9 +26,11 @@ def test_runs_for_the_length_of_a_block(write_study, tiny_models, tmp_path, monk
 def test_a_server_that_fails_shows_its_log(tmp_path, monkeypatch):
     (tmp_path / "main.py").write_text("import sys\nsys.exit('the app is broken')\n")
     monkeypatch.setattr(serve, "app_folder", lambda: tmp_path)
-    with pytest.raises(BrainMVPError, match="stopped while starting.*\n.*the app is broken"):
-        with serve.running_server(tmp_path):
-            pass
+    with (
+        pytest.raises(BrainMVPError, match=r"stopped while starting.*\n.*the app is broken"),
+        serve.running_server(tmp_path),
+    ):
+        pass
 
 
 def test_a_taken_port_is_told(brainmvp, tmp_path):

@@ -1,0 +1,126 @@
+"""What the repository's files say of each other is true."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from brainmvp import __version__
+from brainmvp.serve import INSTALL_MONAI_LABEL
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+
+
+def constraints():
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def declared():
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        tomllib = pytest.importorskip("tomli")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    return [
+        Requirement(line)
+        for line in (*project["dependencies"], *(line for extra in extras for line in extra))
+    ]
+
+
+def test_every_make_target_of_the_readme_exists():
+    named = set(
+        re.findall(r"\bmake ([a-z]+)\b", " ".join(re.findall(r"`[^`]+`|```.*?```", README, re.DOTALL)))
+    )
+    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+    assert {"demo", "test", "setup", "serve", "lint", "bench"} <= named
+    assert named <= targets
+
+
+def test_every_command_of_the_readme_exists():
+    from brainmvp.cli import app
+
+    commands = {command.name for command in app.registered_commands} | {
+        group.name for group in app.registered_groups
+    }
+    named = set(re.findall(r"^brainmvp ([a-z-]+)", README, re.MULTILINE))
+    assert len(named) >= 6
+    assert named <= commands
+
+
+def test_every_direct_dependency_is_pinned_with_a_reason():
+    pinned = {requirement.name.lower() for requirement in constraints()}
+    reasons = set(
+        re.findall(r"^# ([a-z0-9-]+): \S", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE)
+    )
+    direct = {requirement.name.lower() for requirement in declared()}
+    assert direct - pinned == set()
+    assert direct - reasons == set()
+
+
+def test_each_package_has_one_pin_per_python():
+    for version in ("3.10", "3.11", "3.12"):
+        names = [
+            requirement.name
+            for requirement in constraints()
+            if requirement.marker is None or requirement.marker.evaluate({"python_version": version})
+        ]
+        assert len(names) == len(set(names))
+
+
+def test_torchvision_is_nowhere():
+    assert all(requirement.name != "torchvision" for requirement in (*constraints(), *declared()))
+
+
+def test_one_release_of_monai_label_is_named_everywhere():
+    releases = re.findall(r"monailabel==([\d.]+\d)", README + MAKEFILE + INSTALL_MONAI_LABEL)
+    assert len(releases) >= 4
+    assert len(set(releases)) == 1
+
+
+def test_the_version_is_the_same_everywhere():
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"brainmvp-{__version__}-py3-none-any.whl" in README
+    assert f"\n## {__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_make_stops_at_an_unfit_python_with_one_sentence(tmp_path):
+    unfit = tmp_path / "python"
+    unfit.write_text("#!/bin/sh\nexit 1\n")
+    unfit.chmod(0o755)
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "constraints.txt").touch()
+    done = subprocess.run(
+        ["make", "-f", str(ROOT / "Makefile"), "setup", f"PYTHON={unfit}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: Python 3.10, 3.11 or 3.12 with venv is needed")
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_make_serve_needs_a_folder(tmp_path):
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".ready").touch()
+    done = subprocess.run(
+        ["make", "-f", str(ROOT / "Makefile"), "serve"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "make serve STUDIES=" in done.stderr
+
+
+def test_the_extension_has_the_metadata_that_slicer_asks_for():
+    cmake = (ROOT / "CMakeLists.txt").read_text("utf-8")
+    assert re.search(r"^project\((?!Slicer)\w+\)$", cmake, re.MULTILINE)
+    for name in ("CATEGORY", "CONTRIBUTORS", "DESCRIPTION", "DEPENDS"):
+        assert re.search(rf'^set\(EXTENSION_{name} "[^"]+"\)$', cmake, re.MULTILINE), name
