@@ -1,1 +1,1 @@
-"""Training of the built-in models on phantoms."""
+"""Train the built-in models on phantoms."""

@@ -1,57 +1,73 @@
-"""Cheap variations of a sample, so that a phantom that cost a third of a second teaches more than once."""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+"""Changes to a batch that cost nothing, made where the network is trained: flips, gains, sequences left out."""
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from brainmvp.training.samples import Sample
+from brainmvp.sequences import Sequence
+from brainmvp.tasks import Task
 
-_GAIN, _OFFSET, _NOISE = 0.2, 0.1, 0.05
-_FLIPS = (0.5, 0.15, 0.15)  # along left-right, back-front, foot-head
-
-
-class Pool:
-    """The last phantoms, on the device; a step draws from it with flips, and with gain and offset per sequence."""
-
-    def __init__(self, size: int, device: torch.device) -> None:
-        self.size, self.device = size, device
-        # By sample index modulo size, so that a resumed run that fills the pool again draws the same.
-        self._samples: dict[int, Sample] = {}
-
-    def add(self, batch: Sample, first: int) -> None:
-        """Take in a batch whose first sample has this index, in the place of the oldest."""
-        for offset in range(len(batch.images)):
-            tensors = (tensor[offset].to(self.device, non_blocking=True) for tensor in vars(batch).values())
-            self._samples[(first + offset) % self.size] = type(batch)(*tensors)
-
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return images (B, C, X, Y, Z) float32, regions, brain and offered of `count` random samples, varied."""
-        chosen = torch.randint(len(self._samples), (count,), generator=generator).tolist()
-        seed = int(torch.randint(2**31, (), generator=generator))
-        noise = torch.Generator(self.device).manual_seed(seed)
-        varied = [_vary(self._samples[index], generator, noise) for index in chosen]
-        return tuple(torch.stack(tensors) for tensors in zip(*varied, strict=True))
+# Sets that hospitals often have; the others are drawn sequence by sequence.
+_COMMON: dict[str, tuple[tuple[Sequence, ...], ...]] = {
+    "tumour": (
+        (Sequence.FLAIR,),
+        (Sequence.T1CE, Sequence.FLAIR),
+        (Sequence.T1CE,),
+        (Sequence.T1, Sequence.T2, Sequence.FLAIR),
+        (Sequence.T1, Sequence.T1CE, Sequence.FLAIR),
+        (Sequence.T1, Sequence.T1CE, Sequence.T2),
+    ),
+    "stroke": ((Sequence.DWI,), (Sequence.DWI, Sequence.ADC), (Sequence.DWI, Sequence.FLAIR)),
+}
 
 
-def _vary(
-    sample: Sample, generator: torch.Generator, on_device: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    axes = [axis for axis, share in enumerate(_FLIPS, -3) if torch.rand((), generator=generator) < share]
-    images, regions, brain = (
-        tensor.flip(axes) for tensor in (sample.images.float(), sample.regions, sample.brain)
-    )
-    count = len(images)
-    gain = 1 + _GAIN * (2 * torch.rand(count, generator=generator) - 1)
-    offset = _OFFSET * (2 * torch.rand(count, generator=generator) - 1)
-    noise = _NOISE * torch.rand(count, generator=generator)
-    present = (images != 0).flatten(1).any(1)
-    inside = brain & present[:, None, None, None]
-    gain, offset, noise = (values.to(images.device)[:, None, None, None] for values in (gain, offset, noise))
-    changed = (
-        images * gain + offset + noise * torch.randn(images.shape, generator=on_device, device=images.device)
-    )
-    return torch.where(inside, changed, 0.0), regions, brain, sample.offered
+def vary(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Flip some axes, move by some voxels, and change gain and offset of each channel inside the brain.
+
+    images: (B, C, X, Y, Z); labels: (B, X, Y, Z); generator: on the CPU.
+    """
+    results = []
+    for image, label in zip(images, labels, strict=True):
+        numbers = torch.rand(3, generator=generator)
+        axes = [axis for axis, limit in enumerate((0.5, 0.1, 0.1)) if numbers[axis] < limit]
+        shifts = torch.randint(-3, 4, (3,), generator=generator).tolist()
+        image = image.flip([axis + 1 for axis in axes]).roll(shifts, (1, 2, 3))
+        label = label.flip(axes).roll(shifts, (0, 1, 2))
+        results.append((image, label))
+    images = torch.stack([image for image, _ in results])
+    shape = (*images.shape[:2], 1, 1, 1)
+    gain = (0.8 + 0.4 * torch.rand(shape, generator=generator)).to(images.device)
+    offset = (0.2 * torch.rand(shape, generator=generator) - 0.1).to(images.device)
+    inside = images != 0
+    return torch.where(inside, images * gain + offset, 0.0), torch.stack([label for _, label in results])
+
+
+def leave_out(
+    images: Tensor, task: Task, complete: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Zero the channels of sequences left out; return the images and which regions can then be seen, (B, R) bool.
+
+    complete: the share of samples that keep all sequences.
+    """
+    shown = torch.ones(images.shape[:2], dtype=torch.bool)
+    seen = torch.ones((images.shape[0], len(task.regions)), dtype=torch.bool)
+    for index in range(images.shape[0]):
+        kept = _draw_sequences(task, complete, generator)
+        offered = {region.name for region in task.offered(kept)[0]}
+        shown[index] = torch.tensor([sequence in kept for sequence in task.sequences])
+        seen[index] = torch.tensor([region.name in offered for region in task.regions])
+    shown = shown[:, :, None, None, None].to(images.device)
+    return images * shown, seen.to(images.device)
+
+
+def _draw_sequences(task: Task, complete: float, generator: torch.Generator) -> set[Sequence]:
+    def chance() -> float:
+        return float(torch.rand((), generator=generator))
+
+    if chance() < complete:
+        return set(task.sequences)
+    if chance() < 0.6:
+        sets = _COMMON[task.name]
+        return set(sets[int(chance() * len(sets))])
+    kept = {sequence for sequence in task.sequences if chance() < 0.6}
+    possible = any(kept.issuperset(alternative) for alternative in task.minimum)
+    return kept if possible else kept | set(task.minimum[int(chance() * len(task.minimum))])

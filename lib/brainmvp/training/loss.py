@@ -1,41 +1,44 @@
-"""Soft Dice and cross-entropy over the regions that a sample can show."""
+"""How wrong a prediction is: overlap by region and cross-entropy, where the region can be seen at all."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-# From the probe on synthetic brains: a smoothing of ten voxels keeps tiny lesions from dominating, and
-# cross-entropy, which is small because lesions are, gets four times the weight.
-_SMOOTH = 10.0
-_CROSS_ENTROPY = 4.0
+from brainmvp.tasks import Task
+
+# Voxels; keeps the Dice of small and absent regions from jumping.
+_SMOOTH = 5.0
+_CROSS_ENTROPY_WEIGHT = 4.0
 
 
-def region_loss(logits: Tensor, regions: Tensor, brain: Tensor, offered: Tensor) -> Tensor:
-    """Return the mean loss (scalar) of a batch.
+def region_targets(labels: Tensor, task: Task) -> Tensor:
+    """Return the masks of the regions (B, R, X, Y, Z) bool of labels (B, X, Y, Z)."""
+    return torch.stack(
+        [torch.isin(labels, torch.tensor(region.labels, device=labels.device)) for region in task.regions], 1
+    )
 
-    logits: (B, R, X, Y, Z); regions: (B, R, X, Y, Z) 0 or 1; brain: (B, X, Y, Z) bool, outside of which nothing
-    counts; offered: (B, R) bool, regions that count.
+
+def segmentation_loss(logits: Tensor, targets: Tensor, seen: Tensor, brain: Tensor) -> Tensor:
+    """Return soft Dice loss plus cross-entropy inside the brain, the mean over samples and visible regions.
+
+    logits, targets: (B, R, X, Y, Z); seen: (B, R) bool, which regions the sample's sequences can show; brain:
+    (B, 1, X, Y, Z) bool.
     """
-    logits, target, inside = logits.float(), regions.float(), brain[:, None].float()
-    probability = logits.sigmoid() * inside
+    logits, targets, inside = logits.float(), targets.float(), brain.float()
+    probabilities = logits.sigmoid() * inside
     axes = (2, 3, 4)
-    overlap = (probability * target).sum(axes)
-    total = probability.sum(axes) + (target * inside).sum(axes)
+    overlap = (probabilities * targets).sum(axes)
+    total = (probabilities * probabilities).sum(axes) + targets.sum(axes)
     dice = 1 - (2 * overlap + _SMOOTH) / (total + _SMOOTH)
-    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * inside
+    entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none") * inside
     entropy = entropy.sum(axes) / inside.sum(axes).clamp_min(1)
-    counts = offered.float()
-    return ((dice + _CROSS_ENTROPY * entropy) * counts).sum() / counts.sum().clamp_min(1)
+    each = dice + _CROSS_ENTROPY_WEIGHT * entropy
+    return (each * seen).sum() / seen.sum().clamp_min(1)
 
 
-def dice_scores(logits: Tensor, regions: Tensor, brain: Tensor) -> Tensor:
-    """Return the Dice of logits above 0, (B, R); NaN where the region is empty and stays empty."""
-    marked = (logits > 0) & brain[:, None]
-    truth = regions.bool() & brain[:, None]
+def dice(probabilities: Tensor, targets: Tensor, threshold: float = 0.5) -> Tensor:
+    """Return the Dice (B, R) of thresholded probabilities; one where both are empty."""
+    found = (probabilities > threshold).float()
     axes = (2, 3, 4)
-    return 2 * (marked & truth).sum(axes) / (marked.sum(axes) + truth.sum(axes)).float()
-
-
-def false_positive_voxels(logits: Tensor, brain: Tensor) -> Tensor:
-    """Return how many voxels of each region are marked, (B, R)."""
-    return ((logits > 0) & brain[:, None]).sum((2, 3, 4)).to(torch.int64)
+    overlap, total = (found * targets).sum(axes), found.sum(axes) + targets.float().sum(axes)
+    return torch.where(total > 0, 2 * overlap / total.clamp_min(1), torch.ones_like(total))

@@ -1,108 +1,85 @@
-"""Phantoms as training samples: normalised, on one grid, with some sequences left out."""
+"""The stream of training samples: phantoms made by worker processes, as the models will see real scans."""
 
+import multiprocessing
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from brainmvp.intensity import normalise
-from brainmvp.phantom import Phantom, make_phantom
 from brainmvp.phantom.anatomy import Anatomy
-from brainmvp.sequences import Sequence
-from brainmvp.tasks import Task, get_task
-from brainmvp.training.plan import TrainingPlan
+from brainmvp.phantom.generator import make_phantom
+from brainmvp.tasks import Task
 
-# Held-out phantoms have seeds that no training sample reaches.
-HELD_OUT_SEED = 1_000_000_000
-_COMPLETE = 0.6  # share of samples with every sequence; from the probe: complete sets teach most per step
-_KEPT = 0.6  # probability that a sequence stays in an incomplete sample
+# Seeds from here on are for validation; training counts up from its own seed and never comes this far.
+VALIDATION_SEEDS = 2_000_000_000
+
+Sample = tuple[Tensor, Tensor]
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One training sample.
+def make_sample(seed: int, task: Task, difficulty: float, anatomies: list[Anatomy]) -> Sample:
+    """Return one phantom on the 2 mm grid: images (C, X, Y, Z) float16, normalised, channels as the task's sequences;
+    labels (X, Y, Z) uint8."""
+    phantom = make_phantom(
+        seed, task.name, difficulty=difficulty, anatomies=anatomies, sequences=task.sequences
+    )
+    images = [
+        normalise(image, phantom.brain & (image > 0), sequence).half()
+        for sequence, image in phantom.images.items()
+    ]
+    return torch.stack(images), phantom.labels
 
-    images: (C, X, Y, Z) float16, normalised, zero where a sequence is left out; regions: (R, X, Y, Z) uint8;
-    brain: (X, Y, Z) bool; offered: (R,) bool, whether the sequences that are there can show the region.
+
+@dataclass
+class PhantomStream(IterableDataset):
+    """Endless samples of consecutive seeds; several workers share the seeds among them.
+
+    difficulty: a shared number that the training loop raises while it goes on.
     """
 
-    images: Tensor
-    regions: Tensor
-    brain: Tensor
-    offered: Tensor
+    task: Task
+    anatomies: list[Anatomy]
+    difficulty: "multiprocessing.sharedctypes.Synchronized[float]"
+    first_seed: int
+
+    def __iter__(self) -> Iterator[Sample]:
+        worker = get_worker_info()
+        seed = self.first_seed + (worker.id if worker else 0)
+        step = worker.num_workers if worker else 1
+        while True:
+            yield make_sample(seed, self.task, self.difficulty.value, self.anatomies)
+            seed += step
 
 
-class PhantomSamples(Dataset):
-    """Sample `index` is the same whoever makes it and whenever: resuming means to start from a later index."""
+class SampleBatches:
+    """Batches from a stream, with each sample used `echo` times: fresh ones beside some of the last ones."""
 
-    def __init__(self, plan: TrainingPlan, anatomies: list[Anatomy], held_out: bool = False) -> None:
-        self.plan, self.task, self.anatomies, self.held_out = plan, get_task(plan.task), anatomies, held_out
+    def __init__(self, stream: PhantomStream, batch: int, echo: int, workers: int, seed: int) -> None:
+        self._fresh = max(batch // echo, 1)
+        self._batch = batch
+        self._recent: list[Sample] = []
+        self._room = 64 if echo > 1 else 0
+        self._generator = torch.Generator().manual_seed(seed)
+        loader = DataLoader(
+            stream, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None,
+            worker_init_fn=_one_thread, pin_memory=False,
+        )  # fmt: skip
+        self._samples = iter(loader)
+        self.made = 0
 
-    def __len__(self) -> int:
-        return self.plan.samples
-
-    def __getitem__(self, index: int) -> Sample:
-        seed = self.plan.seed * 10_000_019 + index + (HELD_OUT_SEED if self.held_out else 0)
-        difficulty = 1.0 if self.held_out else min(1.0, index / max(1.0, self.plan.easy * self.plan.samples))
-        phantom = make_phantom(
-            seed,
-            self.task.name,
-            spacing=self.plan.spacing,
-            difficulty=difficulty,
-            anatomies=self.anatomies,
-            sequences=self.task.sequences,
-            disease=self.task.name if self.held_out else None,
-        )
-        generator = torch.Generator().manual_seed(seed)
-        kept = set(self.task.sequences) if self.held_out else keep_sequences(self.task, generator)
-        return sample_of(phantom, self.task, kept, self.plan.grid)
-
-
-def keep_sequences(task: Task, generator: torch.Generator) -> set[Sequence]:
-    """Draw the sequences that a sample keeps: all of them, or a random subset not below the task's minimum."""
-    if torch.rand((), generator=generator) < _COMPLETE:
-        return set(task.sequences)
-    while True:
-        draws = torch.rand(len(task.sequences), generator=generator) < _KEPT
-        kept = {sequence for sequence, stays in zip(task.sequences, draws.tolist(), strict=True) if stays}
-        if any(kept.issuperset(alternative) for alternative in task.minimum):
-            return kept
+    def __next__(self) -> Sample:
+        """Return images (B, C, X, Y, Z) float16 and labels (B, X, Y, Z) uint8."""
+        fresh = [next(self._samples) for _ in range(self._fresh)]
+        self.made += len(fresh)
+        chosen = list(fresh)
+        while len(chosen) < self._batch:
+            pool = self._recent or fresh
+            chosen.append(pool[int(torch.randint(len(pool), (1,), generator=self._generator))])
+        self._recent = [*self._recent, *fresh][-self._room :] if self._room else []
+        return torch.stack([images for images, _ in chosen]), torch.stack([labels for _, labels in chosen])
 
 
-def sample_of(phantom: Phantom, task: Task, kept: set[Sequence], grid: tuple[int, int, int]) -> Sample:
-    """Return a phantom as a sample of a task, with these sequences."""
-    zero = torch.zeros(phantom.brain.shape)
-    channels = [normalise(phantom.images[s], phantom.brain, s) if s in kept else zero for s in task.sequences]
-    regions = torch.stack(
-        [torch.isin(phantom.labels, torch.tensor(region.labels)) for region in task.regions]
-    )
-    offered, _ = task.offered(kept)
-    start = _start(phantom.brain, grid)
-    return Sample(
-        _fit(torch.stack(channels).half(), start, grid),
-        _fit(regions.to(torch.uint8), start, grid),
-        _fit(phantom.brain, start, grid),
-        torch.tensor([region in offered for region in task.regions]),
-    )
-
-
-def collate(samples: list[Sample]) -> Sample:
-    """Stack samples to a batch."""
-    return Sample(*(torch.stack([getattr(s, name) for s in samples]) for name in Sample.__dataclass_fields__))
-
-
-def _start(brain: Tensor, grid: tuple[int, int, int]) -> list[int]:
-    """Return the first voxel of a box of the grid's size, centred on the brain; it may lie outside the image."""
-    inside = brain.nonzero()
-    centre = (inside.min(0).values + inside.max(0).values + 1) / 2
-    return [round(float(c) - n / 2) for c, n in zip(centre, grid, strict=True)]
-
-
-def _fit(values: Tensor, start: list[int], grid: tuple[int, int, int]) -> Tensor:
-    result = values.new_zeros(*values.shape[:-3], *grid)
-    shape = values.shape[-3:]
-    source = tuple(slice(max(a, 0), min(a + n, m)) for a, n, m in zip(start, grid, shape, strict=True))
-    target = tuple(slice(s.start - a, s.stop - a) for s, a in zip(source, start, strict=True))
-    result[(..., *target)] = values[(..., *source)]
-    return result
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)

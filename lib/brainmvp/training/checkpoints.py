@@ -1,0 +1,71 @@
+"""What a training run keeps on disk, so that it can be stopped and go on."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.training.learner import Learner
+
+_COMPLETE = "checkpoint.pt"
+
+
+def save_run(folder: Path, learners: list[Learner], progress: dict[str, Any]) -> None:
+    """Write the complete state, and each network's averaged weights as NAME.safetensors in half precision.
+
+    progress: plain numbers; it also goes into the headers of the weights.
+    """
+    state = {"learners": {learner.preset: learner.state() for learner in learners}, "progress": progress}
+    _replace(folder / _COMPLETE, lambda path: torch.save(state, path))
+    for learner in learners:
+        weights = {
+            key: value.half().contiguous().cpu() if value.is_floating_point() else value.cpu()
+            for key, value in learner.average.items()
+        }
+        header = {"progress": json.dumps(progress | {"step_count": learner.step_count})}
+        _replace(
+            folder / f"{learner.preset}.safetensors",
+            lambda path, weights=weights, header=header: save_file(weights, path, metadata=header),
+        )
+
+
+def load_run(folder: Path, learners: list[Learner], device: torch.device) -> dict[str, Any] | None:
+    """Bring the learners to where the run stopped and return its progress; None if there is nothing to go on from.
+
+    From the complete state where it is there, else from the averaged weights. Raises `BrainMVPError` if the run was
+    of other networks or a file is damaged.
+    """
+    try:
+        if (folder / _COMPLETE).is_file():
+            state = torch.load(folder / _COMPLETE, map_location=device, weights_only=True)
+            for learner in learners:
+                learner.restore(state["learners"][learner.preset])
+            return state["progress"]
+        paths = [folder / f"{learner.preset}.safetensors" for learner in learners]
+        if not all(path.is_file() for path in paths):
+            return None
+        for learner, path in zip(learners, paths, strict=True):
+            weights, progress = read_weights(path)
+            learner.start_from({key: value.float() for key, value in weights.items()}, progress["step_count"])
+        return progress
+    except (RuntimeError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise BrainMVPError(f"{folder} holds a run that cannot go on ({reason}); choose an empty folder.") from error
+
+
+def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return averaged weights and the progress of the run that they are from."""
+    with safe_open(path, "pt") as stored:
+        weights = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  (it is no dict)
+        return weights, json.loads(stored.metadata()["progress"])
+
+
+def _replace(path: Path, write: Any) -> None:
+    temporary = path.with_name(f".{path.name}.writing")
+    write(temporary)
+    os.replace(temporary, path)

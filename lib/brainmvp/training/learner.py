@@ -1,0 +1,112 @@
+"""One network that learns: its weights, their running average, its optimisers."""
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from brainmvp.networks import NetworkConfig, build_network
+from brainmvp.tasks import Task
+from brainmvp.training.loss import segmentation_loss
+from brainmvp.training.optim import make_optimisers
+
+_AVERAGE = 0.998
+_GRADIENT_LIMIT = 2.0
+# Most voxels belong to no region: start by saying so.
+_FIRST_BIAS = -3.0
+
+
+class Learner:
+    """A network of a preset, trained in bfloat16 with single-precision weights."""
+
+    def __init__(self, preset: str, task: Task, lr: float, device: torch.device, seed: int) -> None:
+        self.preset = preset
+        self.config = NetworkConfig.preset(preset, len(task.sequences), len(task.regions))
+        torch.manual_seed(seed)
+        self.network = build_network(self.config)
+        nn.init.constant_(self.network.head.bias, _FIRST_BIAS)
+        self.network.to(device).train()
+        self._lr = lr
+        self._optimisers = make_optimisers(self.network, lr)
+        self._device = device
+        self._loss_sum = torch.zeros((), device=device)
+        self._loss_count = 0
+        self.seconds = 0.0
+        self.step_count = 0
+        self.average = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
+
+    def step(self, images: Tensor, targets: Tensor, seen: Tensor, brain: Tensor, rate: float) -> None:
+        """Learn from one batch; see `segmentation_loss` for the shapes. rate: share of the learning rate."""
+        started = time.perf_counter()
+        with torch.autocast(self._device.type, torch.bfloat16):
+            logits = self.network(images)
+        loss = segmentation_loss(logits, targets, seen, brain)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), _GRADIENT_LIMIT)
+        # One bad batch must not end a run: an update that is not finite is made zero.
+        finite = torch.isfinite(norm)
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad = torch.where(finite, parameter.grad, torch.zeros_like(parameter.grad))
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = self._lr * rate
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        self._update_average()
+        self._loss_sum += torch.where(finite, loss.detach(), 0.0)
+        self._loss_count += 1
+        self.step_count += 1
+        self.seconds += time.perf_counter() - started
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        keep = min(_AVERAGE, (1 + self.step_count) / (10 + self.step_count))
+        current = self.network.state_dict()
+        floats = [key for key, value in self.average.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.average[key] for key in floats], [current[key] for key in floats], 1 - keep)
+
+    def mean_loss(self) -> float:
+        """Return the mean loss since the last call."""
+        mean = float(self._loss_sum) / max(self._loss_count, 1)
+        self._loss_sum.zero_()
+        self._loss_count = 0
+        return mean
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> Tensor:
+        """Return the region probabilities (B, R, X, Y, Z) of the averaged weights."""
+        own = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average)
+        self.network.eval()
+        with torch.autocast(self._device.type, torch.bfloat16):
+            parts = [self.network(part) for part in images.split(2)]
+        self.network.load_state_dict(own)
+        self.network.train()
+        return torch.cat(parts).float().sigmoid()
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on as if nothing had happened."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimisers": [optimiser.state_dict() for optimiser in self._optimisers],
+            "step_count": self.step_count,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`."""
+        self.network.load_state_dict(state["network"])
+        for key, value in state["average"].items():
+            self.average[key].copy_(value)
+        for optimiser, stored in zip(self._optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(stored)
+        self.step_count = state["step_count"]
+
+    def start_from(self, weights: dict[str, Tensor], step_count: int) -> None:
+        """Go on from averaged weights alone, with fresh optimisers."""
+        self.network.load_state_dict(weights)
+        for key, value in self.network.state_dict().items():
+            self.average[key].copy_(value)
+        self.step_count = step_count

@@ -1,0 +1,73 @@
+"""How good a network is on phantoms that it never trains on."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from brainmvp.phantom.anatomy import Anatomy
+from brainmvp.sequences import Sequence
+from brainmvp.tasks import Task
+from brainmvp.training.learner import Learner
+from brainmvp.training.loss import dice, region_targets
+from brainmvp.training.samples import VALIDATION_SEEDS, make_sample
+
+_DIFFICULTY = 0.5
+_VOXEL_ML = 0.008  # 2 mm
+# The share of phantoms with the task's disease is that of training; Dice is taken over those.
+_SETS: dict[str, dict[str, tuple[Sequence, ...]]] = {
+    "tumour": {
+        "all": (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR),
+        "T1CE+FLAIR": (Sequence.T1CE, Sequence.FLAIR),
+        "FLAIR": (Sequence.FLAIR,),
+    },
+    "stroke": {
+        "all": (Sequence.DWI, Sequence.ADC, Sequence.FLAIR),
+        "DWI+ADC": (Sequence.DWI, Sequence.ADC),
+        "DWI": (Sequence.DWI,),
+    },
+}
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Fixed phantoms: images (N, C, X, Y, Z) float16 and targets (N, R, X, Y, Z) bool, on the CPU."""
+
+    task: Task
+    images: Tensor
+    targets: Tensor
+
+    @classmethod
+    def of(cls, task: Task, anatomies: list[Anatomy], count: int) -> "ValidationSet":
+        """Make the set; the same seeds give the same phantoms."""
+        samples = [
+            make_sample(VALIDATION_SEEDS + index, task, _DIFFICULTY, anatomies) for index in range(count)
+        ]
+        labels = torch.stack([labels for _, labels in samples])
+        return cls(task, torch.stack([images for images, _ in samples]), region_targets(labels, task))
+
+    def score(self, learner: Learner, device: torch.device) -> dict[str, float]:
+        """Return the mean Dice by set of sequences and region (`all WT`), and false volumes in mL (`all false ml`)."""
+        diseased = self.targets.flatten(1).any(1)
+        result = {}
+        for name, kept in _SETS[self.task.name].items():
+            channels = torch.tensor([sequence in kept for sequence in self.task.sequences])
+            scores, found = self._scores(learner, channels, device)
+            offered = {region.name for region in self.task.offered(set(kept))[0]}
+            for index, region in enumerate(self.task.regions):
+                present = self.targets[:, index].flatten(1).any(1)
+                if region.name in offered and present.any():
+                    result[f"{name} {region.name}"] = round(float(scores[present, index].mean()), 4)
+            if (~diseased).any():
+                result[f"{name} false ml"] = round(float(found[~diseased].mean()) * _VOXEL_ML, 3)
+        return result
+
+    def _scores(self, learner: Learner, channels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the Dice (N, R), and the voxels of the outermost region that were found (N)."""
+        scores, found = [], []
+        for images, targets in zip(self.images.split(4), self.targets.split(4), strict=True):
+            shown = (images * channels[:, None, None, None]).to(device, torch.float32)
+            probabilities = learner.predict(shown)
+            scores.append(dice(probabilities, targets.to(device)).cpu())
+            found.append((probabilities[:, 0] > 0.5).flatten(1).sum(1).float().cpu())
+        return torch.cat(scores), torch.cat(found)
