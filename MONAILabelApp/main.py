@@ -94,7 +94,8 @@ class BrainMVPApp(MONAILabelApp):
         strategy = request.get("strategy")
         if not isinstance(strategy, str) or strategy not in self._strategies:
             raise RefusedError(404, f"There is no strategy {strategy!r}; use {', '.join(self._strategies)}.")
-        return super().next_sample(request)
+        with self._datastore.turns.take():  # a strategy asks about every study: the disk is looked at once
+            return super().next_sample(request)
 
 
 def _tasks(wanted: str) -> tuple[Task, ...]:

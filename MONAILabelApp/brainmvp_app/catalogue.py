@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from brainmvp.sequences import Sequence
@@ -13,23 +12,23 @@ from brainmvp.tasks import Task
 class Catalogue:
     """Every study at or below a folder, by id; `problems` says, by folder, why another folder is not one.
 
-    The disk is asked at every use whether a folder changed (a few milliseconds for hundreds of studies): watching
-    for events misses network shares, and MONAI Label's own watcher sees only files at the top.
+    The disk is asked at every use whether a folder changed, one question a folder: watching for events misses
+    network shares, and MONAI Label's own watcher sees only files at the top.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.studies: dict[str, Study] = {}
         self.problems: dict[str, str] = {}
-        self._signature: tuple[tuple[str, int], ...] = ()
+        self._times: dict[str, int] = {}  # when each folder last changed; a new one changes the one above
 
     def changed(self) -> bool:
         """Tell whether the disk is no longer as `scan` found it."""
-        return tuple(self._folders()) != self._signature
+        return any(_changed_at(folder) != time for folder, time in self._times.items())
 
     def scan(self) -> None:
         """Read the folder again."""
-        self._signature = tuple(self._folders())
+        self._times = dict(self._folders())
         problems: dict[str, str] = {}
         studies = find_studies(
             self.root,
@@ -40,9 +39,15 @@ class Catalogue:
 
     def _folders(self) -> Iterator[tuple[str, int]]:
         for folder, below, _ in os.walk(self.root, followlinks=True):
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            with suppress(FileNotFoundError):  # deleted since it was listed
-                yield folder, os.stat(folder).st_mtime_ns
+            below[:] = [name for name in below if not name.startswith(".")]
+            yield folder, _changed_at(folder)
+
+
+def _changed_at(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:  # deleted since it was listed
+        return -1
 
 
 def task_of(study: Study, tasks: tuple[Task, ...]) -> Task | None:

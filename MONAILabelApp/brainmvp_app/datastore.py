@@ -27,6 +27,7 @@ from brainmvp_app.info import client_info, sequences_info
 from brainmvp_app.turns import Turns, in_turn
 
 _OVERRIDE = "study.json"
+_NOTES = Path(".brainmvp", "datastore_v2.json")
 
 
 class StudyDatastore(LocalDatastore):
@@ -34,7 +35,8 @@ class StudyDatastore(LocalDatastore):
 
     The id of a study is its folder's name; the file behind it is that of its reference sequence, on whose grid its
     labels lie. `ID@FLAIR` is the file of one sequence: never listed, named in the study's info under `sequences`.
-    Labels and bookkeeping lie where the stock datastore has them: `labels/TAG/ID.nii.gz`, `datastore_v2.json`.
+    Labels lie where the stock datastore has them, `labels/TAG/ID.nii.gz`; the notes about studies and labels, which
+    change with every proposal, lie in a hidden folder, so that writing them does not look like a change of studies.
     """
 
     def __init__(self, folder: str, tasks: tuple[Task, ...]) -> None:
@@ -42,11 +44,14 @@ class StudyDatastore(LocalDatastore):
         self.root = Path(folder).resolve()
         self.catalogue = Catalogue(self.root)
         self.turns = Turns(self._follow_disk)
+        notes = self.root / _NOTES
+        notes.parent.mkdir(exist_ok=True)
+        extensions = [f"*{suffix}" for suffix in IMAGE_SUFFIXES]
         try:
-            super().__init__(str(self.root), extensions=[f"*{suffix}" for suffix in IMAGE_SUFFIXES])
+            super().__init__(str(self.root), datastore_config=str(_NOTES), extensions=extensions)
         except ValidationError as error:
             raise BrainMVPError(
-                f"{self.root / 'datastore_v2.json'} is damaged; move it away to start with the labels on disk."
+                f"{notes} is damaged; move it away to start with the labels that are on disk."
             ) from error
 
     def study(self, name: str) -> Study:
@@ -202,6 +207,12 @@ class StudyDatastore(LocalDatastore):
             with suppress(OSError):  # other files are left in it
                 folder.rmdir()
         self._reconcile_datastore()
+
+    @in_turn
+    def notes(self, study_id: str) -> dict[str, Any]:
+        """Return only what was noted about a study, without looking at its files."""
+        entry = self._datastore.objects.get(study_id)
+        return dict(entry.image.info) if entry else {}
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Add to what is noted about a study."""

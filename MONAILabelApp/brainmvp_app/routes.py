@@ -131,19 +131,22 @@ def download_dataset(
     return FileResponse(archive, media_type="application/zip", filename="dataset.zip")
 
 
-def json_object(text: str) -> dict[str, Any]:
+def json_object(text: str, field: str = "params") -> dict[str, Any]:
     """Return the JSON object in a form field; raises `RefusedError` (400) if it is none."""
     try:
         value = json.loads(text or "{}")
     except ValueError as error:
-        raise RefusedError(400, f"params is not JSON ({error}).") from error
+        raise RefusedError(400, f"{field} is not JSON ({error}).") from error
     if not isinstance(value, dict):
-        raise RefusedError(400, 'params has to be a JSON object, such as {"sequence": "FLAIR"}.')
+        raise RefusedError(400, f'{field} has to be a JSON object, such as {{"sequence": "FLAIR"}}.')
     return value
 
 
 def _in_worker_thread(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     def run(**values: Any) -> Any:
+        for field in ("params", "info"):  # forms; a JSON body has been checked already
+            if isinstance(values.get(field), str):
+                json_object(values[field], field)
         return asyncio.run(endpoint(**values))
 
     run.__signature__ = inspect.signature(endpoint)  # type: ignore[attr-defined]  # what FastAPI reads parameters from

@@ -3,8 +3,9 @@
 import hashlib
 from typing import Any
 
-from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
+
+from brainmvp_app.datastore import StudyDatastore
 
 
 class RandomOrder(Strategy):
@@ -18,16 +19,14 @@ class RandomOrder(Strategy):
         super().__init__("A random study without a final label")
         self.seed = seed
 
-    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+    def __call__(self, request: dict[str, Any], datastore: StudyDatastore) -> dict[str, Any] | None:
         """Return `{"id", "weight"}` of the study to label next, or None if all are labelled."""
         studies = datastore.get_unlabeled_images()
         if not studies:
             return None
 
         def place(study: str) -> tuple[float, int]:
-            proposed = (
-                datastore.get_image_info(study).get("strategy", {}).get(request.get("strategy", "random"), {})
-            )
+            proposed = datastore.notes(study).get("strategy", {}).get(request.get("strategy", "random"), {})
             return proposed.get("ts", 0), self._rank(study)
 
         chosen = min(studies, key=place)

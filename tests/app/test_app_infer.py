@@ -1,0 +1,182 @@
+"""Inference over REST: the result lies where the study lies and says what it rests on."""
+
+import gzip
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from email.parser import BytesParser
+from email.policy import HTTP
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import requests
+from app_server import Server
+
+from brainmvp.modelstore import ModelStore
+from brainmvp.volume import read_volume
+
+NewStudy = Callable[[str], str]
+
+
+def infer(
+    server: Server, study: str, model: str = "tumour", output: str = "json", **params: Any
+) -> requests.Response:
+    query = {"image": study, "output": output}
+    return server.call("POST", f"/infer/{model}", params=query, data={"params": json.dumps(params)})
+
+
+def parts_of(answer: requests.Response) -> dict[str, bytes]:
+    head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
+    message = BytesParser(policy=HTTP).parsebytes(head + answer.content)
+    return {
+        p.get_param("name", header="content-disposition"): p.get_payload(decode=True)
+        for p in message.iter_parts()
+    }
+
+
+def test_the_result_lies_on_the_grid_of_the_image_with_the_same_affine(
+    server: Server, new_study: NewStudy
+) -> None:
+    study = new_study("T1CE T1 T2 FLAIR")
+    answer = infer(server, study, output="image")
+    label = nib.Nifti1Image.from_bytes(gzip.decompress(answer.content))
+    reference = nib.load(server.get_json("/datastore/image/info", image=study)["path"])
+    assert label.shape == reference.shape
+    assert np.array_equal(label.affine, reference.affine)
+    assert set(np.unique(np.asarray(label.dataobj))) <= {0, 1, 2, 3}
+
+
+def test_the_answer_states_what_the_result_rests_on(server: Server, new_study: NewStudy) -> None:
+    facts = infer(server, new_study("T1CE T1 FLAIR")).json()
+    assert facts["model"] == "tumour@1"
+    assert facts["reference"] == "T1CE"
+    assert facts["sequences_used"] == ["T1", "T1CE", "FLAIR"]
+    assert facts["sequences_filled"] == ["T2"]
+    assert facts["left_out"] == {}
+    assert facts["label_names"]["Enhancing tumour"] == 3
+    assert facts["volumes_ml"].keys() == facts["label_names"].keys()
+    assert 0 <= facts["uncertainty"]["mean"] <= 1
+    assert {"prepare", "network", "restore", "write", "total"} <= facts["latencies"].keys()
+
+
+def test_the_volumes_are_those_of_the_label(server: Server, new_study: NewStudy, tmp_path: Path) -> None:
+    answer = infer(server, new_study("T1CE T1 T2 FLAIR"), output="all", result_extension=".nrrd")
+    parts = parts_of(answer)
+    facts = json.loads(parts["params"])
+    (tmp_path / "label.nrrd").write_bytes(parts["image"])
+    label = read_volume(tmp_path / "label.nrrd")
+    for name, value in facts["label_names"].items():
+        assert facts["volumes_ml"][name] == pytest.approx(
+            (label.data == value).sum() * label.voxel_ml, abs=2e-3
+        )
+
+
+def test_structures_that_cannot_be_seen_are_not_offered(server: Server, new_study: NewStudy) -> None:
+    facts = infer(server, new_study("T1 FLAIR")).json()
+    assert "T1CE" in facts["left_out"]["ET"]
+    assert list(facts["regions_ml"]) == ["WT"]
+
+
+def test_a_sequence_of_the_study_can_be_the_reference(server: Server, new_study: NewStudy) -> None:
+    study = new_study("T1CE T1 T2 FLAIR")
+    label = nib.Nifti1Image.from_bytes(gzip.decompress(infer(server, f"{study}@T2", output="image").content))
+    reference = nib.load(server.studies / study / f"{study}_t2.nii.gz")
+    assert label.shape == reference.shape
+    assert np.array_equal(label.affine, reference.affine)
+
+
+def test_stroke_works_without_flair(server: Server, new_study: NewStudy) -> None:
+    facts = infer(server, new_study("DWI ADC"), "stroke").json()
+    assert facts["sequences_filled"] == ["FLAIR"]
+    assert list(facts["label_names"].values()) == [1]
+
+
+def test_a_segmentation_for_slicer_has_names_and_colours(
+    server: Server, new_study: NewStudy, tmp_path: Path
+) -> None:
+    import nrrd
+
+    answer = infer(server, new_study("T1CE FLAIR"), output="image", result_extension=".seg.nrrd")
+    (tmp_path / "a.seg.nrrd").write_bytes(answer.content)
+    header = nrrd.read_header(str(tmp_path / "a.seg.nrrd"))
+    assert header["Segment2_ID"] == "ET"
+    assert header["Segment2_LabelValue"] == "3"
+
+
+def test_a_saved_label_is_listed_with_its_model(server: Server, new_study: NewStudy) -> None:
+    study = new_study("T1CE FLAIR")
+    assert infer(server, study, save_label=True, label_tag="proposal").status_code == 200
+    info = server.get_json("/datastore/label/info", label=study, tag="proposal")
+    assert info["params"]["model"] == "tumour@1"
+
+
+@pytest.mark.parametrize(
+    ("model", "sequences", "params", "status", "sentence"),
+    [
+        ("stroke", "T1CE FLAIR", {}, 422, "the stroke task needs DWI"),
+        ("liver", "FLAIR", {}, 404, "the models are: stroke, tumour"),
+        ("tumour", "FLAIR", {"result_extension": "/../x"}, 400, "result_extension"),
+        ("tumour", "FLAIR", {"device": "cuda:99"}, 400, "'cuda:99' is not a device"),
+        ("tumour", "FLAIR", {"device": {"a": 1}}, 400, "is not a device"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    server: Server, new_study: NewStudy, model: str, sequences: str, params: dict, status: int, sentence: str
+) -> None:
+    answer = infer(server, new_study(sequences), model, **params)
+    assert answer.status_code == status
+    assert sentence in answer.json()["detail"]
+
+
+def test_dicom_seg_is_refused_at_once(server: Server, new_study: NewStudy) -> None:
+    assert infer(server, new_study("FLAIR"), output="dicom_seg").status_code == 400
+
+
+@pytest.mark.parametrize("device", ["cpu", ["cpu"], "cuda", ""])
+def test_the_devices_that_clients_name_are_understood(
+    server: Server, new_study: NewStudy, device: Any
+) -> None:
+    assert infer(server, new_study("FLAIR"), device=device).status_code == 200
+
+
+def test_the_server_answers_others_during_inferences(server: Server, new_study: NewStudy) -> None:
+    studies = [new_study("T1CE T1 T2 FLAIR") for _ in range(4)]
+    alone = [infer(server, study).json()["volumes_ml"] for study in studies]
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(infer, server, study) for study in studies]
+        waits = []
+        while not all(future.done() for future in running):
+            begin = time.perf_counter()
+            server.get_json("/datastore/image/info", image=studies[0])
+            waits.append(time.perf_counter() - begin)
+    assert [future.result().json()["volumes_ml"] for future in running] == alone
+    total = max(future.result().json()["latencies"]["total"] for future in running)
+    assert len(waits) > 3
+    assert max(waits) < total
+
+
+def test_a_newly_served_version_is_used_without_a_restart(
+    server: Server, new_study: NewStudy, tiny_models: Path
+) -> None:
+    study, store = new_study("T1CE FLAIR"), ModelStore(tiny_models)
+    first = store.get("tumour", 1)
+    store.add(first.card.model_copy(update={"version": 2, "parent": "tumour@1"}), first.load_weights())
+    store.serve("tumour", 2)
+    try:
+        assert infer(server, study).json()["model"] == "tumour@2"
+    finally:
+        store.serve("tumour", 1)
+    assert infer(server, study).json()["model"] == "tumour@1"
+
+
+def test_batch_inference_goes_on_after_a_study_it_cannot_do(server: Server, new_study: NewStudy) -> None:
+    good, bad = new_study("DWI ADC"), new_study("T1CE")
+    body = {"images": [good, bad], "label_tag": "batch"}
+    answer = server.call("POST", "/batch/infer/stroke", params={"run_sync": "true"}, json=body).json()
+    assert answer[good]["label"] == good
+    assert "needs DWI" in answer[bad]["error"]
+    assert (server.studies / "labels" / "batch" / f"{good}.nii.gz").is_file()

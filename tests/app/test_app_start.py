@@ -1,0 +1,46 @@
+"""Starting: by the command that `brainmvp serve` runs, again on the same folder, and on a damaged one."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from app_server import own_command, started
+
+from brainmvp.serve import free_port
+from brainmvp.volume import Volume, read_volume, write_volume
+
+PAGE = "http://localhost:3000"
+
+
+def test_the_own_command_serves_and_keeps_its_state(
+    write_study: Callable[..., Path], tiny_models: Path, tmp_path: Path
+) -> None:
+    studies = tmp_path / "cohort"
+    scan = read_volume(write_study("only", "FLAIR", studies) / "only_flair.nii.gz")
+    label = write_volume(Volume((scan.data > 450).astype("uint8"), scan.affine), tmp_path / "label.nii.gz")
+
+    port = free_port()
+    command = own_command(studies, port, "--allow-origin", PAGE, "--conf", "models", "tumour")
+    with started(command, studies, tiny_models, port, cwd=tmp_path) as server:
+        assert list(server.get_json("/info/")["models"]) == ["tumour"]
+        assert server.call("POST", "/activelearning/random").json()["id"] == "only"
+        server.label("only", label, params='{"reader": "A"}').raise_for_status()
+        assert server.call("POST", "/activelearning/random").json() == {}
+
+        listed = server.call("GET", "/info/", headers={"Origin": PAGE})
+        assert listed.headers["access-control-allow-origin"] == PAGE
+        other = server.call("GET", "/info/", headers={"Origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+    port = free_port()
+    with started(own_command(studies, port), studies, tiny_models, port, cwd=tmp_path) as server:
+        assert server.get_json("/datastore/label/info", label="only", tag="final")["reader"] == "A"
+
+
+def test_damaged_bookkeeping_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".brainmvp").mkdir()
+    (tmp_path / ".brainmvp" / "datastore_v2.json").write_text('{"objects": [')
+    command = own_command(tmp_path, free_port())
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert result.returncode != 0
+    assert "datastore_v2.json is damaged; move it away" in result.stdout + result.stderr
