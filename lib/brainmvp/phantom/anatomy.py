@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.phantom.draw import box_mean
 from brainmvp.sequences import Sequence
 
 # Channels of every tissue map in this package.
@@ -39,18 +40,20 @@ class Anatomy:
 
 
 def load_anatomies(spacing: float, patients: Path | None = None) -> list[Anatomy]:
-    """Return the MNI152 atlas and, if a folder is given, the patients in it; spacing: 1 or 2 mm.
+    """Return the MNI152 atlas and, if a folder is given, the patients in it, as they are and without their lesions.
 
-    patients: a folder with one sub-folder per patient, NAME/NAME_{t1,t1ce,t2,flair,lesions}.nii.gz on the 1 mm MNI
-    grid, without skull, as in the multiple-sclerosis set of Lesjak et al. (Neuroinformatics 2018, CC BY 4.0). Raises
-    `BrainMVPError` if the folder has none.
+    spacing: 1 or 2 mm; patients: a folder with one sub-folder per patient, on the 1 mm MNI grid and without skull,
+    NAME/NAME_{t1,t1ce,t2,flair,lesions}.nii.gz, as in the multiple-sclerosis set of Lesjak et al. (Neuroinformatics
+    2018, CC BY 4.0). Raises `BrainMVPError` if the folder has none.
     """
     anatomies = [_atlas()]
     if patients is not None:
         folders = sorted(path.parent for path in patients.glob("*/*_lesions.nii.gz"))
         if not folders:
             raise BrainMVPError(f"{patients} has no patients (NAME/NAME_lesions.nii.gz); check the folder.")
-        anatomies += [_patient(folder) for folder in folders]
+        for folder in folders:
+            patient = _patient(folder)
+            anatomies += [patient, _healed(patient)]
     return [_coarser(anatomy, round(spacing)) for anatomy in anatomies]
 
 
@@ -125,6 +128,22 @@ def _tissue_of(t1: Tensor, t2: Tensor, brain: Tensor) -> Tensor:
         threshold = (values[values > threshold].mean() + values[values <= threshold].mean()) / 2
     white = torch.sigmoid((t1 - threshold) / 0.06) * (1 - csf) * brain
     return torch.stack([(1 - csf) * brain - white, white, csf])
+
+
+def _healed(patient: Anatomy) -> Anatomy:
+    """Return the patient with the lesions, and some millimetres around them, made white matter of the surroundings."""
+    if patient.lesions is None:
+        return patient
+    lesions = (box_mean(patient.lesions, 2) > 0.02).float() * patient.tissue.sum(0)
+    normal = patient.tissue[WHITE] * (lesions == 0)
+    share = box_mean(normal, 7)
+    images = {
+        sequence: torch.lerp(image, box_mean(image * normal, 7) / share.clamp_min(1e-3), lesions)
+        for sequence, image in patient.images.items()
+    }
+    tissue = patient.tissue * (1 - lesions)
+    tissue[WHITE] += lesions
+    return Anatomy(f"{patient.name}-healed", tissue, patient.spacing, images)
 
 
 def _centred(anatomy: Anatomy) -> Anatomy:

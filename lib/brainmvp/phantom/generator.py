@@ -141,7 +141,7 @@ def _background(
     draw: Draw, grid: BrainGrid, tissue: Tensor, own_lesions: Tensor | None, difficulty: float
 ) -> list[Layer]:
     layers = distractors.scatter(draw, grid, tissue, draw.uniform(0.3, 0.6) + 0.5 * difficulty)
-    if own_lesions is not None and draw.chance(0.5):
+    if own_lesions is not None and draw.chance(0.8):
         # The real channels show the patient's lesions already; made-up channels have to show them too.
         made_up = frozenset({Sequence.DWI, Sequence.ADC, Sequence.PD, Sequence.MRA})
         layers.append(Layer(own_lesions.clamp(0, 1), gliosis(draw), 0.05, only=made_up))

@@ -53,17 +53,17 @@ def _watery(draw: Draw, t1: tuple[float, float], t2: tuple[float, float], adc: t
 
 
 def oedema(draw: Draw) -> Material:
-    return _watery(draw, (1000, 1500), (130, 240), (1.0, 1.7))
+    return _watery(draw, (900, 1350), (125, 220), (1.0, 1.7))
 
 
 def solid_tumour(draw: Draw) -> Material:
     """A non-enhancing glioma: much water, few vessels."""
-    return _watery(draw, (1150, 2000), (115, 260), (0.9, 1.8))
+    return _watery(draw, (1050, 1800), (120, 260), (0.9, 1.8))
 
 
 def enhancing_tumour(draw: Draw) -> Material:
-    agent = draw.log_uniform(0.12, 0.3) if draw.chance(0.15) else draw.log_uniform(0.3, 2.0)
-    return replace(_watery(draw, (1050, 1600), (98, 190), (0.75, 1.4)), agent=agent)
+    agent = draw.log_uniform(0.12, 0.3) if draw.chance(0.15) else draw.log_uniform(0.25, 1.3)
+    return replace(_watery(draw, (950, 1450), (108, 200), (0.75, 1.4)), agent=agent)
 
 
 def necrosis(draw: Draw) -> Material:
@@ -73,19 +73,19 @@ def necrosis(draw: Draw) -> Material:
         return Material(draw.uniform(350, 650), draw.log_uniform(50, 300), 0.88, draw.uniform(0.6, 1.4), agent)
     if draw.chance(0.2):
         return replace(_watery(draw, (2600, 3900), (350, 1200), (1.6, 2.8)), agent=agent)
-    return replace(_watery(draw, (1100, 2500), (125, 380), (0.9, 2.2)), agent=agent)
+    return replace(_watery(draw, (1000, 2100), (135, 400), (0.9, 2.2)), agent=agent)
 
 
 def infarct(draw: Draw, grey: Material) -> Material:
     """Acute infarct: restricted diffusion; in a third of them ADC is normal again and DWI bright by T2."""
     if draw.chance(0.35):
         return replace(
-            grey, t1=grey.t1 * draw.uniform(1.05, 1.3), t2=grey.t2 * draw.uniform(1.45, 2.2),
+            grey, t1=grey.t1 * draw.uniform(1.05, 1.3), t2=grey.t2 * draw.uniform(1.35, 1.9),
             adc=grey.adc * draw.uniform(0.8, 1.12),
         )  # fmt: skip
     return replace(
-        grey, t1=grey.t1 * draw.uniform(1.0, 1.25), t2=grey.t2 * draw.uniform(1.0, 1.7),
-        adc=grey.adc * draw.uniform(0.35, 0.8),
+        grey, t1=grey.t1 * draw.uniform(1.0, 1.25), t2=grey.t2 * draw.uniform(0.98, 1.5),
+        adc=grey.adc * draw.uniform(0.4, 0.85),
     )  # fmt: skip
 
 

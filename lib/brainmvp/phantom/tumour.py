@@ -38,7 +38,7 @@ class TumourPlan:
             kind = draw.choice(("ring", "solid"))
             return cls(kind, tuple((c, draw.log_uniform(4.0, 11.0)) for c in centres[:count]))
         kind = draw.choice(_KINDS, _KIND_WEIGHTS)
-        main, radius = centres[0], draw.log_uniform(9.0 - 4.0 * difficulty, 29.0)
+        main, radius = centres[0], draw.log_uniform(9.5 - 4.5 * difficulty, 32.0)
         foci = [(main, radius)]
         for _ in range(draw.choice((0, 1, 2), (0.72, 0.18, 0.10))):
             beside = tuple(m + draw.normal(0.8 * radius) for m in main)
@@ -89,7 +89,7 @@ def _oedema(draw: Draw, grid: BrainGrid, tissue: Tensor, surface: Tensor, plan: 
     """Return the share of oedema: it spreads along white matter, hardly through cortex, never through CSF."""
     if draw.chance(0.10):
         return torch.zeros(grid.shape)
-    extent = draw.uniform(2, 10) if plan.kind == "none" else draw.log_uniform(3, 26)
+    extent = draw.uniform(2, 10) if plan.kind == "none" else draw.log_uniform(4, 28)
     grey = box_mean(tissue[GREY], max(round(2.0 / grid.spacing), 1))
     barrier = draw.uniform(4, 22) * grey + 45.0 * tissue[CSF]
     spread = surface + barrier + 0.35 * extent * draw.smooth(grid, draw.uniform(10, 20))
