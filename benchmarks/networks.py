@@ -36,7 +36,6 @@ from pretraining.masking import draw_plan  # noqa: E402
 from pretraining.model import PretrainingModel  # noqa: E402
 from pretraining.recipe import RECIPES  # noqa: E402
 
-EDGE = 96
 CHANNELS = 4
 PUBLISHED_BATCH = 3  # per GPU, in pretraining (official script)
 COMPACT_SHAPE = (80, 96, 80)  # a whole brain at 2 mm
@@ -46,8 +45,8 @@ Step = Callable[[], object]
 class Bench:
     """Time steps on one device and keep the rows."""
 
-    def __init__(self, device: str, repeats: int, out: Path | None) -> None:
-        self.device, self.repeats, self.out = device, repeats, out
+    def __init__(self, device: str, repeats: int, edge: int, out: Path | None) -> None:
+        self.device, self.repeats, self.edge, self.out = device, repeats, edge, out
         self.rows: list[dict] = []
 
     def synchronise(self) -> None:
@@ -94,7 +93,7 @@ class Bench:
             if self.device == "cuda"
             else f"CPU, {torch.get_num_threads()} threads"
         )
-        return {"device": name, "torch": torch.__version__, "repeats": self.repeats}
+        return {"device": name, "torch": torch.__version__, "repeats": self.repeats, "patch": self.edge}
 
 
 def exact(on: bool) -> None:
@@ -137,8 +136,8 @@ def segmentation(bench: Bench) -> None:
     plain = Segmenter(CHANNELS, 3).to(bench.device)
     share_weights(ours, plain, pretraining=False)
     batch = 2 if bench.device == "cuda" else 1  # 2 in the official script
-    image = torch.rand(batch, CHANNELS, EDGE, EDGE, EDGE, device=bench.device)
-    target = (torch.rand(batch, 3, EDGE, EDGE, EDGE, device=bench.device) > 0.9).float()
+    image = torch.rand(batch, CHANNELS, *[bench.edge] * 3, device=bench.device)
+    target = (torch.rand(batch, 3, *[bench.edge] * 3, device=bench.device) > 0.9).float()
 
     def forward(network: nn.Module, half: bool = False) -> Tensor:
         with torch.inference_mode(), autocast(bench.device, half):
@@ -198,15 +197,16 @@ class PretrainingStep:
     epoch = 1200
 
     def __init__(
-        self, model: PretrainingModel, batch: int, device: str, half: bool, compiled: bool = False
+        self, model: PretrainingModel, bench: Bench, batch: int, half: bool, compiled: bool = False
     ) -> None:
-        self.model, self.device, self.half = model, device, half
+        self.model, self.device, self.half, edge = model, bench.device, half, bench.edge
+        self.blocks = (edge // 8,) * 3
         self.optimiser = torch.optim.AdamW(
-            model.parameters(), lr=3e-4, weight_decay=1e-5, fused=device == "cuda"
+            model.parameters(), lr=3e-4, weight_decay=1e-5, fused=bench.device == "cuda"
         )
         self.images = torch.rand(
-            batch, CHANNELS, EDGE, EDGE, EDGE, generator=torch.Generator().manual_seed(1)
-        ).to(device)
+            batch, CHANNELS, edge, edge, edge, generator=torch.Generator().manual_seed(1)
+        ).to(bench.device)
         self.sequences = [[1, 2, 3, 0]] * batch
         self.start = torch.tensor([[20 + row % 8, 40, 10] for row in range(batch)])
         self.generator, self.chooser = torch.Generator().manual_seed(2), random.Random(2)
@@ -216,7 +216,7 @@ class PretrainingStep:
     def __call__(self, optimise: bool = True) -> list[Tensor]:
         plan = draw_plan(
             self.sequences,
-            (EDGE // 8,) * 3,
+            self.blocks,
             self.model.recipe.mask_rate,
             self.generator,
             self.chooser,
@@ -241,9 +241,9 @@ def pretraining(bench: Bench, template_shape: tuple[int, int, int]) -> None:
     ).train()
     nn.init.uniform_(model.templates)
     model.to(bench.device)
-    plain = Pretrainer(template_shape).to(bench.device).train()
+    plain = Pretrainer(template_shape, bench.edge).to(bench.device).train()
     share_weights(model, plain, pretraining=True)
-    ours = PretrainingStep(model, batch, bench.device, half=False)
+    ours = PretrainingStep(model, bench, batch, half=False)
     optimiser = torch.optim.AdamW(plain.parameters(), lr=3e-4, weight_decay=1e-5)
     generator = torch.Generator().manual_seed(2)
     others = [0] * batch
@@ -297,7 +297,7 @@ def row(
     torch.cuda.empty_cache()
     torch.compiler.reset()
     try:
-        step = PretrainingStep(model, batch, "cuda", half=True, compiled=compiled)
+        step = PretrainingStep(model, bench, batch, half=True, compiled=compiled)
         (seconds,) = bench.turns(step)
         memory = bench.peak(step)
     except torch.OutOfMemoryError:

@@ -152,8 +152,9 @@ class Segmenter(nn.Module):
 class Pretrainer(nn.Module):
     """The published pretraining step, `script` recipe, contrast included."""
 
-    def __init__(self, template_shape: tuple[int, int, int]) -> None:
+    def __init__(self, template_shape: tuple[int, int, int], edge: int = 96) -> None:
         super().__init__()
+        self.edge = edge
         self.encoder = nn.ModuleDict({"uniformer": Encoder(1)})
         self.decoder = Decoder(1, 1, pretraining=True)
         self.rep_template = nn.Parameter(torch.zeros(8, *template_shape))
@@ -161,15 +162,16 @@ class Pretrainer(nn.Module):
     def template(self, sequence: int, start: list[int]) -> Tensor:
         whole = self.rep_template[sequence]
         whole = (whole - whole.min()) / (whole.max() - whole.min() + 1e-9)
-        return whole[tuple(slice(first, first + 96) for first in start)]
+        return whole[tuple(slice(first, first + self.edge) for first in start)]
 
     def view(self, own: Tensor, filling: list[Tensor], generator: torch.Generator) -> Tensor:
         views = []
         for image, other in zip(own, filling, strict=True):
-            order = torch.randperm(12**3, generator=generator)
-            blocks = torch.stack(torch.meshgrid(*[torch.arange(12)] * 3, indexing="ij"), -1).view(-1, 3)
-            keep = torch.zeros(96, 96, 96, dtype=torch.bool)
-            for x, y, z in (8 * blocks[order[: int(12**3 * 0.2)]]).tolist():
+            count = self.edge // 8
+            order = torch.randperm(count**3, generator=generator)
+            blocks = torch.stack(torch.meshgrid(*[torch.arange(count)] * 3, indexing="ij"), -1).view(-1, 3)
+            keep = torch.zeros([self.edge] * 3, dtype=torch.bool)
+            for x, y, z in (8 * blocks[order[: int(count**3 * 0.2)]]).tolist():
                 keep[x : x + 8, y : y + 8, z : z + 8] = True
             keep = keep.to(image.device)
             view = torch.zeros_like(image)

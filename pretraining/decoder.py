@@ -1,4 +1,4 @@
-"""The decoder of the UniFormer in pretraining: four transposed convolutions and nothing between them."""
+"""The decoders of the proxy tasks, without skips: all must pass through the coarsest feature."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+from brainmvp.networks import NetworkConfig
+from brainmvp.networks.unet import UNetDecoder
 
 
 class LinearDecoder(nn.Module):
@@ -40,5 +43,28 @@ class LinearDecoder(nn.Module):
             kernel = self.kernel()
         edge = kernel.shape[1]
         patches = feature.permute(0, 2, 3, 4, 1) @ kernel.flatten(1) + self.head.bias
-        patches = patches.unflatten(4, (edge, edge, edge)).permute(0, 1, 4, 2, 5, 3, 6)
-        return patches.flatten(5, 6).flatten(3, 4).flatten(1, 2)[:, None]
+        return join_patches(patches, edge)
+
+
+class PatchDecoder(nn.Module):
+    """For a UNet that starts from patches: its decoder predicts the 2x2x2 voxels of each."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.decoder = UNetDecoder(2**3, widths)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        return join_patches(self.decoder(feature).permute(0, 2, 3, 4, 1), 2)
+
+
+def join_patches(patches: Tensor, edge: int) -> Tensor:
+    """Lay (B, x, y, z, edge^3) patches side by side: (B, 1, edge * x, edge * y, edge * z)."""
+    patches = patches.unflatten(4, (edge, edge, edge)).permute(0, 1, 4, 2, 5, 3, 6)
+    return patches.flatten(5, 6).flatten(3, 4).flatten(1, 2)[:, None]
+
+
+def build_decoder(network: NetworkConfig) -> nn.Module:
+    """Return the decoder of the proxy tasks: the encoder's coarsest feature to one channel on the full grid."""
+    if network.backbone == "uniformer":
+        return LinearDecoder(network.widths, network.fine_width)
+    return PatchDecoder(network.widths) if network.patches else UNetDecoder(1, network.widths)

@@ -9,8 +9,7 @@ from torch import LongTensor, Tensor, nn
 from torch.nn import functional
 
 from brainmvp.networks import NetworkConfig, build_encoder
-from brainmvp.networks.unet import UNetDecoder
-from pretraining.decoder import LinearDecoder
+from pretraining.decoder import build_decoder
 from pretraining.losses import contrastive_loss
 from pretraining.masking import Plan, masked_views
 from pretraining.recipe import Recipe
@@ -53,11 +52,7 @@ class PretrainingModel(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.encoder = build_encoder(network.model_copy(update={"in_channels": 1}))
-        self.decoder = (
-            UNetDecoder(1, network.widths)
-            if network.backbone == "unet"
-            else LinearDecoder(network.widths, network.fine_width)
-        )
+        self.decoder = build_decoder(network)
         self.to(memory_format=torch.channels_last_3d)
         self.templates = new_templates(template_shape)
 

@@ -137,8 +137,15 @@ def export_published(
         config: also written, since the published layout does not tell the number of heads.
         pretraining: write the layout of the official pretraining instead of that of its segmenter.
 
+    Raises:
+        BrainMVPError: the network is a variant of ours that the published layout cannot express.
+
     """
     path = Path(path)
+    if config.patches:
+        raise BrainMVPError(
+            f"{path}: a UNet that starts from patches has no published layout to be written in"
+        )
     content = {
         "state_dict": to_published(state, config.backbone, pretraining),
         "network": config.model_dump(mode="json"),
