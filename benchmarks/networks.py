@@ -388,18 +388,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--parts", default="compact,depthwise,segmentation,pretraining")
-    parser.add_argument(
-        "--repeats", type=int, help="timed repetitions of each step (3 on a CPU, 10 on a GPU)"
-    )
-    parser.add_argument(
-        "--small-templates", action="store_true", help="templates of 112x128x104 voxels: less memory"
-    )
+    parser.add_argument("--repeats", type=int, help="timed repetitions (default: 3 on a CPU, 10 on a GPU)")
+    parser.add_argument("--edge", type=int, default=96, help="edge of the patches, a multiple of 16")
+    parser.add_argument("--small-templates", action="store_true", help="128x144x112 voxels: less memory")
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    bench = Bench(
-        arguments.device, arguments.repeats or (10 if arguments.device == "cuda" else 3), arguments.out
-    )
+    repeats = arguments.repeats or (10 if arguments.device == "cuda" else 3)
+    bench = Bench(arguments.device, repeats, arguments.edge, arguments.out)
     print(bench.describe(), flush=True)
     parts = arguments.parts.split(",")
     if "compact" in parts:

@@ -43,14 +43,14 @@ def test_every_weight_learns_and_the_loss_falls(backbone: str) -> None:
     target = (image[:, :1] > 0.5).float()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2)
     losses = []
-    for _ in range(12):
+    for _ in range(20):
         loss = torch.nn.functional.binary_cross_entropy_with_logits(network(image), target)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
     assert all(entry.grad is not None for entry in network.parameters())
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.75 * losses[0]
 
 
 def test_deep_supervision_predicts_three_times_in_training_and_once_otherwise() -> None:
