@@ -16,6 +16,7 @@ from brainmvp.tasks import Task, get_task, task_names
 from brainmvp_app.batch import BatchInference
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
+from brainmvp_app.ids import check_tag
 from brainmvp_app.infer import SegmentationTask
 from brainmvp_app.strategies import RandomOrder
 from brainmvp_app.web import install
@@ -81,11 +82,14 @@ class BrainMVPApp(MONAILabelApp):
         store = datastore or self._datastore
         study, sequence = store.find(image)
         path = str(study.images[sequence])
+        tag = request.get("label_tag", DefaultLabelTag.ORIGINAL.value)
+        if request.get("save_label"):  # what cannot be stored is refused before the work, not after
+            check_tag(tag)
+            store.check_lies_on_reference(image)
         # The stock method runs the task; a path makes it look nothing up.
         result = super().infer(request | {"image": path, "study": image, "save_label": False}, store)
         if request.get("save_label"):
             notes = {"model": model, "task": model, "params": result["params"]}
-            tag = request.get("label_tag", DefaultLabelTag.ORIGINAL.value)
             result |= {"label": store.save_label(study.id, result["file"], tag, notes), "tag": tag}
         return result
 

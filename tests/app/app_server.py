@@ -25,7 +25,7 @@ class Server:
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send a request; `options` as for `requests.request`."""
-        return requests.request(method, self.url + path, timeout=60, **options)
+        return requests.request(method, self.url + path, timeout=200, **options)
 
     def refused(self, status: int, method: str, path: str, **options: Any) -> str:
         """Send a request that has to be refused with a status, and return the sentence that says why."""
@@ -91,7 +91,7 @@ def own_command(studies: Path, port: int, *more: str) -> list[str]:
 
 
 def _wait(server: Server, process: subprocess.Popen) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while time.monotonic() < end and process.poll() is None:
         try:
             requests.get(f"{server.url}/info/", timeout=10)

@@ -114,6 +114,13 @@ def test_a_saved_label_is_listed_with_its_model(server: Server, new_study: NewSt
     assert info["params"]["model"] == "tumour@1"
 
 
+def test_only_a_label_on_the_reference_can_be_saved(server: Server, new_study: NewStudy) -> None:
+    study = new_study("T1CE FLAIR")
+    answer = infer(server, f"{study}@FLAIR", save_label=True)
+    assert answer.status_code == 409
+    assert "lie on its T1CE" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("model", "sequences", "params", "status", "sentence"),
     [

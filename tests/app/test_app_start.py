@@ -1,11 +1,12 @@
 """Starting: by the command that `brainmvp serve` runs, again on the same folder, and on a damaged one."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from app_server import own_command, started
+import pytest
+from app_server import APP, own_command, started
 
+from brainmvp.errors import BrainMVPError
 from brainmvp.serve import free_port
 from brainmvp.volume import Volume, read_volume, write_volume
 
@@ -37,10 +38,12 @@ def test_the_own_command_serves_and_keeps_its_state(
         assert server.get_json("/datastore/label/info", label="only", tag="final")["reader"] == "A"
 
 
-def test_damaged_bookkeeping_is_named(tmp_path: Path) -> None:
-    (tmp_path / ".brainmvp").mkdir()
-    (tmp_path / ".brainmvp" / "datastore_v2.json").write_text('{"objects": [')
-    command = own_command(tmp_path, free_port())
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert result.returncode != 0
-    assert "datastore_v2.json is damaged; move it away" in result.stdout + result.stderr
+def test_damaged_notes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(APP))
+    from brainmvp_app.datastore import StudyDatastore
+
+    notes = tmp_path / ".brainmvp" / "datastore_v2.json"
+    notes.parent.mkdir()
+    notes.write_text('{"objects": [')
+    with pytest.raises(BrainMVPError, match=r"datastore_v2\.json is damaged; move it away"):
+        StudyDatastore(str(tmp_path), ())

@@ -1,0 +1,138 @@
+"""The images of the studies: fetching, adding and removing sequences."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from brainmvp.sequences import Sequence, sequence_of
+from brainmvp.study import Study, image_files
+from brainmvp.volume import atomically
+from brainmvp_app.catalogue import task_of
+from brainmvp_app.errors import RefusedError
+from brainmvp_app.ids import check_new_study
+from brainmvp_app.incoming import image_suffix, read_upload
+from brainmvp_app.index import StudyIndex
+from brainmvp_app.info import client_info, sequences_info
+from brainmvp_app.turns import in_turn
+
+_OVERRIDE = "study.json"
+
+
+class ImageStore(StudyIndex):
+    """The images of the studies below a folder: `ID` is a study's reference sequence, `ID@FLAIR` its FLAIR."""
+
+    def get_image_uri(self, image_id: str) -> str:
+        """Return the path of an image's file, or an empty text if there is no such image."""
+        try:
+            study, sequence = self.find(image_id)
+        except RefusedError:
+            return ""
+        return str(study.images[sequence])
+
+    @in_turn
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """Return what a client needs to fetch and show a study: its sequences, reference, task, labels' grid."""
+        study, sequence = self.find(image_id)
+        path = study.images[sequence]
+        task = task_of(study, self.tasks)
+        return super().get_image_info(study.id) | {
+            "path": str(path),
+            "name": f"{study.id}_{sequence.lower()}{image_suffix(path.name)}",
+            "reference": str(sequence),
+            "sequences": sequences_info(study),
+            "task": task.name if task else None,
+        }
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Store one sequence of a study, new or not, and return the study's id.
+
+        The sequence is `image_info["sequence"]`, or else what the file's name says. Sending the same file again
+        changes nothing; a different one for a sequence that is there is refused (409).
+        """
+        study_id, path = image_id, Path(image_filename)
+        if study_id not in self.list_images():
+            check_new_study(study_id)
+        sequence = _stated_sequence(image_info.get("sequence"), path.name)
+        info = client_info(image_info)
+        read_upload(path)
+        with self.turns.take():
+            known = self.catalogue.studies.get(study_id)
+            if known and sequence in known.images:
+                if known.images[sequence].read_bytes() != path.read_bytes():
+                    raise RefusedError(
+                        409, f"{study_id} has another {sequence} already; remove that one first."
+                    )
+                return study_id
+            folder = self._folder_to_add_to(study_id, known)
+            # The file is named by the sequence alone: words of the study's name could be taken for another sequence.
+            stored = folder / f"{sequence.lower()}{image_suffix(path.name)}"
+            atomically(stored, lambda temporary: shutil.copyfile(path, temporary))
+            self._reconcile_datastore()
+            self._datastore.objects[study_id].image.info.update(info)
+            self._update_datastore_file()
+        return study_id
+
+    def _folder_to_add_to(self, study_id: str, known: Study | None) -> Path:
+        folder = known.folder if known else self.root / study_id
+        if not known and folder.exists() and image_files(folder):
+            problem = self.catalogue.problems.get(study_id, "its images cannot be used")
+            raise RefusedError(409, f"Nothing can be added to {study_id}: {problem}")
+        if (folder / _OVERRIDE).exists():
+            raise RefusedError(
+                409, f"The sequences of {study_id} are fixed by its {_OVERRIDE}; add the file there."
+            )
+        if self.root in (study.folder for study in self.catalogue.studies.values()) and not known:
+            raise RefusedError(
+                409, "The server was started on a single study; start it on the folder above to add."
+            )
+        return folder
+
+    @in_turn
+    def remove_image(self, image_id: str) -> None:
+        """Remove a study with its labels, or with `ID@SEQUENCE` one sequence; other files in its folder stay."""
+        study, sequence = self.find(image_id)
+        files = image_files(study.folder)
+        if image_id != study.id and len(study.images) > 1:
+            if (study.folder / _OVERRIDE).exists():
+                raise RefusedError(
+                    409, f"The sequences of {study.id} are fixed by its {_OVERRIDE}; edit that file."
+                )
+            files = [study.images[sequence]]
+        else:
+            for tag in self.get_labels_by_image_id(study.id):
+                Path(self.get_label_uri(study.id, tag)).unlink(missing_ok=True)
+            (study.folder / _OVERRIDE).unlink(missing_ok=True)
+        for path in files:
+            path.unlink(missing_ok=True)
+        for folder in sorted({*(path.parent for path in files), study.folder}, reverse=True):
+            with suppress(OSError):  # other files are left in it
+                folder.rmdir()
+        self._reconcile_datastore()
+
+    @in_turn
+    def notes(self, study_id: str) -> dict[str, Any]:
+        """Return only what was noted about a study, without looking at its files."""
+        entry = self._datastore.objects.get(study_id)
+        return dict(entry.image.info) if entry else {}
+
+    def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
+        """Add to what is noted about a study."""
+        noted = client_info(info)
+        with self.turns.take():
+            super().update_image_info(self.study(image_id).id, noted)
+
+
+def _stated_sequence(stated: object, filename: str) -> Sequence:
+    if stated is None:
+        sequence = sequence_of(filename)
+        if sequence is None:
+            raise RefusedError(
+                400, f"The sequence of {filename} cannot be told by its name; add params such as "
+                '{"sequence": "FLAIR"}.'
+            )  # fmt: skip
+        return sequence
+    try:
+        return Sequence(stated)
+    except ValueError as error:
+        raise RefusedError(400, f"{stated!r} is not a sequence; use {', '.join(Sequence)}.") from error

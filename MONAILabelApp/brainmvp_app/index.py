@@ -1,0 +1,121 @@
+"""Studies where MONAI Label's local datastore expects files: one image id per study, kept in step with the disk."""
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from monailabel.datastore.local import LocalDatastore
+from pydantic import ValidationError
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
+from brainmvp.study import Study
+from brainmvp.tasks import Task
+from brainmvp.volume import atomically
+from brainmvp_app.catalogue import Catalogue, reference_of
+from brainmvp_app.errors import RefusedError
+from brainmvp_app.ids import split_image_id
+from brainmvp_app.incoming import image_suffix
+from brainmvp_app.turns import Turns, in_turn
+
+_NOTES = Path(".brainmvp", "datastore_v2.json")
+
+
+class StudyIndex(LocalDatastore):
+    """The studies below a folder.
+
+    The id of a study is its folder's name; the file behind it is that of its reference sequence, on whose grid its
+    labels lie. `ID@FLAIR` is the file of one sequence: never listed, named in the study's info under `sequences`.
+    Labels lie where the stock datastore has them, `labels/TAG/ID.nii.gz`; the notes about studies and labels, which
+    change with every proposal, lie in a hidden folder, so that writing them does not look like a change of studies.
+    """
+
+    def __init__(self, folder: str, tasks: tuple[Task, ...]) -> None:
+        self.tasks = tasks
+        self.root = Path(folder).resolve()
+        self.catalogue = Catalogue(self.root)
+        self.turns = Turns(self._follow_disk)
+        notes = self.root / _NOTES
+        notes.parent.mkdir(exist_ok=True)
+        extensions = [f"*{suffix}" for suffix in IMAGE_SUFFIXES]
+        try:
+            super().__init__(str(self.root), datastore_config=str(_NOTES), extensions=extensions)
+        except ValidationError as error:
+            raise BrainMVPError(
+                f"{notes} is damaged; move it away to start with the labels that are on disk."
+            ) from error
+
+    def study(self, name: str) -> Study:
+        """Return the study of an id (`ID` or `ID@SEQUENCE`); raises `RefusedError` (404) if there is none."""
+        return self.find(name)[0]
+
+    @in_turn
+    def find(self, name: str) -> tuple[Study, Sequence]:
+        """Return the study of an id and the sequence that the id stands for; raises `RefusedError` (404)."""
+        if study := self.catalogue.studies.get(name):
+            return study, reference_of(study, self.tasks)
+        study_id, sequence = split_image_id(name)
+        study = self.catalogue.studies.get(study_id) if sequence else None
+        if study is None:
+            raise RefusedError(404, f"There is no study {name!r}; GET /datastore/?output=all lists them.")
+        if sequence not in study.images:
+            raise RefusedError(404, f"{study.id} has no {sequence}; it has {', '.join(study.images)}.")
+        return study, Sequence(sequence)
+
+    # What a study is to the parts of the stock datastore that stay as they are
+
+    def _follow_disk(self) -> None:
+        if self.catalogue.changed():
+            self._reconcile_datastore()
+
+    def _reconcile_datastore(self) -> None:
+        self.catalogue.scan()
+        super()._reconcile_datastore()
+
+    def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
+        if path == self._datastore.image_path():
+            return {study_id: study_id for study_id in self.catalogue.studies}
+        return super()._list_files(path, patterns)
+
+    def _to_id(self, file: str) -> tuple[str, str]:
+        if file in self.catalogue.studies:
+            return file, ""
+        suffix = image_suffix(file)
+        return file[: len(file) - len(suffix)], suffix
+
+    def _filename(self, id: str, ext: str) -> str:
+        study = None if ext else self.catalogue.studies.get(id)
+        return os.path.relpath(study.folder, self.root) if study else id + ext
+
+    def _update_datastore_file(self, lock: bool = True) -> None:
+        content = json.dumps(self._datastore.model_dump(exclude={"base_path"}), indent=2, default=str)
+        path = Path(self._datastore_config_path)
+        with FileLock(self._lock_file) if lock else nullcontext():
+            atomically(path, lambda temporary: temporary.write_text(content, "utf-8"))
+            self._config_ts = path.stat().st_mtime
+
+    @in_turn
+    def status(self) -> dict[str, Any]:
+        """Return the counts of studies and labels, and why folders that look like studies are none."""
+        return super().status() | {"problems": dict(self.catalogue.problems)}
+
+    def refresh(self) -> None:
+        """Read the disk again."""
+        with self.turns.take():
+            self._reconcile_datastore()
+
+
+def _in_turn(name: str) -> Callable[..., Any]:
+    return in_turn(getattr(LocalDatastore, name))
+
+
+# Every other public method of the stock class, as it is, but one at a time and on the state of the disk.
+for _name in (
+    "name", "set_name", "description", "set_description", "get_image", "get_label", "get_label_uri", "list_images",
+    "get_labels_by_image_id", "get_label_by_image_id", "get_labeled_images", "get_unlabeled_images", "json",
+):  # fmt: skip
+    setattr(StudyIndex, _name, _in_turn(_name))
