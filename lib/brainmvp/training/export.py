@@ -1,50 +1,109 @@
-"""From a finished training run to a model version: half-precision weights and a card."""
+"""From a finished run to a model with its card.
 
+The model store and its image libraries are imported when a model is written: a machine that only trains needs
+nothing but torch, numpy, pydantic and safetensors.
+"""
+
+import json
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from brainmvp.card import Card
-from brainmvp.modelstore import write_model
-from brainmvp.tasks import get_task
-from brainmvp.training.plan import TrainingPlan
-from brainmvp.training.trainee import Trainee
+from brainmvp.networks import NetworkConfig, build_network
+from brainmvp.phantom.anatomy import Anatomy
+from brainmvp.phantom.grid import BrainGrid
+from brainmvp.tasks import Task, get_task
+from brainmvp.training.checkpoints import read_weights
+from brainmvp.training.loss import dice
+from brainmvp.training.validation import ValidationSet
 
-# Whole brains of up to 32 cm fit into one window at 2 mm.
-_WINDOW = (160, 160, 160)
+_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+# Below this a finding is more often noise than disease, mL.
+_SMALLEST_ML = {"tumour": 0.2, "stroke": 0.03}
+_CALIBRATION_PHANTOMS = 32
+
+_DATA = {
+    "MNI152": "Anatomy: ICBM 2009a symmetric tissue maps (Fonov et al., NeuroImage 2011), as nilearn carries them",
+    "patients": "Anatomy: multiple-sclerosis patients of Lesjak et al., Neuroinformatics 2018, CC BY 4.0",
+    "lesions": "Lesions: synthetic, made by brainmvp.phantom; no patient's tumour or stroke was used",
+}
+_KNOWN_FAILURES = {
+    "tumour": (
+        "Never trained on a real tumour: check every outline.",
+        "Non-enhancing core and oedema are hard to tell apart.",
+        "White-matter lesions of other diseases may be marked as oedema.",
+        "Resection cavities, haemorrhages and tumours outside the brain are unknown to it.",
+    ),
+    "stroke": (
+        "Never trained on a real stroke: check every outline.",
+        "Specks below about 4 mm, and infarcts whose ADC is normal again, may be missed.",
+        "Bright artefacts of echo-planar imaging near the skull base may be marked.",
+    ),
+}
 
 
-def export(trainee: Trainee, plan: TrainingPlan, version: int, folder: Path, **facts: Any) -> Card:
-    """Write `weights.safetensors` (float16) and `card.json` into `folder`; `facts` are further fields of the card."""
-    task = get_task(plan.task)
+def export_model(
+    task_name: str,
+    preset: str,
+    run: Path,
+    folder: Path,
+    anatomies: list[Anatomy],
+    *,
+    version: int = 1,
+    metrics: dict[str, object] | None = None,
+) -> Path:
+    """Write the averaged weights of a run as FOLDER/TASK/VERSION/{weights.safetensors, card.json}; return that folder.
+
+    run: holds PRESET.safetensors, recipe.json and log.jsonl. Thresholds are those with the best Dice on held-out
+    phantoms of `anatomies`; metrics: more to write into the card, such as results on real scans.
+    """
+    from brainmvp.modelstore import write_model
+
+    task = get_task(task_name)
+    config = NetworkConfig.preset(preset, len(task.sequences), len(task.regions))
+    weights, progress = read_weights(run / f"{preset}.safetensors")
+    network = build_network(config)
+    network.load_state_dict({key: value.float() for key, value in weights.items()})
+    validation = ValidationSet.of(task, anatomies, _CALIBRATION_PHANTOMS)
+    thresholds, scores = best_thresholds(task, _probabilities(network.eval(), validation), validation.targets)
+
+    grid = BrainGrid()
+    patients = sorted({anatomy.name.removesuffix("-healed") for anatomy in anatomies if not anatomy.is_average})
+    data = [_DATA["MNI152"], *([f"{_DATA['patients']}: {', '.join(patients)}"] if patients else []), _DATA["lesions"]]
     card = Card(
-        name=plan.task,
-        version=version,
-        task=plan.task,
-        title=f"{task.title}, learned from synthetic brains",
-        sequences=task.sequences,
-        regions=tuple(region.name for region in task.regions),
-        network=trainee.config,
-        spacing=plan.spacing,
-        window=_WINDOW,
-        created=date.today(),
-        training=plan.model_dump(),
-        **facts,
-    )
-    weights = {
-        key: value.half() if value.is_floating_point() else value
-        for key, value in trainee.shipped().state_dict().items()
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_model(card, weights, folder)
-    return card
+        name=task.name, version=version, task=task.name, title=f"{task.title}, learned from synthetic brains",
+        sequences=task.sequences, regions=tuple(region.name for region in task.regions), network=config,
+        spacing=grid.spacing, window=grid.shape, thresholds=thresholds, minimum_lesion_ml=_SMALLEST_ML[task.name],
+        created=date.today(), data=tuple(data), known_failures=_KNOWN_FAILURES[task.name],
+        training={"recipe": json.loads((run / "recipe.json").read_text("utf-8")), **progress},
+        metrics={"dice on held-out phantoms": scores, **(metrics or {})},
+    )  # fmt: skip
+    target = folder / task.name / str(version)
+    target.mkdir(parents=True, exist_ok=True)
+    write_model(card, weights, target)
+    return target
 
 
-def shipped_weights(path: Path, network: str) -> dict[str, torch.Tensor]:
-    """Return the averaged weights of one network from a run's checkpoint."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    prefix = "module."
-    average = state["trainees"][network]["average"]
-    return {key.removeprefix(prefix): value for key, value in average.items() if key.startswith(prefix)}
+@torch.inference_mode()
+def _probabilities(network: torch.nn.Module, validation: ValidationSet) -> Tensor:
+    return torch.cat([network(image[None].float()).sigmoid().half() for image in validation.images])
+
+
+def best_thresholds(
+    task: Task, probabilities: Tensor, targets: Tensor
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return by region the threshold with the best mean Dice, and that Dice.
+
+    probabilities, targets: (N, R, X, Y, Z); cases without a region do not count for it.
+    """
+    thresholds, scores = {}, {}
+    for index, region in enumerate(task.regions):
+        present = targets[:, index].flatten(1).any(1)
+        found, wanted = probabilities[present, index : index + 1], targets[present, index : index + 1]
+        by_threshold = {value: float(dice(found, wanted, value).mean()) for value in _THRESHOLDS}
+        thresholds[region.name] = max(by_threshold, key=lambda value: by_threshold[value])
+        scores[region.name] = round(by_threshold[thresholds[region.name]], 4)
+    return thresholds, scores

@@ -1,0 +1,62 @@
+"""One command's work: train a built-in model from nothing, and export it when it is done."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.phantom.anatomy import load_anatomies
+from brainmvp.tasks import get_task
+from brainmvp.training.export import export_model
+from brainmvp.training.train import Recipe, Report, train
+
+# As the shipped weights were trained, in steps, so that any machine comes to the same end.
+STEPS = 5000
+
+
+def train_builtin(
+    task: str,
+    out: Path,
+    *,
+    minutes: float | None = None,
+    device: str = "auto",
+    patients: Path | None = None,
+    network: str = "unet-compact",
+    steps: int = STEPS,
+    workers: int | None = None,
+    report: Report | None = None,
+) -> Path | None:
+    """Train the built-in model of a task, or go on from what `out` holds; return its folder once it is finished.
+
+    minutes: stop after so long and return None, unless it is finished by then; patients: real brains to put lesions
+    into (see `load_anatomies`), else the MNI152 atlas alone; network: a preset; report: called with each line of the
+    log. Raises `BrainMVPError` if there is no such task or device, or `out` holds another run.
+    """
+    name = get_task(task).name
+    recipe = Recipe(name, (network,), steps=steps)
+    _check_same_run(out, recipe)
+    anatomies = load_anatomies(2.0, patients)
+    train(
+        recipe, out, anatomies, _device(device), workers=workers, report=report,
+        stop_after=None if minutes is None else 60 * minutes,
+    )  # fmt: skip
+    progress = json.loads((out / "log.jsonl").read_text("utf-8").splitlines()[-1])
+    if recipe.progress(progress["seconds"], progress["steps"]) < 1.0:
+        return None
+    return export_model(name, network, out, out / "model", anatomies)
+
+
+def _check_same_run(out: Path, recipe: Recipe) -> None:
+    path = out / "recipe.json"
+    if not path.is_file():
+        return
+    stored = json.loads(path.read_text("utf-8"))
+    if stored["task"] != recipe.task or tuple(stored["networks"]) != recipe.networks:
+        raise BrainMVPError(f"{out} holds a run of {stored['task']}, {stored['networks']}; choose an empty folder.")
+
+
+def _device(name: str) -> torch.device:
+    from brainmvp.segment import pick_device
+
+    return pick_device(name)

@@ -1,0 +1,124 @@
+"""A phantom is a patient: the same for the same seed, with every sequence, and with labels that are exact."""
+
+import numpy as np
+import pytest
+import torch
+
+from brainmvp.intensity import normalise
+from brainmvp.phantom import make_phantom
+from brainmvp.phantom.anatomy import GREY, WHITE, load_anatomies, read_anatomies, save_anatomies
+from brainmvp.phantom.write import write_study
+from brainmvp.sequences import Sequence
+from brainmvp.study import Study
+from brainmvp.tasks import get_task
+from brainmvp.volume import read_volume
+
+
+@pytest.fixture(scope="module")
+def atlas():
+    return load_anatomies(2.0)
+
+
+@pytest.fixture(scope="module")
+def tumour(atlas):
+    return make_phantom(3, "tumour", difficulty=0.0, anatomies=atlas, disease="tumour")
+
+
+@pytest.fixture(scope="module")
+def stroke(atlas):
+    return make_phantom(
+        4, "stroke", difficulty=0.0, anatomies=atlas, disease="stroke", sequences=(Sequence.DWI, Sequence.ADC)
+    )
+
+
+def test_tissue_fractions_of_the_atlas_sum_to_one_in_the_brain(atlas):
+    total = atlas[0].tissue.sum(0)
+    inside = total > 0.5
+    assert total[inside].max() <= 1.001
+    assert total[inside].median() == pytest.approx(1.0, abs=1e-3)
+    millilitres = atlas[0].tissue.flatten(1).sum(1) * 0.008
+    assert 600 < millilitres[GREY] < 1200
+    assert 400 < millilitres[WHITE] < 900
+
+
+def test_anatomies_survive_the_disk(atlas, tmp_path):
+    save_anatomies(atlas, tmp_path / "a.npz")
+    (read,) = read_anatomies(tmp_path / "a.npz")
+    assert read.name == atlas[0].name and read.spacing == 2.0
+    assert torch.allclose(read.tissue, atlas[0].tissue, atol=1e-3)
+
+
+def test_equal_seeds_give_equal_phantoms_and_other_seeds_other_ones(tumour, atlas):
+    again = make_phantom(3, "tumour", difficulty=0.0, anatomies=atlas, disease="tumour")
+    other = make_phantom(5, "tumour", difficulty=0.0, anatomies=atlas, disease="tumour")
+    assert torch.equal(again.labels, tumour.labels)
+    assert all(torch.equal(again.images[sequence], image) for sequence, image in tumour.images.items())
+    assert not torch.equal(other.labels, tumour.labels)
+
+
+def test_a_phantom_has_every_sequence_and_shows_the_brain_only(tumour):
+    assert set(tumour.images) == set(Sequence)
+    for image in tumour.images.values():
+        assert image.shape == tumour.labels.shape == (80, 96, 80)
+        assert torch.isfinite(image).all() and image.min() >= 0
+        assert (image[~tumour.brain] == 0).all()
+        assert (image[tumour.brain] > 0).float().mean() > 0.8
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_labels_are_those_of_the_task_and_lie_in_the_brain(seed, atlas):
+    phantom = make_phantom(seed, "tumour", anatomies=atlas, disease="tumour", sequences=(Sequence.T1CE,))
+    known = {0, *(label.value for label in get_task("tumour").labels)}
+    assert set(torch.unique(phantom.labels).tolist()) <= known
+    assert (phantom.labels > 0).any()
+    assert (phantom.labels[~phantom.brain] == 0).all()
+
+
+@pytest.mark.parametrize("disease", ["healthy", "stroke"])
+def test_what_is_not_the_tasks_disease_is_not_labelled(disease, atlas):
+    phantom = make_phantom(1, "tumour", anatomies=atlas, disease=disease, sequences=(Sequence.FLAIR,))
+    assert not (phantom.labels > 0).any()
+
+
+def test_enhancing_tumour_takes_up_contrast(tumour):
+    before, after = (
+        normalise(tumour.images[s], tumour.brain, s)[tumour.labels == 3].median()
+        for s in (Sequence.T1, Sequence.T1CE)
+    )
+    assert (tumour.labels == 3).sum() > 20
+    assert after > before + 0.15
+
+
+def test_an_infarct_is_bright_in_dwi(stroke):
+    dwi = normalise(stroke.images[Sequence.DWI], stroke.brain, Sequence.DWI)
+    assert dwi[stroke.labels == 1].median() > dwi[stroke.brain & (stroke.labels == 0)].median() + 0.15
+
+
+def test_a_patients_lesions_are_healed_in_a_second_copy(shared):
+    patient, healed = load_anatomies(2.0, shared / "data" / "multiple_sclerosis")[1:3]
+    lesions = patient.lesions > 0.9
+    flair = Sequence.FLAIR
+    assert healed.lesions is None
+    white = patient.images[flair][(patient.tissue[WHITE] > 0.95) & (patient.lesions == 0)].median()
+    assert healed.images[flair][lesions].median() == pytest.approx(float(white), abs=0.15)
+    assert patient.images[flair][lesions].median() > white + 0.15
+
+
+def test_a_written_study_is_found_again(tumour, tmp_path):
+    folder = write_study(tmp_path / "someone", tumour)
+    study = Study.from_folder(folder)
+    assert set(study.images) == set(Sequence)
+    label = read_volume(study.label)
+    assert np.array_equal(label.data, tumour.labels.numpy())
+    assert np.array_equal(label.affine, tumour.affine)
+
+
+def test_sequences_on_their_own_grids_still_fit_the_label(stroke, tmp_path):
+    study = Study.from_folder(write_study(tmp_path / "someone", stroke, own_grids=True))
+    dwi, label = read_volume(study.images[Sequence.DWI]), read_volume(study.label)
+    assert np.array_equal(dwi.affine, label.affine) and dwi.shape == label.shape
+    assert abs(np.linalg.inv(stroke.affine[:3, :3]) @ dwi.affine[:3, :3] - np.eye(3)).max() > 0.02  # oblique
+    true = int((stroke.labels > 0).sum()) * 0.008
+    assert (label.data > 0).sum() * label.voxel_ml == pytest.approx(true, rel=0.15)
+    outside = dwi.data[dwi.data > 0]
+    assert np.median(dwi.data[label.data > 0]) > np.median(outside)

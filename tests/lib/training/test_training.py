@@ -1,0 +1,196 @@
+"""Training on phantoms: what it may learn from, and that it goes on where it stopped."""
+
+import json
+
+import pytest
+import torch
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.phantom.anatomy import load_anatomies
+from brainmvp.sequences import Sequence
+from brainmvp.tasks import get_task
+from brainmvp.training.augment import leave_out, vary
+from brainmvp.training.builtin import train_builtin
+from brainmvp.training.checkpoints import load_run, read_weights, save_run
+from brainmvp.training.export import best_thresholds, export_model
+from brainmvp.training.learner import Learner
+from brainmvp.training.loss import dice, region_targets, segmentation_loss
+from brainmvp.training.optim import orthogonal, rate
+from brainmvp.training.samples import PhantomStream, SampleBatches, make_sample
+from brainmvp.training.train import Recipe, train
+
+TUMOUR, STROKE = get_task("tumour"), get_task("stroke")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def atlas():
+    return load_anatomies(2.0)
+
+
+def _batch(seed: int = 0, size: int = 16):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.rand(2, 4, size, size, size, generator=generator)
+    labels = torch.randint(0, 4, (2, size, size, size), generator=generator)
+    brain = torch.ones(2, 1, size, size, size, dtype=torch.bool)
+    return images, region_targets(labels, TUMOUR), torch.ones(2, 3, dtype=torch.bool), brain
+
+
+def test_a_sample_is_normalised_and_has_the_tasks_channels(atlas):
+    images, labels = make_sample(0, STROKE, 0.0, atlas)
+    assert images.shape == (3, 80, 96, 80) and labels.shape == (80, 96, 80)
+    assert images.dtype == torch.float16 and labels.dtype == torch.uint8
+    assert images.min() >= -1 and images.max() <= 4
+    assert 0.4 < images[0][images[0] != 0].float().median() < 0.95
+
+
+def test_each_sample_is_used_echo_times(atlas):
+    class Numbers(PhantomStream):
+        def __iter__(self):
+            for number in range(100):
+                yield torch.full((1,), number), torch.zeros(1, dtype=torch.uint8)
+
+    batches = SampleBatches(Numbers(TUMOUR, atlas, None, 0), 4, 2, 0, 0)
+    used = torch.cat([next(batches)[0] for _ in range(20)]).flatten()
+    assert batches.made == 40
+    assert len(used) == 80 and len(used.unique()) == 40
+
+
+def test_regions_that_cannot_be_seen_do_not_teach():
+    images = torch.ones(64, 4, 1, 1, 1)
+    shown, seen = leave_out(images, TUMOUR, 0.0, torch.Generator().manual_seed(0))
+    has_contrast = shown[:, TUMOUR.sequences.index(Sequence.T1CE), 0, 0, 0] > 0
+    assert torch.equal(seen[:, 2], has_contrast) and torch.equal(seen[:, 1], has_contrast)
+    assert seen[:, 0].all() and 0 < has_contrast.sum() < 64
+
+
+@pytest.mark.parametrize("task", [TUMOUR, STROKE])
+def test_every_set_of_sequences_is_one_the_task_accepts(task):
+    images = torch.ones(200, len(task.sequences), 1, 1, 1)
+    shown, _ = leave_out(images, task, 0.0, torch.Generator().manual_seed(1))
+    for row in shown[:, :, 0, 0, 0]:
+        kept = {sequence for sequence, value in zip(task.sequences, row, strict=True) if value}
+        task.check_sequences(kept, "a sample")
+
+
+def test_images_and_labels_move_together():
+    labels = torch.zeros(1, 12, 12, 12, dtype=torch.uint8)
+    labels[0, 5:8, 4:6, 6:9] = 1
+    images = labels[:, None].float()
+    for seed in range(5):
+        moved, where = vary(images, labels, torch.Generator().manual_seed(seed))
+        assert torch.equal(moved[:, 0] != 0, where > 0)
+
+
+def test_the_loss_of_a_perfect_prediction_is_small_and_unseen_regions_do_not_count():
+    _, targets, seen, brain = _batch()
+    perfect = (targets.float() * 2 - 1) * 20
+    assert segmentation_loss(perfect, targets, seen, brain) < 0.01
+    wrong = perfect.clone()
+    wrong[:, 2] *= -1
+    assert segmentation_loss(wrong, targets, seen, brain) > 1
+    seen[:, 2] = False
+    assert segmentation_loss(wrong, targets, seen, brain) < 0.01
+
+
+def test_dice_is_one_for_two_empty_masks_and_zero_for_disjoint_ones():
+    empty, full = torch.zeros(1, 1, 4, 4, 4), torch.ones(1, 1, 4, 4, 4)
+    assert dice(empty, empty) == 1 and dice(full, empty) == 0 and dice(full, full) == 1
+
+
+@pytest.mark.parametrize("shape", [(3, 24, 60), (3, 60, 24)])
+def test_muon_makes_singular_values_nearly_equal(shape):
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonal(matrices).float())
+    assert values.min() > 0.4 and values.max() < 1.5
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero():
+    assert rate(0.0, 0) < 0.05
+    assert rate(0.0, 1000) == 1.0
+    assert rate(1.0, 1000) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_difficulty_stays_low_first_and_ends_full():
+    recipe = Recipe("tumour", steps=100)
+    assert recipe.difficulty(recipe.progress(0, 20)) == 0
+    assert 0 < recipe.difficulty(recipe.progress(0, 45)) < 1
+    assert recipe.difficulty(recipe.progress(0, 100)) == 1
+
+
+def test_a_learner_learns():
+    learner = Learner("unet-compact", TUMOUR, 2e-3, CPU, 0)
+    images, _, seen, brain = _batch()
+    targets = torch.stack([images[:, 0] > 0.5, images[:, 0] > 0.6, images[:, 0] > 0.7], 1)
+    losses = []
+    for _ in range(12):
+        learner.step(images, targets, seen, brain, 1.0)
+        losses.append(learner.mean_loss())
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_restored_learner_takes_the_same_next_step(tmp_path):
+    batch = _batch()
+    first = Learner("unet-compact", TUMOUR, 2e-3, CPU, 0)
+    for _ in range(2):
+        first.step(*batch, 1.0)
+    save_run(tmp_path, [first], {"seconds": 2.0, "made": 4, "steps": 2})
+    second = Learner("unet-compact", TUMOUR, 2e-3, CPU, 1)
+    assert load_run(tmp_path, [second], CPU) == {"seconds": 2.0, "made": 4, "steps": 2}
+    for learner in (first, second):
+        learner.step(*batch, 1.0)
+    ours, theirs = first.network.state_dict(), second.network.state_dict()
+    assert all(torch.allclose(ours[key], theirs[key], atol=1e-6) for key in ours)
+
+
+def test_a_run_goes_on_from_the_averaged_weights_alone(tmp_path):
+    first = Learner("unet-compact", TUMOUR, 2e-3, CPU, 0)
+    first.step(*_batch(), 1.0)
+    save_run(tmp_path, [first], {"seconds": 9.0, "made": 2, "steps": 1})
+    (tmp_path / "checkpoint.pt").unlink()
+    second = Learner("unet-compact", TUMOUR, 2e-3, CPU, 1)
+    assert load_run(tmp_path, [second], CPU)["seconds"] == 9.0
+    key = next(iter(first.average))
+    assert torch.allclose(second.average[key], first.average[key], atol=1e-3)
+    assert second.step_count == 1
+
+
+def test_a_damaged_run_is_refused(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
+    with pytest.raises(BrainMVPError, match="cannot go on"):
+        load_run(tmp_path, [Learner("unet-compact", TUMOUR, 2e-3, CPU, 0)], CPU)
+
+
+def test_a_run_of_another_task_is_not_continued(tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps({"task": "stroke", "networks": ["unet-compact"]}))
+    with pytest.raises(BrainMVPError, match="choose an empty folder"):
+        train_builtin("tumour", tmp_path, steps=1, device="cpu")
+
+
+def test_thresholds_are_those_with_the_best_overlap():
+    targets = torch.zeros(2, 3, 8, 8, 8, dtype=torch.bool)
+    targets[:, :, :4] = True
+    probabilities = torch.where(targets, 0.45, 0.32)
+    thresholds, scores = best_thresholds(TUMOUR, probabilities, targets)
+    assert thresholds["WT"] in (0.35, 0.4) and scores["WT"] == 1.0
+
+
+def test_a_run_stops_resumes_and_becomes_a_model(tmp_path, atlas, monkeypatch):
+    recipe = Recipe("stroke", steps=2, batch=1, validation=2)
+    train(recipe, tmp_path, atlas, CPU, workers=0, stop_after=0.01)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["steps"] == 1
+    train(recipe, tmp_path, atlas, CPU, workers=0)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["steps"] == lines[-1]["made"] == 2
+
+    monkeypatch.setattr("brainmvp.training.export._CALIBRATION_PHANTOMS", 2)
+    folder = export_model("stroke", "unet-compact", tmp_path, tmp_path / "model", atlas)
+    from brainmvp.card import Card
+    from brainmvp.modelstore import Model
+
+    card = Card.model_validate_json((folder / "card.json").read_text("utf-8"))
+    assert card.id == "stroke@1" and card.regions == ("STROKE",)
+    network = Model(card, folder).load_network()
+    weights, _ = read_weights(tmp_path / "unet-compact.safetensors")
+    assert torch.equal(network.state_dict()["decoder.head.bias"], weights["decoder.head.bias"].float())
