@@ -1,0 +1,18 @@
+"""`brainmvp train-builtin` refuses what cannot be trained, before the hours of work."""
+
+import json
+
+
+def test_an_unknown_task_is_refused(brainmvp, tmp_path):
+    result = brainmvp("train-builtin", "--task", "gout", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "no task named 'gout'" in result.stderr
+
+
+def test_a_folder_with_another_run_is_refused(brainmvp, tmp_path):
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"task": "tumour", "networks": ["unet-compact"]}))
+    result = brainmvp("train-builtin", "--task", "stroke", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "holds a run of tumour" in result.stderr
+    assert list(tmp_path.iterdir()) == [recipe]
