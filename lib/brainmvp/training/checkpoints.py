@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def load_run(folder: Path, learners: list[Learner], device: torch.device) -> dic
             weights, progress = read_weights(path)
             learner.start_from({key: value.float() for key, value in weights.items()}, progress["step_count"])
         return progress
-    except (RuntimeError, KeyError, ValueError) as error:
+    except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise BrainMVPError(f"{folder} holds a run that cannot go on ({reason}); choose an empty folder.") from error
 

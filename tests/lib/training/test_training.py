@@ -28,6 +28,15 @@ def atlas():
     return load_anatomies(2.0)
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """On a busy machine, threads that wait for each other make tiny volumes many times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def _batch(seed: int = 0, size: int = 16):
     generator = torch.Generator().manual_seed(seed)
     images = torch.rand(2, 4, size, size, size, generator=generator)
@@ -123,10 +132,10 @@ def test_a_learner_learns():
     images, _, seen, brain = _batch()
     targets = torch.stack([images[:, 0] > 0.5, images[:, 0] > 0.6, images[:, 0] > 0.7], 1)
     losses = []
-    for _ in range(12):
+    for _ in range(8):
         learner.step(images, targets, seen, brain, 1.0)
         losses.append(learner.mean_loss())
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.8 * losses[0], losses
 
 
 def test_a_restored_learner_takes_the_same_next_step(tmp_path):
@@ -176,6 +185,8 @@ def test_thresholds_are_those_with_the_best_overlap():
 
 
 def test_a_run_stops_resumes_and_becomes_a_model(tmp_path, atlas, monkeypatch):
+    # A box of 48 voxels holds the middle of the brain, and is six times faster than all of it.
+    monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (96.0, 96.0, 96.0))
     recipe = Recipe("stroke", steps=2, batch=1, validation=2)
     train(recipe, tmp_path, atlas, CPU, workers=0, stop_after=0.01)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
