@@ -53,7 +53,9 @@ def _check_same_run(out: Path, recipe: Recipe) -> None:
         return
     stored = json.loads(path.read_text("utf-8"))
     if stored["task"] != recipe.task or tuple(stored["networks"]) != recipe.networks:
-        raise BrainMVPError(f"{out} holds a run of {stored['task']}, {stored['networks']}; choose an empty folder.")
+        raise BrainMVPError(
+            f"{out} holds a run of {stored['task']}, {stored['networks']}; choose an empty folder."
+        )
 
 
 def _device(name: str) -> torch.device:

@@ -56,7 +56,9 @@ def load_run(folder: Path, learners: list[Learner], device: torch.device) -> dic
         return progress
     except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
-        raise BrainMVPError(f"{folder} holds a run that cannot go on ({reason}); choose an empty folder.") from error
+        raise BrainMVPError(
+            f"{folder} holds a run that cannot go on ({reason}); choose an empty folder."
+        ) from error
 
 
 def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

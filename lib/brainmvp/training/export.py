@@ -24,6 +24,8 @@ _THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 # Below this a finding is more often noise than disease, mL.
 _SMALLEST_ML = {"tumour": 0.2, "stroke": 0.03}
 _CALIBRATION_PHANTOMS = 32
+# Whole heads of up to 32 cm at 2 mm in one window: neighbours' windows would only cost time.
+_WINDOW = (160, 160, 160)
 
 _DATA = {
     "MNI152": "Anatomy: ICBM 2009a symmetric tissue maps (Fonov et al., NeuroImage 2011), as nilearn carries them",
@@ -70,13 +72,18 @@ def export_model(
     validation = ValidationSet.of(task, anatomies, _CALIBRATION_PHANTOMS)
     thresholds, scores = best_thresholds(task, _probabilities(network.eval(), validation), validation.targets)
 
-    grid = BrainGrid()
-    patients = sorted({anatomy.name.removesuffix("-healed") for anatomy in anatomies if not anatomy.is_average})
-    data = [_DATA["MNI152"], *([f"{_DATA['patients']}: {', '.join(patients)}"] if patients else []), _DATA["lesions"]]
+    patients = sorted(
+        {anatomy.name.removesuffix("-healed") for anatomy in anatomies if not anatomy.is_average}
+    )
+    data = [
+        _DATA["MNI152"],
+        *([f"{_DATA['patients']}: {', '.join(patients)}"] if patients else []),
+        _DATA["lesions"],
+    ]
     card = Card(
         name=task.name, version=version, task=task.name, title=f"{task.title}, learned from synthetic brains",
         sequences=task.sequences, regions=tuple(region.name for region in task.regions), network=config,
-        spacing=grid.spacing, window=grid.shape, thresholds=thresholds, minimum_lesion_ml=_SMALLEST_ML[task.name],
+        spacing=BrainGrid().spacing, window=_WINDOW, thresholds=thresholds, minimum_lesion_ml=_SMALLEST_ML[task.name],
         created=date.today(), data=tuple(data), known_failures=_KNOWN_FAILURES[task.name],
         training={"recipe": json.loads((run / "recipe.json").read_text("utf-8")), **progress},
         metrics={"dice on held-out phantoms": scores, **(metrics or {})},

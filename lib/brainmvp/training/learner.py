@@ -65,7 +65,9 @@ class Learner:
         keep = min(_AVERAGE, (1 + self.step_count) / (10 + self.step_count))
         current = self.network.state_dict()
         floats = [key for key, value in self.average.items() if value.is_floating_point()]
-        torch._foreach_lerp_([self.average[key] for key in floats], [current[key] for key in floats], 1 - keep)
+        torch._foreach_lerp_(
+            [self.average[key] for key in floats], [current[key] for key in floats], 1 - keep
+        )
 
     def mean_loss(self) -> float:
         """Return the mean loss since the last call."""
