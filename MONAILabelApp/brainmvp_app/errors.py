@@ -9,12 +9,6 @@ from monailabel.interfaces.exception import (
 
 from brainmvp.errors import BrainMVPError
 
-_STATUS_OF_STOCK_ERROR = {
-    MONAILabelError.INVALID_INPUT: 400,
-    # A request that names an unknown strategy raises this one, although nothing failed to start.
-    MONAILabelError.APP_INIT_ERROR: 404,
-}
-
 
 class RefusedError(BrainMVPError):
     """A request that is refused, with its HTTP status: 400 malformed, 403 closed, 404 unknown, 409 in conflict."""
@@ -32,6 +26,5 @@ def status_of(error: Exception) -> int:
         return 422
     if isinstance(error, ImageNotFoundException | LabelNotFoundException):
         return 404
-    if isinstance(error, MONAILabelException):
-        return _STATUS_OF_STOCK_ERROR.get(error.error, 500)
-    return 500
+    is_bad_input = isinstance(error, MONAILabelException) and error.error is MONAILabelError.INVALID_INPUT
+    return 400 if is_bad_input else 500
