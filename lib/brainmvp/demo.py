@@ -39,8 +39,8 @@ class Patient:
 
 # The stroke patient has no FLAIR, so that a missing sequence is seen to be filled, and oblique slices.
 PATIENTS = (
-    Patient("patient-tumour", "tumour", 11, (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR), False),
-    Patient("patient-stroke", "stroke", 12, (Sequence.DWI, Sequence.ADC), True),
+    Patient("patient-tumour", "tumour", 14, (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR), False),
+    Patient("patient-stroke", "stroke", 4, (Sequence.DWI, Sequence.ADC), True),
 )
 
 
