@@ -1,9 +1,6 @@
 # Everything below works on a machine with Python 3.10 to 3.12 and nothing else installed.
 #   make demo    set up, then a synthetic patient through a real server: look into demo/
 #   make test    set up, then all tests (the others: make help)
-#
-# On Linux without an NVIDIA GPU, PyTorch's small CPU build saves several GB:
-#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup
 
 # The first Python that fits; another one: make setup PYTHON=/path/to/python3.12
 FITS = import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))

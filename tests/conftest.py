@@ -71,7 +71,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
             regions=tuple(region.name for region in task.regions),
             network=config,
             spacing=4.0,
-            window=(32, 32, 32),
+            window=(64, 64, 64),
             created=date(2026, 1, 1),
         )
         model = store.add(card, build_network(config).state_dict())

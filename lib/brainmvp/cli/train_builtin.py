@@ -1,4 +1,4 @@
-"""`brainmvp train-builtin`: make the shipped weights again, from nothing but synthetic brains."""
+"""`brainmvp train-builtin`: make a built-in model from nothing but synthetic brains."""
 
 import json
 from pathlib import Path
@@ -16,14 +16,14 @@ def train_builtin(
         float | None, typer.Option(min=0, help="Stop after so long, with a checkpoint; default: train to the end.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Length of the whole training; default: as the shipped model.")
+        int | None, typer.Option(min=1, help="Length of the whole training; default: 5000.")
     ] = None,
     patients: Annotated[
         Path | None, typer.Option(help="Folder of real brains to put lesions into, besides the MNI152 atlas.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
 ) -> None:
-    """Train a built-in model as it was trained; the same command goes on where the last one stopped."""
+    """Train a model like the built-in ones; the same command goes on where the last one stopped."""
     from brainmvp.training import train_builtin as run
 
     length = {} if steps is None else {"steps": steps}
