@@ -50,6 +50,7 @@ serve: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/networks.py
+	$(BIN)/python benchmarks/segment.py
 	$(BIN)/brainmvp phantom --tasks tumour --out build/bench
 	$(BIN)/python benchmarks/segment.py build/bench/tumour-0000
 

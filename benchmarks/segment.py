@@ -4,7 +4,9 @@ Both take the same study from its files to the label map on the reference's grid
 process of its own (for its peak memory). The published-size side runs in this library's faster implementation of it,
 so the ratio is a lower bound. Its weights are random: they cost the same.
 
-    python benchmarks/segment.py STUDY [--task tumour] [--threads 2] [--out result.json]
+    python benchmarks/segment.py [STUDY] [--task tumour] [--threads 2] [--out result.json]
+
+Without a study it makes a synthetic one at 1 mm.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import json
 import multiprocessing
 import resource
 import sys
+import tempfile
 import time
 from datetime import date
 from pathlib import Path
@@ -34,8 +37,6 @@ def published_model(task_name: str):
 
 def measure(side: str, study: str, task: str, threads: int) -> dict:
     """Segment the study once and return seconds (by step and in all) and the peak memory, GiB."""
-    import tempfile
-
     import torch
 
     from brainmvp.modelstore import ModelStore
@@ -58,30 +59,57 @@ def measure(side: str, study: str, task: str, threads: int) -> dict:
         seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux: KiB
     shape = list(result.labels.shape)
-    return {"seconds": seconds, "steps": result.seconds, "peak_gib": peak, "model": result.model, "shape": shape}
+    return {
+        "seconds": seconds,
+        "steps": result.seconds,
+        "peak_gib": peak,
+        "model": result.model,
+        "shape": shape,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", type=Path, nargs="?")
     parser.add_argument("--task", default="tumour")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
 
+    with tempfile.TemporaryDirectory() as folder:
+        study = options.study or synthetic_study(Path(folder) / "patient", options.task)
+        results = compare(str(study), options.task, options.threads)
+    if options.out:
+        options.out.write_text(json.dumps(results, indent=1))
+
+
+def synthetic_study(folder: Path, task: str) -> Path:
+    """Write a synthetic study with all sequences of the task and return its folder."""
+    from brainmvp.phantom.write import make_study
+    from brainmvp.tasks import get_task
+
+    make_study(folder, 1, task, sequences=get_task(task).sequences, disease=task)
+    return folder
+
+
+def compare(study: str, task: str, threads: int) -> dict:
+    """Measure both sides in processes of their own, print them, and return them with the ratios."""
     context = multiprocessing.get_context("spawn")
     results = {}
     for side in ("built-in", "published"):
         with context.Pool(1) as pool:
-            results[side] = pool.apply(measure, (side, str(options.study), options.task, options.threads))
+            results[side] = pool.apply(measure, (side, study, task, threads))
         steps = ", ".join(f"{name} {value:.2f}" for name, value in results[side]["steps"].items())
-        print(f"{side:>10}: {results[side]['seconds']:7.2f} s ({steps}), peak {results[side]['peak_gib']:.2f} GiB")
+        print(
+            f"{side:>10}: {results[side]['seconds']:7.2f} s ({steps}), peak {results[side]['peak_gib']:.2f} GiB"
+        )
     ours, theirs = results["built-in"], results["published"]
     results["speed_ratio"] = theirs["seconds"] / ours["seconds"]
     results["memory_ratio"] = ours["peak_gib"] / theirs["peak_gib"]
     print(f"{results['speed_ratio']:.1f} times faster, {results['memory_ratio']:.2f} of the memory")
-    if options.out:
-        options.out.write_text(json.dumps(results, indent=1))
+    return results
 
 
 if __name__ == "__main__":
