@@ -101,7 +101,9 @@ class AttentionBlock(nn.Module):
         tokens = image.flatten(2).transpose(1, 2)
         tokens = tokens + self.attn(self.norm1(tokens))
         tokens = tokens + self.mlp(self.norm2(tokens))
-        return tokens.transpose(1, 2).unflatten(2, image.shape[2:])
+        # Not `transpose` before `unflatten`: with one volume that leaves a batch stride for which torch's batch norm
+        # on the CPU (2.13) gives wrong gradients.
+        return tokens.unflatten(1, image.shape[2:]).permute(0, 4, 1, 2, 3)
 
 
 class Stage(nn.Module):
