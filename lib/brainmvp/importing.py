@@ -13,7 +13,9 @@ from brainmvp.templates import export_templates
 _WINDOW = (96, 96, 96)
 
 
-def import_model(path: Path, store: ModelStore, name: str = "encoder") -> tuple[Model, ImportReport, list[Path]]:
+def import_model(
+    path: Path, store: ModelStore, name: str = "encoder"
+) -> tuple[Model, ImportReport, list[Path]]:
     """Store a published checkpoint as the next version of `name`, to fine-tune from, and export its templates.
 
     Only what the file had is stored; what a segmentation network needs beyond that starts at random when it is

@@ -20,7 +20,9 @@ def template_volumes(templates: Tensor) -> dict[Sequence, Volume]:
     Intensities are as learned. Raises `BrainMVPError` if there is not one for each of the eight sequences.
     """
     if templates.ndim != 4 or len(templates) != len(Sequence):
-        raise BrainMVPError(f"Templates are (8, X, Y, Z), got {tuple(templates.shape)}; give a published checkpoint.")
+        raise BrainMVPError(
+            f"Templates are (8, X, Y, Z), got {tuple(templates.shape)}; give a published checkpoint."
+        )
     affine = np.eye(4)
     affine[:3, 3] = _SRI24_CENTRE - (np.array(templates.shape[1:]) - 1) / 2
     return {s: Volume(t.float().numpy(), affine) for s, t in zip(Sequence, templates.cpu(), strict=True)}

@@ -9,6 +9,9 @@ import pytest
 from brainmvp.demo import PATIENTS
 from brainmvp.volume import read_volume
 
+# Two patients at 1 mm, a server and two pictures: half a minute alone, many on a machine that is busy with a training.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory, tiny_models):

@@ -13,7 +13,9 @@ from brainmvp.networks.checkpoint import export_published
 from brainmvp.sequences import Sequence
 from brainmvp.templates import template_volumes
 
-CONFIG = NetworkConfig(backbone="unet", in_channels=1, out_channels=3, widths=(8, 16, 24, 32), depths=(1, 1, 1, 1))
+CONFIG = NetworkConfig(
+    backbone="unet", in_channels=1, out_channels=3, widths=(8, 16, 24, 32), depths=(1, 1, 1, 1)
+)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ def train_builtin(
     task: Annotated[str, typer.Option(help="tumour or stroke.")],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint, the log and the finished model.")],
     minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after so long, with a checkpoint; default: train to the end.")
+        float | None,
+        typer.Option(min=0, help="Stop after so long, with a checkpoint; default: train to the end."),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Length of the whole training; default: 5000.")

@@ -10,7 +10,9 @@ from brainmvp.phantom.draw import Draw, along_axes
 from brainmvp.phantom.grid import BrainGrid
 
 
-def acquire(draw: Draw, grid: BrainGrid, image: Tensor, brain: Tensor, difficulty: float) -> tuple[Tensor, Tensor]:
+def acquire(
+    draw: Draw, grid: BrainGrid, image: Tensor, brain: Tensor, difficulty: float
+) -> tuple[Tensor, Tensor]:
     """Return the image (X, Y, Z) as scanned, zero outside the brain, and where it was scanned (X, Y, Z) bool.
 
     image: signal, 0 and above; brain: (X, Y, Z) bool; difficulty 0…1 scales how often and how strongly it suffers.

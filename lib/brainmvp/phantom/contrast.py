@@ -38,7 +38,9 @@ class Protocol:
             return cls(sequence, draw.uniform(2200, 4000), draw.uniform(12, 30))
         if sequence is Sequence.FLAIR:
             tr = draw.uniform(7500, 11000)
-            return cls(sequence, tr, draw.uniform(90, 140), ti=nulling_time(4200.0, tr) * draw.uniform(0.93, 1.07))
+            return cls(
+                sequence, tr, draw.uniform(90, 140), ti=nulling_time(4200.0, tr) * draw.uniform(0.93, 1.07)
+            )
         if sequence is Sequence.MRA:
             return cls(sequence, draw.uniform(20, 30), draw.uniform(3, 6), flip=draw.uniform(16, 25))
         return cls(sequence, draw.uniform(4000, 8000), draw.uniform(65, 105), b=draw.uniform(0.9, 1.1))

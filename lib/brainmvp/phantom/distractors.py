@@ -100,7 +100,11 @@ def _shine_through_spots(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[La
 
 def _minerals(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[Layer]:
     """Calcification and old microbleeds, mostly deep."""
-    mask = soft((draw.uniform(1.8, 2.6) - draw.smooth(grid, 5.0)) * 3.0, 1.0) * (_deep(grid) > 0.3) * tissue.sum(0)
+    mask = (
+        soft((draw.uniform(1.8, 2.6) - draw.smooth(grid, 5.0)) * 3.0, 1.0)
+        * (_deep(grid) > 0.3)
+        * tissue.sum(0)
+    )
     return [Layer(mask * draw.uniform(0.3, 0.9), mineral(draw), 0.05)]
 
 

@@ -41,7 +41,9 @@ def healthy(draw: Draw) -> tuple[Material, Material, Material]:
     return grey, white, csf
 
 
-def _watery(draw: Draw, t1: tuple[float, float], t2: tuple[float, float], adc: tuple[float, float]) -> Material:
+def _watery(
+    draw: Draw, t1: tuple[float, float], t2: tuple[float, float], adc: tuple[float, float]
+) -> Material:
     """Return a tissue whose T1, T2, water and diffusion rise together, as they do with free water."""
     free = draw.uniform(0, 1)
 
@@ -70,7 +72,9 @@ def necrosis(draw: Draw) -> Material:
     """Mostly protein-rich, so not suppressed by FLAIR; one in eight holds methaemoglobin, bright in T1."""
     agent = draw.uniform(0.0, 0.08)
     if draw.chance(0.12):
-        return Material(draw.uniform(350, 650), draw.log_uniform(50, 300), 0.88, draw.uniform(0.6, 1.4), agent)
+        return Material(
+            draw.uniform(350, 650), draw.log_uniform(50, 300), 0.88, draw.uniform(0.6, 1.4), agent
+        )
     if draw.chance(0.2):
         return replace(_watery(draw, (2600, 3900), (350, 1200), (1.6, 2.8)), agent=agent)
     return replace(_watery(draw, (1000, 2100), (135, 400), (0.9, 2.2)), agent=agent)
@@ -119,4 +123,6 @@ def shine_through(draw: Draw) -> Material:
 
 def mineral(draw: Draw) -> Material:
     """Calcification or old blood: little signal anywhere."""
-    return Material(draw.uniform(900, 1500), draw.uniform(15, 35), draw.uniform(0.3, 0.6), draw.uniform(0.3, 0.7))
+    return Material(
+        draw.uniform(900, 1500), draw.uniform(15, 35), draw.uniform(0.3, 0.6), draw.uniform(0.3, 0.7)
+    )

@@ -68,5 +68,7 @@ def brightness(phantom: Phantom) -> dict[Sequence, dict[int, float]]:
     for sequence, image in phantom.images.items():
         scaled = normalise(image, phantom.brain & (image > 0), sequence)
         values = [int(value) for value in torch.unique(phantom.labels)]
-        result[sequence] = {value: float(scaled[phantom.labels == value].median()) for value in values if value}
+        result[sequence] = {
+            value: float(scaled[phantom.labels == value].median()) for value in values if value
+        }
     return result

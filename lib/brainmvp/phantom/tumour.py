@@ -64,7 +64,9 @@ def grow(draw: Draw, grid: BrainGrid, tissue: Tensor, plan: TumourPlan) -> tuple
     if dead is not None:
         layers.append(Layer(dead, necrosis(draw), draw.uniform(0.03, 0.12), draw.uniform(4, 9)))
     if enhancing is not None:
-        layers.append(Layer(enhancing, enhancing_tumour(draw), draw.uniform(0.05, 0.18), draw.uniform(2.5, 6)))
+        layers.append(
+            Layer(enhancing, enhancing_tumour(draw), draw.uniform(0.05, 0.18), draw.uniform(2.5, 6))
+        )
 
     labels = torch.zeros(grid.shape, dtype=torch.uint8)
     labels[infiltration > 0.5] = OEDEMA
