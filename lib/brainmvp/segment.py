@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
-from scipy import ndimage
 from torch import Tensor
 
+from brainmvp.cleaning import fill_enclosed, without_specks
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
 from brainmvp.picture import draw_segmentation
@@ -198,10 +198,14 @@ class Segmenter:
 
     def _labels(self, probabilities: dict[str, np.ndarray], reference: Volume) -> Volume:
         masks = {name: values > self.card.thresholds.get(name, 0.5) for name, values in probabilities.items()}
+        for outer, region in zip(self.task.regions, self.task.regions[1:], strict=False):
+            if region.filled and region.name in masks:
+                masks[region.name] = fill_enclosed(masks[region.name], reference.spacing)
+                masks[outer.name] |= masks[region.name]
         smallest = self.card.minimum_lesion_ml / reference.voxel_ml
         if smallest > 1:
             outermost = next(iter(masks))
-            masks[outermost] = _without_specks(masks[outermost], smallest)
+            masks[outermost] = without_specks(masks[outermost], smallest)
         return Volume(self.task.labels_of(masks), reference.affine)
 
 
@@ -227,11 +231,3 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BrainMVPError("This computer has no CUDA device that PyTorch can use; choose --device cpu.")
     return device
-
-
-def _without_specks(mask: np.ndarray, smallest: float) -> np.ndarray:
-    components, _ = ndimage.label(mask)
-    sizes = np.bincount(components.ravel())
-    keep = sizes >= smallest
-    keep[0] = False
-    return keep[components]

@@ -30,6 +30,9 @@ class Group(TyperGroup):
         except BrainMVPError as error:
             complain(error)
             raise typer.Exit(BAD_INPUT) from error
+        except OSError as error:  # no space, no permission: the system's sentence names the file
+            complain(BrainMVPError(f"{error}; free some space or choose a place that you may write to."))
+            raise typer.Exit(BAD_INPUT) from error
 
 
 def complain(error: BrainMVPError) -> None:

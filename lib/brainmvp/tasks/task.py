@@ -33,12 +33,16 @@ class Label(_Data):
 
 
 class Region(_Data):
-    """A union of labels, as the networks predict them; offered only where the sequences that show it are there."""
+    """A union of labels, as the networks predict them; offered only where the sequences that show it are there.
+
+    filled: what the region encloses belongs to it (necrosis inside an enhancing rim is tumour core).
+    """
 
     name: str
     title: str
     labels: tuple[int, ...]
     requires: tuple[Sequence, ...]
+    filled: bool = False
 
 
 class Task(_Data):

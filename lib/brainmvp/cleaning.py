@@ -1,0 +1,35 @@
+"""What masks of a network are tidied by, before they become labels."""
+
+import numpy as np
+from scipy import ndimage
+
+# Gaps in an enhancing rim up to about twice this are closed before what it encloses is filled.
+_GAP_MM = 4.0
+
+
+def without_specks(mask: np.ndarray, smallest: float) -> np.ndarray:
+    """Return a mask (X, Y, Z) without the components of fewer than `smallest` voxels."""
+    components, _ = ndimage.label(mask)
+    keep = np.bincount(components.ravel()) >= smallest
+    keep[0] = False
+    return keep[components]
+
+
+def fill_enclosed(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Return a mask (X, Y, Z) with what it encloses; spacing: mm along each axis.
+
+    A rim of enhancing tumour has gaps, so it is closed first, and the holes of what results are filled.
+    """
+    if not mask.any():
+        return mask
+    margin = np.ceil(_GAP_MM / spacing).astype(int) + 1
+    inside = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    box = tuple(slice(max(i[0] - m, 0), i[-1] + m + 1) for i, m in zip(inside, margin, strict=True))
+    part = np.pad(mask[box], [(m, m) for m in margin])  # the image's edge closes nothing
+    near = ndimage.distance_transform_edt(~part, sampling=spacing) <= _GAP_MM
+    closed = ndimage.distance_transform_edt(near, sampling=spacing) > _GAP_MM
+    outside, _ = ndimage.label(~closed)
+    filled = (outside != outside[0, 0, 0])[tuple(slice(m, -m) for m in margin)]
+    result = mask.copy()
+    result[box] |= filled
+    return result
