@@ -53,6 +53,26 @@ def test_every_weight_learns_and_the_loss_falls(backbone: str) -> None:
     assert losses[-1] < 0.75 * losses[0]
 
 
+@pytest.mark.parametrize(
+    ("backbone", "norm", "batch"),
+    [("uniformer", "batch", 1), ("uniformer", "batch", 2), ("uniformer", "group", 1), ("unet", "group", 1)],
+)
+def test_gradients_are_those_of_finite_differences(backbone: str, norm: str, batch: int) -> None:
+    torch.manual_seed(0)
+    network = build_network(small(backbone, norm=norm)).double().train()
+    image = torch.rand(batch, 2, 32, 32, 32, dtype=torch.double)
+    direction, weight = torch.randn_like(image), torch.randn(batch, 3, 32, 32, 32, dtype=torch.double)
+
+    def value(step: float) -> torch.Tensor:
+        return (network(image + step * direction) * weight).sum()
+
+    image.requires_grad_()
+    (gradient,) = torch.autograd.grad(value(0.0), image)
+    with torch.no_grad():
+        difference = (value(1e-8) - value(-1e-8)) / 2e-8  # small, because of the kinks of the activations
+    assert (gradient * direction).sum().item() == pytest.approx(difference.item(), rel=1e-4)
+
+
 def test_deep_supervision_predicts_three_times_in_training_and_once_otherwise() -> None:
     network = build_network(small("uniformer", deep_supervision=True))
     image = torch.rand(1, 2, 32, 32, 32)
