@@ -50,9 +50,11 @@ def test_the_result_lies_on_the_grid_of_the_image_with_the_same_affine(
     assert set(np.unique(np.asarray(label.dataobj))) <= {0, 1, 2, 3}
 
 
-def test_the_answer_states_what_the_result_rests_on(server: Server, new_study: NewStudy) -> None:
+def test_the_answer_states_what_the_result_rests_on(
+    server: Server, new_study: NewStudy, tiny_models: Path
+) -> None:
     facts = infer(server, new_study("T1CE T1 FLAIR")).json()
-    assert facts["model"] == "tumour@1"
+    assert facts["model"] == ModelStore(tiny_models).resolve("tumour").card.id
     assert facts["reference"] == "T1CE"
     assert facts["sequences_used"] == ["T1", "T1CE", "FLAIR"]
     assert facts["sequences_filled"] == ["T2"]
@@ -107,11 +109,13 @@ def test_a_segmentation_for_slicer_has_names_and_colours(
     assert header["Segment2_LabelValue"] == "3"
 
 
-def test_a_saved_label_is_listed_with_its_model(server: Server, new_study: NewStudy) -> None:
+def test_a_saved_label_is_listed_with_its_model(
+    server: Server, new_study: NewStudy, tiny_models: Path
+) -> None:
     study = new_study("T1CE FLAIR")
     assert infer(server, study, save_label=True, label_tag="proposal").status_code == 200
     info = server.get_json("/datastore/label/info", label=study, tag="proposal")
-    assert info["params"]["model"] == "tumour@1"
+    assert info["params"]["model"] == ModelStore(tiny_models).resolve("tumour").card.id
 
 
 def test_only_a_label_on_the_reference_can_be_saved(server: Server, new_study: NewStudy) -> None:
@@ -170,14 +174,15 @@ def test_a_newly_served_version_is_used_without_a_restart(
     server: Server, new_study: NewStudy, tiny_models: Path
 ) -> None:
     study, store = new_study("T1CE FLAIR"), ModelStore(tiny_models)
-    first = store.get("tumour", 1)
-    store.add(first.card.model_copy(update={"version": 2, "parent": "tumour@1"}), first.load_weights())
-    store.serve("tumour", 2)
+    first = store.resolve("tumour")
+    newer = first.card.model_copy(update={"version": store.next_version("tumour"), "parent": first.card.id})
+    store.add(newer, first.load_weights())
+    store.serve("tumour", newer.version)
     try:
-        assert infer(server, study).json()["model"] == "tumour@2"
+        assert infer(server, study).json()["model"] == newer.id
     finally:
-        store.serve("tumour", 1)
-    assert infer(server, study).json()["model"] == "tumour@1"
+        store.serve("tumour", first.card.version)
+    assert infer(server, study).json()["model"] == first.card.id
 
 
 def test_batch_inference_goes_on_after_a_study_it_cannot_do(server: Server, new_study: NewStudy) -> None:
