@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainmvp.errors import BrainMVPError
 from brainmvp.foreground import clean, foreground
 from brainmvp.intensity import normalise
 from brainmvp.sequences import Sequence
@@ -62,6 +63,9 @@ def prepare(
     mask = extract_brain(target)
     grid = _head_grid(mask, target, spacing)
     brain = clean(resample_mask(mask, target.affine, grid))
+    if not brain.any():
+        raise BrainMVPError(f"{target.path} shows no head; check that it is the right image.")
+    grid, brain = _cropped(grid, brain)
     used = tuple(sequence for sequence in sequences if sequence in study.images)
     channels = []
     for sequence in sequences:
@@ -75,6 +79,17 @@ def prepare(
         channels.append(normalise(torch.from_numpy(resample(volume, grid, world)), seen, sequence))
     missing = tuple(sequence for sequence in sequences if sequence not in used)
     return Prepared(torch.stack(channels), brain, grid, target, reference, used, missing)
+
+
+def _cropped(grid: Grid, brain: np.ndarray) -> tuple[Grid, np.ndarray]:
+    """Return the part of a grid that holds the brain, with a voxel around it, and the mask on that part."""
+    box = []
+    for axis, size in enumerate(brain.shape):
+        inside = np.flatnonzero(brain.any(axis=tuple(a for a in range(3) if a != axis)))
+        box.append(slice(max(int(inside[0]) - 1, 0), min(int(inside[-1]) + 2, size)))
+    affine = grid.affine.copy()
+    affine[:3, 3] = (grid.affine @ [*(part.start for part in box), 1.0])[:3]
+    return Grid(tuple(part.stop - part.start for part in box), affine), brain[tuple(box)]
 
 
 def _head_grid(mask: np.ndarray, volume: Volume, spacing: float) -> Grid:

@@ -58,6 +58,14 @@ def test_below_the_minimum_one_sentence_says_what_is_missing(tumour, write_study
         tumour.segment(Study.from_folder(write_study("p1", "T1 ADC")))
 
 
+def test_an_image_without_a_head_is_named(tumour, tmp_path):
+    speck = np.zeros((20, 20, 20), np.int16)
+    speck[7, 7, 7] = 100
+    nib.save(nib.Nifti1Image(speck, np.diag([0.5, 0.5, 0.5, 1])), tmp_path / "p_t1ce.nii.gz")
+    with pytest.raises(BrainMVPError, match=r"p_t1ce\.nii\.gz shows no head"):
+        tumour.segment(Study.from_folder(tmp_path))
+
+
 def test_the_same_study_gives_the_same_result(tumour, write_study):
     study = Study.from_folder(write_study("p1", "T1CE FLAIR"))
     assert np.array_equal(tumour.segment(study).labels.data, tumour.segment(study).labels.data)
