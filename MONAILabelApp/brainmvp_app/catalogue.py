@@ -60,8 +60,7 @@ def task_of(study: Study, tasks: tuple[Task, ...]) -> Task | None:
 
     def fit(task: Task) -> tuple[bool, float, int]:
         present = len(available.intersection(task.sequences))
-        can_run = any(available.issuperset(alternative) for alternative in task.minimum)
-        return can_run, present / len(task.sequences), present
+        return task.accepts(available), present / len(task.sequences), present
 
     best = max(tasks, key=fit, default=None)
     return best if best and available.intersection(best.sequences) else None

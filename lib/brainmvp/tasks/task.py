@@ -63,9 +63,13 @@ class Task(_Data):
     regions: tuple[Region, ...]
     read_as: dict[int, int]
 
+    def accepts(self, available: set[Sequence]) -> bool:
+        """Tell whether the available sequences reach the task's minimum."""
+        return any(available.issuperset(alternative) for alternative in self.minimum)
+
     def check_sequences(self, available: set[Sequence], study: str) -> None:
         """Raise `BrainMVPError` if the available sequences are below the task's minimum."""
-        if any(available.issuperset(alternative) for alternative in self.minimum):
+        if self.accepts(available):
             return
         needed = " or ".join("+".join(alternative) for alternative in self.minimum)
         found = ", ".join(s for s in self.sequences if s in available) or "none of its sequences"

@@ -69,5 +69,4 @@ def _draw_sequences(task: Task, complete: float, generator: torch.Generator) -> 
         sets = _COMMON[task.name]
         return set(sets[int(chance() * len(sets))])
     kept = {sequence for sequence in task.sequences if chance() < 0.6}
-    possible = any(kept.issuperset(alternative) for alternative in task.minimum)
-    return kept if possible else kept | set(task.minimum[int(chance() * len(task.minimum))])
+    return kept if task.accepts(kept) else kept | set(task.minimum[int(chance() * len(task.minimum))])
