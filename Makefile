@@ -1,10 +1,10 @@
-# Everything below works on a machine with Python 3.10 to 3.12 and nothing else installed.
+# Everything below works on a machine with Python 3.11 or 3.12 and nothing else installed.
 #   make demo    set up, then a synthetic patient through a real server: look into demo/
 #   make test    set up, then all tests (the others: make help)
 
 # The first Python that fits; another one: make setup PYTHON=/path/to/python3.12
-FITS = import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
-PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10 python; do \
+FITS = import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
 	$$p -c '$(FITS)' >/dev/null 2>&1 && echo $$p && break; done)
 
 VENV := .venv
@@ -22,11 +22,11 @@ setup: $(STAMP)
 
 # Newer than its two inputs: nothing to do. PyTorch first, so that nothing after it chooses another build.
 $(STAMP): pyproject.toml constraints.txt
-	@$(or $(PYTHON),false) -c '$(FITS)' || { echo "Error: Python 3.10, 3.11 or 3.12 with venv is needed; install one or set PYTHON=." >&2; exit 2; }
+	@$(or $(PYTHON),false) -c '$(FITS)' || { echo "Error: Python 3.11 or 3.12 with venv is needed; install one or set PYTHON=." >&2; exit 2; }
 	@echo "Setting up $(VENV) (once; some minutes) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
-	$(PIP) --editable '.[server,test,dev]'
+	$(PIP) --editable '.[server,train,test,dev]'
 	$(PIP) --no-deps monailabel==0.8.5
 	@touch $@
 

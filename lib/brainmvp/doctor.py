@@ -42,9 +42,9 @@ def examine(port: int = 8000) -> list[Check]:
 
 def _python() -> Check:
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}, brainmvp {__version__}"
-    if (3, 10) <= sys.version_info[:2] <= (3, 12):
+    if (3, 11) <= sys.version_info[:2] <= (3, 12):
         return Check("Python", "ok", found)
-    return Check("Python", "problem", found, "Install Python 3.10, 3.11 or 3.12.")
+    return Check("Python", "problem", found, "Install Python 3.11 or 3.12.")
 
 
 def _torch() -> Check:

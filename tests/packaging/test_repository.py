@@ -2,10 +2,9 @@
 
 import re
 import subprocess
-import sys
+import tomllib
 from pathlib import Path
 
-import pytest
 from packaging.requirements import Requirement
 
 from brainmvp import __version__
@@ -22,10 +21,6 @@ def constraints():
 
 
 def declared():
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        tomllib = pytest.importorskip("tomli")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"].values()
     return [
@@ -65,7 +60,7 @@ def test_every_direct_dependency_is_pinned_with_a_reason():
 
 
 def test_each_package_has_one_pin_per_python():
-    for version in ("3.10", "3.11", "3.12"):
+    for version in ("3.11", "3.12"):
         names = [
             requirement.name
             for requirement in constraints()
@@ -103,7 +98,7 @@ def test_make_stops_at_an_unfit_python_with_one_sentence(tmp_path):
         text=True,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("Error: Python 3.10, 3.11 or 3.12 with venv is needed")
+    assert done.stderr.startswith("Error: Python 3.11 or 3.12 with venv is needed")
     assert not (tmp_path / ".venv").exists()
 
 

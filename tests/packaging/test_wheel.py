@@ -70,5 +70,5 @@ def test_finds_its_app_away_from_the_repository(wheel, tmp_path):
 def test_tells_its_command_and_python_versions(wheel):
     (info,) = wheel.glob("*.dist-info")
     assert "brainmvp = brainmvp.cli:main" in (info / "entry_points.txt").read_text()
-    assert "Requires-Python: <3.13,>=3.10" in (info / "METADATA").read_text()
+    assert "Requires-Python: <3.13,>=3.11" in (info / "METADATA").read_text()
     assert (info / "licenses" / "LICENSE").is_file()
