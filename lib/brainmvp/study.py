@@ -14,7 +14,8 @@ from brainmvp.tasks import Task
 _BIDS_FOLDERS = ("anat", "dwi", "perf")
 # Folders beside studies that hold results, not scans: MONAI Label's store and BIDS derivatives.
 _NOT_STUDIES = ("labels", "derivatives", "sourcedata")
-_OVERRIDE = "study.json"
+# A file in a study's folder that says which image is which.
+OVERRIDE = "study.json"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Study:
                 f"{folder} is not a folder; give the folder that holds the study's sequences."
             )
         folder = folder.resolve()
-        if (folder / _OVERRIDE).is_file():
+        if (folder / OVERRIDE).is_file():
             images, label = _from_override(folder)
         else:
             images, label = _from_names(folder)
@@ -96,7 +97,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def _study_folders(folder: Path) -> list[Path]:
-    if (folder / _OVERRIDE).is_file() or image_files(folder):
+    if (folder / OVERRIDE).is_file() or image_files(folder):
         return [folder]
     below = [
         d
@@ -125,7 +126,7 @@ def _from_names(folder: Path) -> tuple[dict[Sequence, Path], Path | None]:
             doubled.append(f"{images[sequence].name} and {path.name} both claim {sequence}")
         else:
             images[sequence] = path
-    remedy = f"name the files by their sequence or say which is which in {folder / _OVERRIDE}"
+    remedy = f"name the files by their sequence or say which is which in {folder / OVERRIDE}"
     if doubled:
         raise BrainMVPError(f"{'; '.join(doubled)}: {remedy}.")
     if unknown:
@@ -136,7 +137,7 @@ def _from_names(folder: Path) -> tuple[dict[Sequence, Path], Path | None]:
 
 
 def _from_override(folder: Path) -> tuple[dict[Sequence, Path], Path | None]:
-    path = folder / _OVERRIDE
+    path = folder / OVERRIDE
     try:
         content = json.loads(path.read_text("utf-8"))
         images = {Sequence(name): folder / file for name, file in content["sequences"].items()}

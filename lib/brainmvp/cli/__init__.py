@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from brainmvp import __version__
-from brainmvp.cli import demo, doctor, models, phantom, segment, serve, study, train_builtin
+from brainmvp.cli import demo, doctor, index, models, phantom, segment, serve, study, train_builtin
 from brainmvp.cli.console import Group
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.add_typer(models.app, name="models")
 app.command("phantom")(phantom.phantom)
+app.command("index")(index.index)
 app.command("train-builtin")(train_builtin.train_builtin)
 app.command("doctor")(doctor.doctor)
 

@@ -1,0 +1,72 @@
+"""How data sets lay out their files: the patient and visit that a path belongs to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from brainmvp.sequences import strip_suffix
+
+_ONLY = "1"  # the session of a patient with one visit, where a data set does not number them
+_BIDS = re.compile(r"^sub-(?P<subject>[A-Za-z0-9]+)(?:_ses-(?P<session>[A-Za-z0-9]+))?(?:_|$)")
+
+# Data sets that write patient and visit into the name of a folder or file. Sources: the releases' own file names.
+_NAMED = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"^(?P<subject>BraTS-[A-Za-z]+-\d+)-(?P<session>\d{3})(?=\D|$)",  # BraTS 2023 and later
+        r"^(?P<subject>BraTS2021_\d+)(?=\D|$)",
+        r"^(?P<subject>BraTS\d\d_[A-Za-z]+_\d+)(?=\D|$)",  # BraTS 2019, 2020
+        r"^(?P<subject>UCSF-PDGM-\d+)(?:_(?P<session>FU\d+d))?(?=\D|$)",
+        r"^(?P<subject>UPENN-GBM-\d+)_(?P<session>\d+)(?=\D|$)",
+        r"^(?P<subject>IXI\d+)-[A-Za-z]+-\d+(?=\D|$)",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose file it is."""
+
+    dataset: str
+    subject: str
+    session: str
+
+
+def place_of(path: PurePosixPath, root_name: str) -> Place:
+    """Return whose image a path is.
+
+    Understood are BIDS (entities in the name), the names of BraTS, UCSF-PDGM, UPENN-GBM and IXI, which also lie flat
+    in one folder per sequence, and else one folder per visit. The data set is the first folder where there is one
+    above the visit's (as in BrainMVP-16k), else the root's name.
+
+    Args:
+        path: relative to the root.
+        root_name: name of the root folder.
+
+    >>> place_of(PurePosixPath("BraTS2023_MEN/BraTS-MEN-00004-000/BraTS-MEN-00004-000-t1c.nii.gz"), "16k")
+    Place(dataset='BraTS2023_MEN', subject='BraTS-MEN-00004', session='000')
+    """
+    folders = path.parts[:-1]
+    name = strip_suffix(path.name)
+    bids = _BIDS.match(name)
+    if bids:
+        above = [part for part in folders if part != "derivatives"]
+        first = next((i for i, part in enumerate(above) if part.startswith("sub-")), len(above))
+        return Place(above[0] if first else root_name, bids["subject"], bids["session"] or _ONLY)
+    for text in (*reversed(folders), name):
+        for pattern in _NAMED:
+            match = pattern.match(text)
+            if match:
+                session = match.groupdict().get("session") or _ONLY
+                return Place(_dataset(folders, text, root_name), match["subject"], session)
+    subject = folders[-1] if folders else root_name
+    return Place(_dataset(folders, subject, root_name), subject, _ONLY)
+
+
+def _dataset(folders: tuple[str, ...], visit: str, root_name: str) -> str:
+    """Return the first folder above the visit's; a folder per sequence (`IXI-T1`) is no data set."""
+    if visit not in folders:  # the files of all visits lie flat, in a folder per sequence
+        return "IXI" if visit.startswith("IXI") else root_name
+    return folders[0] if folders.index(visit) > 0 else root_name

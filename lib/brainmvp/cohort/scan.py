@@ -1,0 +1,119 @@
+"""Make the index of a folder."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from brainmvp.cohort.index import Image, Index, Session
+from brainmvp.cohort.layouts import Place, place_of
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of, strip_suffix
+from brainmvp.study import OVERRIDE, Study
+
+_DERIVATIVES = "derivatives"
+_LESION_WORDS = ("tumor", "tumour", "lesion", "stroke", "msk")
+
+
+@dataclass
+class _Visit:
+    images: list[tuple[Sequence, str]] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+
+
+def index_folder(
+    root: str | os.PathLike[str], tell: Callable[[str], None] | None = None
+) -> tuple[Index, list[str]]:
+    """Return the index of every image below a folder, and in sentences what was left out and why.
+
+    Layouts: see `layouts.place_of`. Of a BIDS tree's `derivatives` only lesion masks are taken (ISLES keeps them
+    there). A `study.json` in a visit's folder settles what its files are. Files are not opened: whether they can be
+    read, `brainmvp prepare` tells. tell: called with each folder.
+    Raises `BrainMVPError` if there is no image.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise BrainMVPError(f"{root} is not a folder; give the folder that holds the cohort.")
+    root = root.resolve()
+    visits: dict[Place, _Visit] = {}
+    unknown: Counter[str] = Counter()
+    for relative in _image_paths(root, tell):
+        visit = visits.setdefault(place_of(relative, root.name), _Visit())
+        if relative.name == OVERRIDE:
+            study = Study.from_folder(root / relative.parent)
+            visit.images += [(s, path.relative_to(root).as_posix()) for s, path in study.images.items()]
+            visit.labels += [study.label.relative_to(root).as_posix()] if study.label else []
+            continue
+        derived = _DERIVATIVES in relative.parts[:-1]
+        if is_label(relative.name):
+            if not derived or _shows_lesion(relative.name):
+                visit.labels.append(str(relative))
+        elif not derived:
+            sequence = sequence_of(relative.name)
+            if sequence:
+                visit.images.append((sequence, str(relative)))
+            else:
+                unknown[_ending(relative.name)] += 1
+    notes = [
+        f"Left out {count} file(s) named …{ending}: no known sequence."
+        for ending, count in unknown.most_common()
+    ]
+    sessions = []
+    for place, visit in visits.items():
+        if visit.images:
+            sessions.append(_session(place, visit, notes))
+        elif visit.labels:
+            notes.append(f"Left out {visit.labels[0]}: a segmentation without images.")
+    if not sessions:
+        names = ", ".join(IMAGE_SUFFIXES)
+        raise BrainMVPError(
+            f"{root} holds no image with a known sequence ({names}), as in patient_t1.nii.gz."
+        )
+    return Index(root, sessions), notes
+
+
+def _image_paths(root: Path, tell: Callable[[str], None] | None) -> list[PurePosixPath]:
+    found = []
+    for folder, folders, names in os.walk(root):
+        # A cache or an unpacked archive may lie beside the data: hidden folders are not data.
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        relative = Path(folder).relative_to(root)
+        if tell:
+            tell(str(relative))
+        if OVERRIDE in names:
+            found.append(PurePosixPath((relative / OVERRIDE).as_posix()))
+            continue
+        images = (n for n in names if n.lower().endswith(IMAGE_SUFFIXES) and not n.startswith("."))
+        found += [PurePosixPath((relative / name).as_posix()) for name in sorted(images)]
+    return found
+
+
+def _session(place: Place, visit: _Visit, notes: list[str]) -> Session:
+    order = {sequence: number for number, sequence in enumerate(Sequence)}
+    images = [
+        Image(sequence=s, file=file)
+        for s, file in sorted(visit.images, key=lambda pair: (order[pair[0]], pair[1]))
+    ]
+    labels = visit.labels
+    if len(labels) > 1:  # UCSF-PDGM has one of the brain beside that of the tumour
+        labels = [file for file in labels if _shows_lesion(PurePosixPath(file).name)]
+    if len(labels) != 1 and visit.labels:
+        notes.append(
+            f"{place.dataset}/{place.subject}/{place.session}: took no segmentation, since several could be it: "
+            f"{', '.join(visit.labels)}."
+        )
+    return Session(
+        dataset=place.dataset, subject=place.subject, session=place.session, images=tuple(images),
+        segmentation=labels[0] if len(labels) == 1 else None,
+    )  # fmt: skip
+
+
+def _shows_lesion(name: str) -> bool:
+    return "brain" not in name.lower() and any(word in name.lower() for word in _LESION_WORDS)
+
+
+def _ending(name: str) -> str:
+    return "_" + strip_suffix(name).replace("-", "_").rsplit("_", 1)[-1]

@@ -1,0 +1,95 @@
+"""What a table says of the patients of a cohort, and which of them are held out."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from pathlib import Path
+
+from brainmvp.cohort.index import SPLITS, Index, Split
+from brainmvp.errors import BrainMVPError
+
+
+def with_table(index: Index, path: str | os.PathLike[str]) -> tuple[Index, list[str]]:
+    """Return the index with the classes and splits of a table (.csv or .tsv), and what was not found, in sentences.
+
+    Columns: `subject` or BIDS' `participant_id`; one or more of `label`, `split`; and, where they matter, `session`
+    and `dataset`. A row without a session counts for all visits of the patient. Raises `BrainMVPError` for another
+    table, or one that splits the visits of a patient.
+    """
+    path = Path(path)
+    rows = _rows(path)
+    used: set[int] = set()
+    sessions = []
+    for session in index.sessions:
+        update = {}
+        for number, row in enumerate(rows):
+            if row["subject"] != session.subject or any(
+                row.get(key) and row[key] != getattr(session, key) for key in ("session", "dataset")
+            ):
+                continue
+            used.add(number)
+            update |= {key: row[key] for key in ("label", "split") if row.get(key)}
+        sessions.append(session.model_copy(update=update))
+    notes = [f"{path}: no study of subject {row['subject']}." for n, row in enumerate(rows) if n not in used]
+    result = index.with_sessions(sessions)
+    check_splits(result, str(path))
+    return result, notes
+
+
+def check_splits(index: Index, source: str) -> None:
+    """Raise `BrainMVPError` if a patient is on two sides of a split."""
+    sides: dict[str, Split] = {}
+    for session in index.sessions:
+        side = session.split or "train"
+        if sides.setdefault(session.patient, side) != side:
+            raise BrainMVPError(
+                f"{source} puts visits of {session.patient} into {sides[session.patient]} and {side}; "
+                "keep a patient on one side."
+            )
+
+
+def hold_out(index: Index, validation: float, test: float, seed: int) -> Index:
+    """Return the index with these shares of the patients held out, at least one each if the share is above 0.
+
+    Patients that have a split keep it. The same seed and patients give the same choice, on any computer.
+    """
+    free = sorted({s.patient for s in index.sessions if s.split is None}, key=lambda p: _draw(p, seed))
+    shares: dict[Split, float] = {"validation": validation, "test": test}
+    sides: dict[str, Split] = dict.fromkeys(free, "train")
+    start = 0
+    for side, share in shares.items():
+        count = max(round(share * len(free)), 1) if share > 0 and len(free) > 1 else 0
+        sides |= dict.fromkeys(free[start : start + count], side)
+        start += count
+    return index.with_sessions(
+        s if s.split else s.model_copy(update={"split": sides[s.patient]}) for s in index.sessions
+    )
+
+
+def _draw(patient: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}/{patient}".encode()).hexdigest()
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            delimiter = "\t" if path.suffix == ".tsv" else ","
+            rows = [dict(row) for row in csv.DictReader(stream, delimiter=delimiter)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BrainMVPError(
+            f"{path} cannot be read as a table ({error}); save it as CSV in UTF-8."
+        ) from error
+    for row in rows:
+        if row.get("participant_id"):
+            row["subject"] = row["participant_id"].removeprefix("sub-")
+        if not row.get("subject") or None in row:
+            raise BrainMVPError(
+                f"{path} needs a column 'subject' (or 'participant_id') with a value in every row; add it."
+            )
+        if row.get("split") and row["split"] not in SPLITS:
+            raise BrainMVPError(f"{path}: '{row['split']}' is no split; use {', '.join(SPLITS)}.")
+    if rows and not {"label", "split"} & rows[0].keys():
+        raise BrainMVPError(f"{path} has neither a column 'label' nor 'split'; add one.")
+    return rows

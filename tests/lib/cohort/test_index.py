@@ -1,0 +1,189 @@
+"""One index for every layout: who is who, what is what, and bad entries cost no good one."""
+
+import json
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from brainmvp.cohort import Image, Index, Session
+from brainmvp.cohort.layouts import Place, place_of
+from brainmvp.cohort.scan import index_folder
+from brainmvp.cohort.tables import hold_out, with_table
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import Sequence
+
+
+def touch(root: Path, *files: str) -> Path:
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
+    return root
+
+
+def session(subject: str, **more: str) -> Session:
+    images = (Image(sequence=Sequence.T1, file=f"{subject}_t1.nii.gz"),)
+    return Session(dataset="d", subject=subject, session=more.pop("session", "1"), images=images, **more)
+
+
+@pytest.mark.parametrize(
+    ("path", "dataset", "subject", "visit"),
+    [
+        ("sub-01/ses-02/anat/sub-01_ses-02_T1w.nii.gz", "root", "01", "02"),
+        ("sub-01/anat/sub-01_FLAIR.nii.gz", "root", "01", "1"),
+        ("ds000001/sub-a/dwi/sub-a_dwi.nii.gz", "ds000001", "a", "1"),
+        ("derivatives/sub-strokecase0001/ses-0001/sub-strokecase0001_ses-0001_msk.nii.gz", "root", "strokecase0001",
+         "0001"),
+        ("BraTS-GLI-00005-101/BraTS-GLI-00005-101-t2f.nii.gz", "root", "BraTS-GLI-00005", "101"),
+        ("BraTS2023_MEN/BraTS-MEN-00004-000/BraTS-MEN-00004-000-t1c.nii.gz", "BraTS2023_MEN", "BraTS-MEN-00004", "000"),
+        ("BraTS2021/BraTS2021_00000/BraTS2021_00000_t1ce.nii.gz", "BraTS2021", "BraTS2021_00000", "1"),
+        ("UCSF-PDGM/UCSF-PDGM-0515_nifti/UCSF-PDGM-0515_ADC.nii.gz", "UCSF-PDGM", "UCSF-PDGM-0515", "1"),
+        ("UCSF-PDGM-0429_FU003d_nifti/UCSF-PDGM-0429_FU003d_T1.nii.gz", "root", "UCSF-PDGM-0429", "FU003d"),
+        ("IXI-T2/IXI002-Guys-0828-T2.nii.gz", "IXI", "IXI002", "1"),
+        ("BrainAtlas/IXI002-Guys-0828/IXI002-Guys-0828-PD.nii.gz", "BrainAtlas", "IXI002", "1"),
+        ("patient07/patient07_t1.nii.gz", "root", "patient07", "1"),
+        ("clinic/patient07/t1.nii.gz", "clinic", "patient07", "1"),
+    ],
+)  # fmt: skip
+def test_a_path_tells_data_set_patient_and_visit(path: str, dataset: str, subject: str, visit: str) -> None:
+    assert place_of(PurePosixPath(path), "root") == Place(dataset, subject, visit)
+
+
+def test_a_flat_ixi_tree_becomes_one_visit_per_patient(tmp_path: Path) -> None:
+    touch(
+        tmp_path, *(f"IXI-{s}/IXI{n}-HH-1-{s}.nii.gz" for s in ("T1", "T2", "PD", "MRA") for n in ("002", "012")),
+        "IXI-DTI/IXI002-HH-1-DTI-00.nii.gz",
+    )  # fmt: skip
+    index, notes = index_folder(tmp_path)
+    assert [s.sequences for s in index.sessions] == [
+        (Sequence.T1, Sequence.T2, Sequence.MRA, Sequence.PD)
+    ] * 2
+    assert notes == ["Left out 1 file(s) named …_00: no known sequence."]
+
+
+def test_isles_masks_come_from_derivatives_and_other_derivatives_do_not(tmp_path: Path) -> None:
+    case = "sub-strokecase0001/ses-0001"
+    name = "sub-strokecase0001_ses-0001"
+    touch(
+        tmp_path, f"{case}/dwi/{name}_dwi.nii.gz", f"{case}/dwi/{name}_adc.nii.gz", f"{case}/anat/{name}_FLAIR.nii.gz",
+        f"derivatives/{case}/{name}_msk.nii.gz", f"derivatives/fmriprep/{case}/{name}_desc-preproc_T1w.nii.gz",
+        f"derivatives/fmriprep/{case}/{name}_desc-brain_mask.nii.gz",
+    )  # fmt: skip
+    (found,) = index_folder(tmp_path)[0].sessions
+    assert found.sequences == (Sequence.FLAIR, Sequence.DWI, Sequence.ADC)
+    assert found.segmentation == f"derivatives/{case}/{name}_msk.nii.gz"
+
+
+def test_the_tumour_is_taken_where_the_brain_is_segmented_too(tmp_path: Path) -> None:
+    names = ("T1", "T1c", "tumor_segmentation", "brain_segmentation", "FA", "T1_bias")
+    touch(tmp_path, *(f"UCSF-PDGM-0004_nifti/UCSF-PDGM-0004_{name}.nii.gz" for name in names))
+    (found,) = index_folder(tmp_path)[0].sessions
+    assert found.segmentation.endswith("tumor_segmentation.nii.gz")
+
+
+def test_a_study_json_settles_names_that_cannot_be_told(tmp_path: Path) -> None:
+    touch(tmp_path, "p1/scan_004.nii.gz", "p1/scan_007.nii.gz", "p2/t1.nii.gz")
+    (tmp_path / "p1" / "study.json").write_text('{"sequences": {"PD": "scan_004.nii.gz"}}')
+    index, notes = index_folder(tmp_path)
+    assert [image.file for s in index.sessions for image in s.images] == [
+        "p1/scan_004.nii.gz",
+        "p2/t1.nii.gz",
+    ]
+    assert not notes
+
+
+def test_an_index_comes_back_from_its_file_and_moves_with_its_folder(tmp_path: Path) -> None:
+    touch(tmp_path / "a", "p1/p1_t1.nii.gz", "p1/p1_seg.nii.gz")
+    index, _ = index_folder(tmp_path / "a")
+    index.write(tmp_path / "a" / "index.json")
+    (tmp_path / "a").rename(tmp_path / "b")
+    moved = Index.read(tmp_path / "b" / "index.json")
+    assert moved.sessions == index.sessions and moved.fingerprint == index.fingerprint
+    study = moved.study(moved.sessions[0])
+    assert study.images == {Sequence.T1: tmp_path / "b" / "p1" / "p1_t1.nii.gz"}
+    assert study.label == tmp_path / "b" / "p1" / "p1_seg.nii.gz"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    index = Index(tmp_path, [session("p1")])
+    with pytest.raises(BrainMVPError, match=r"p1_t1\.nii\.gz is in the index but not there"):
+        index.study(index.sessions[0])
+
+
+def bad_index(tmp_path: Path, change) -> Path:
+    path = Index(tmp_path, [session("p1"), session("p2")]).write(tmp_path / "index.json")
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda c: c["sessions"][0]["images"].append({"sequence": "T9", "file": "x"}), "'T9' is no sequence"),
+        (lambda c: c["sessions"].append(c["sessions"][0]), "twice"),
+        (lambda c: c["sessions"].append(7), "entry 3"),
+        (lambda c: c["sessions"][0]["images"].__setitem__(0, {"sequence": "T1", "file": "../x"}), "outside"),
+        (lambda c: c["sessions"][0].pop("subject"), "subject"),
+    ],
+)  # fmt: skip
+def test_a_bad_entry_is_one_line_and_the_others_stay(tmp_path: Path, change, sentence: str) -> None:
+    path = bad_index(tmp_path, change)
+    with pytest.raises(BrainMVPError, match=sentence):
+        Index.read(path)
+    told: list[str] = []
+    index = Index.read(path, on_error=told.append)
+    assert len(told) == 1 and sentence in told[0]
+    assert "p2" in [s.subject for s in index.sessions]
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"format": "other"}', '{"format": "brainmvp-index", "version": 9}']
+)
+def test_another_file_is_no_index(tmp_path: Path, content: str) -> None:
+    (tmp_path / "index.json").write_text(content)
+    with pytest.raises(BrainMVPError, match=r"index\.json"):
+        Index.read(tmp_path / "index.json")
+
+
+def test_visits_of_a_patient_are_held_out_together_and_the_choice_is_repeatable(tmp_path: Path) -> None:
+    sessions = [session(f"p{n}", session=visit) for n in range(20) for visit in "ab"]
+    index = hold_out(Index(tmp_path, sessions), validation=0.1, test=0.2, seed=3)
+    sides = {side: {s.patient for s in index.select(side)} for side in ("train", "validation", "test")}
+    assert {side: len(patients) for side, patients in sides.items()} == {
+        "train": 14,
+        "validation": 2,
+        "test": 4,
+    }
+    assert set.intersection(sides["train"], sides["validation"] | sides["test"]) == set()
+    assert hold_out(Index(tmp_path, sessions[::-1]), 0.1, 0.2, 3).sessions == index.sessions
+
+
+def test_a_table_gives_classes_and_splits(tmp_path: Path) -> None:
+    index = Index(tmp_path, [session("p1", session="a"), session("p1", session="b"), session("p2")])
+    table = tmp_path / "participants.tsv"
+    table.write_text("participant_id\tsession\tlabel\tsplit\nsub-p1\tb\tHGG\t\np2\t\t\ttest\nsub-p9\t\tx\t\n")
+    result, notes = with_table(index, table)
+    assert [(s.label, s.split) for s in result.sessions] == [(None, None), ("HGG", None), (None, "test")]
+    assert notes == [f"{table}: no study of subject p9."]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("name,label\np1,x\n", "needs a column 'subject'"),
+        ("subject,age\np1,3\n", "neither a column"),
+        ("subject,split\np1,training\n", "'training' is no split"),
+        ("subject,session,split\np1,a,test\np1,b,train\n", "keep a patient on one side"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    index = Index(tmp_path, [session("p1", session="a"), session("p1", session="b")])
+    with pytest.raises(BrainMVPError, match=sentence):
+        with_table(index, tmp_path / "t.csv")
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BrainMVPError, match="holds no image"):
+        index_folder(tmp_path)
