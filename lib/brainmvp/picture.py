@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from brainmvp.foreground import clean, foreground
-from brainmvp.spatial import Grid, ras_grid, resample, resample_mask
+from brainmvp.spatial import ras_grid, resample, resample_labels
 from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume, atomically, read_volume
@@ -37,7 +37,7 @@ def draw_segmentation(
     target = read_volume(study.images[reference])
     head = foreground(target)
     grid = ras_grid(clean(head[::2, ::2, ::2]), target.affine @ np.diag([2.0, 2.0, 2.0, 1.0]), _DISPLAY_MM)
-    values = _labels_on(labels, grid)
+    values = resample_labels(labels.data, labels.affine, grid)
     centre = _centre(values)
     images = {s: _windowed(resample(read_volume(p), grid)) for s, p in study.images.items()}
 
@@ -58,13 +58,6 @@ def draw_segmentation(
     path = Path(path)
     atomically(path, lambda temporary: figure.savefig(temporary, dpi=100, facecolor="black", format="png"))
     return path
-
-
-def _labels_on(labels: Volume, grid: Grid) -> np.ndarray:
-    result = np.zeros(grid.shape, np.uint8)
-    for value in np.unique(labels.data[labels.data > 0]):
-        result[resample_mask(labels.data == value, labels.affine, grid)] = value
-    return result
 
 
 def _centre(values: np.ndarray) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
-from torch import Tensor
+from torch import Tensor, nn
 
 from brainmvp.cleaning import fill_enclosed, without_specks
 from brainmvp.errors import BrainMVPError
@@ -161,7 +161,7 @@ class Segmenter:
 
         tell("Segmenting", 0.3)
         with torch.inference_mode():
-            probabilities = self._predict(prepared.images)
+            probabilities = predict(self.network, prepared.images, self.card.window, self.card.overlap)
         probabilities[:, ~prepared.brain] = 0
         clock.lap("network")
 
@@ -169,10 +169,13 @@ class Segmenter:
         offered = [self.card.regions.index(region.name) for region in regions]
         target = Grid(prepared.reference.shape, prepared.reference.affine)
         native = put_back(probabilities[offered], prepared.grid, target)
-        for inner, outer in zip(native[1:], native, strict=False):
-            np.minimum(
-                inner, outer, out=inner
-            )  # a region lies inside the one before: so do their probabilities
+        if self.task.nested:
+            for inner, outer in zip(native[1:], native, strict=False):
+                np.minimum(
+                    inner, outer, out=inner
+                )  # a region lies inside the one before: so do their probabilities
+        else:
+            native *= native == native.max(0)  # one tissue per voxel, the most probable one
         by_region = {region.name: native[index] for index, region in enumerate(regions)}
         labels = self._labels(by_region, prepared.reference)
         uncertainty = voxel_uncertainty(native)
@@ -182,19 +185,6 @@ class Segmenter:
             study, self.task, self.card.id, labels, by_region, uncertainty, chosen, prepared.used, prepared.filled,
             left_out, self.task.label_names(list(by_region)), clock.seconds,
         )  # fmt: skip
-
-    def _predict(self, images: Tensor) -> np.ndarray:
-        """Return region probabilities (R, X, Y, Z) of prepared images (C, X, Y, Z)."""
-        inputs = images[None].to(self.device).contiguous(memory_format=torch.channels_last_3d)
-        window = [
-            min(w, -(-n // _STRIDE) * _STRIDE)
-            for w, n in zip(self.card.window, images.shape[1:], strict=True)
-        ]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = sliding_window_inference(
-                inputs, window, 1, self.network, self.card.overlap, mode="gaussian"
-            )
-        return logits[0].float().sigmoid().cpu().numpy()
 
     def _labels(self, probabilities: dict[str, np.ndarray], reference: Volume) -> Volume:
         masks = {name: values > self.card.thresholds.get(name, 0.5) for name, values in probabilities.items()}
@@ -207,6 +197,21 @@ class Segmenter:
             outermost = next(iter(masks))
             masks[outermost] = without_specks(masks[outermost], smallest)
         return Volume(self.task.labels_of(masks), reference.affine)
+
+
+def predict(
+    network: nn.Module, images: Tensor, window: tuple[int, int, int], overlap: float = 0.5
+) -> np.ndarray:
+    """Return region probabilities (R, X, Y, Z) of prepared images (C, X, Y, Z), window by window.
+
+    The network stays on its device; images smaller than the window are padded to its stride only.
+    """
+    device = next(network.parameters()).device
+    inputs = images[None].to(device, torch.float32).contiguous(memory_format=torch.channels_last_3d)
+    edges = [min(w, -(-n // _STRIDE) * _STRIDE) for w, n in zip(window, images.shape[1:], strict=True)]
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        logits = sliding_window_inference(inputs, edges, 1, network, overlap, mode="gaussian")
+    return logits[0].float().sigmoid().cpu().numpy()
 
 
 class _Clock:

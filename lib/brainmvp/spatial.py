@@ -59,8 +59,15 @@ def resample_mask(
     mask: np.ndarray, affine: np.ndarray, grid: Grid, world: np.ndarray | None = None
 ) -> np.ndarray:
     """Return a mask (X, Y, Z) bool on another grid, by its nearest voxel."""
+    return resample_labels(mask.astype(np.uint8), affine, grid, world).astype(bool)
+
+
+def resample_labels(
+    labels: np.ndarray, affine: np.ndarray, grid: Grid, world: np.ndarray | None = None
+) -> np.ndarray:
+    """Return a label map (X, Y, Z) uint8 on another grid, by its nearest voxel; zero where it does not reach."""
     to_index = np.linalg.inv(affine) @ (np.eye(4) if world is None else world) @ grid.affine
-    return _sample(mask.astype(np.uint8), to_index, grid.shape, sitk.sitkNearestNeighbor).astype(bool)
+    return _sample(labels, to_index, grid.shape, sitk.sitkNearestNeighbor)
 
 
 def put_back(maps: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:

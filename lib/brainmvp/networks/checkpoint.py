@@ -19,7 +19,7 @@ from brainmvp.networks.published import config_of, is_pretraining, read_entries
 # Entries of a pretraining checkpoint that a segmenter has no use for: no gradient ever reached the UniFormer's
 # `conv_block` and `proj1` (they are in the file at their random start), the others predict intensities.
 _PRETRAINING_ONLY = re.compile(r"decoder\.(decoder\d\.conv_block|proj1|out_1)\.|up1conv\.")
-_STEMS = ("encoder.stages.0.embed.proj.weight", "encoder.downs.0.weight", "projection.proj.weight")
+STEMS = ("encoder.stages.0.embed.proj.weight", "encoder.downs.0.weight", "projection.proj.weight")
 
 
 @dataclass
@@ -106,7 +106,7 @@ def convert(
         elif found[name].shape == state[name].shape:
             state[name] = found[name].to(state[name].dtype).clone()
             report.matched.append(original)
-        elif name in _STEMS and found[name].shape[0] == state[name].shape[0]:
+        elif name in STEMS and found[name].shape[0] == state[name].shape[0]:
             state[name] = (
                 (found[name].sum(1, keepdim=True) / config.in_channels).expand_as(state[name]).clone()
             )

@@ -8,7 +8,7 @@ from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.phantom.draw import Draw
 from brainmvp.phantom.generator import Disease, Phantom, make_phantom
 from brainmvp.sequences import Sequence
-from brainmvp.spatial import Grid, resample, resample_mask
+from brainmvp.spatial import Grid, resample, resample_labels
 from brainmvp.volume import Volume, write_volume
 
 # What a patient of each kind usually brings.
@@ -39,11 +39,8 @@ def write_study(folder: Path, phantom: Phantom, *, own_grids: bool = False, labe
         write_volume(Volume(data, grids[sequence].affine), path)
     if label:
         grid = next(iter(grids.values()))
-        labels = phantom.labels.numpy()
-        result = np.zeros(grid.shape, np.uint8)
-        for value in np.unique(labels)[1:]:
-            result[resample_mask(labels == value, phantom.affine, grid)] = value
-        write_volume(Volume(result, grid.affine), folder / f"{folder.name}_seg.nii.gz")
+        labels = resample_labels(phantom.labels.numpy(), phantom.affine, grid)
+        write_volume(Volume(labels, grid.affine), folder / f"{folder.name}_seg.nii.gz")
     return folder
 
 

@@ -1,5 +1,38 @@
-"""The downstream tasks as data: one JSON file each in this folder, read by one loader."""
+"""The tasks as data: one JSON file each, read by one loader.
 
-from brainmvp.tasks.task import Code, Label, Region, Task, get_task, task_names
+In this folder: the tasks that are served. In `downstream`: the ten tasks that the method was published with. A user's
+own are read from `$BRAINMVP_HOME/tasks`.
+"""
 
-__all__ = ["Code", "Label", "Region", "Task", "get_task", "task_names"]
+from brainmvp.tasks.recipe import PUBLISHED, Recipe, Result, Split
+from brainmvp.tasks.task import (
+    Class,
+    Code,
+    Label,
+    Region,
+    Task,
+    downstream_names,
+    get_task,
+    own_folder,
+    own_names,
+    read_task,
+    task_names,
+)
+
+__all__ = [
+    "PUBLISHED",
+    "Class",
+    "Code",
+    "Label",
+    "Recipe",
+    "Region",
+    "Result",
+    "Split",
+    "Task",
+    "downstream_names",
+    "get_task",
+    "own_folder",
+    "own_names",
+    "read_task",
+    "task_names",
+]

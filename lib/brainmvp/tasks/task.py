@@ -1,13 +1,20 @@
-"""A segmentation task: its sequences, its labels with colours and codes, and the regions a model predicts."""
+"""A task: its sequences, its labels with colours and codes and the regions a model predicts, or its classes."""
 
+import json
+import os
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+import platformdirs
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
+from brainmvp.tasks.recipe import DataSet, Recipe, Result, Split
 
 
 class _Data(BaseModel):
@@ -45,23 +52,65 @@ class Region(_Data):
     filled: bool = False
 
 
+class Class(_Data):
+    """One answer of a classification."""
+
+    key: str
+    name: str
+
+
 class Task(_Data):
-    """What a model is asked to find in a study.
+    """What a model is asked to find in a study, or to say of it.
 
     `minimum` lists alternatives: a study is accepted if it has every sequence of one of them.
     `reference` is the order of preference for the sequence whose grid the result has.
-    `regions` go from the outermost to the innermost: each lies inside the one before.
+    `regions` go from the outermost to the innermost, each inside the one before; or, as tissues do, they have no label
+    in common (`nested` is False), and the most probable one takes the voxel.
     `read_as` maps values of other conventions to ours (BraTS until 2021 writes enhancing tumour as 4).
+    A classification has `classes` in place of labels and regions.
     """
 
     name: str
     title: str
+    kind: Literal["segmentation", "classification"] = "segmentation"
     sequences: tuple[Sequence, ...]
     minimum: tuple[tuple[Sequence, ...], ...]
     reference: tuple[Sequence, ...]
-    labels: tuple[Label, ...]
-    regions: tuple[Region, ...]
-    read_as: dict[int, int]
+    labels: tuple[Label, ...] = ()
+    regions: tuple[Region, ...] = ()
+    read_as: dict[int, int] = {}
+    classes: tuple[Class, ...] = ()
+    data: DataSet | None = None
+    split: Split = Split()
+    recipe: Recipe = Recipe()
+    metrics: tuple[str, ...] = ()
+    published: tuple[Result, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Task":
+        if self.kind == "classification":
+            if len(self.classes) < 2 or self.labels or self.regions:
+                raise ValueError("a classification has two or more classes, and no labels or regions")
+            return self
+        if not self.regions or self.classes:
+            raise ValueError("a segmentation has regions, and no classes")
+        used = [set(region.labels) for region in self.regions]
+        if not set().union(*used) <= {label.value for label in self.labels}:
+            raise ValueError("a region names a label value that is not in the task's labels")
+        if not self.nested and sum(map(len, used)) != len(set().union(*used)):
+            raise ValueError("regions lie one inside the other, outermost first, or have no label in common")
+        return self
+
+    @property
+    def nested(self) -> bool:
+        """Whether each region lies inside the one before."""
+        pairs = zip(self.regions, self.regions[1:], strict=False)
+        return all(set(inner.labels) < set(outer.labels) for outer, inner in pairs)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What a network's output channels mean: the names of the regions, or the keys of the classes."""
+        return tuple(region.name for region in self.regions) or tuple(c.key for c in self.classes)
 
     def accepts(self, available: set[Sequence]) -> bool:
         """Tell whether the available sequences reach the task's minimum."""
@@ -114,17 +163,17 @@ class Task(_Data):
         return np.stack([np.isin(labels, region.labels) for region in self.regions])
 
     def labels_of(self, regions: dict[str, np.ndarray]) -> np.ndarray:
-        """Return the label map (X, Y, Z) uint8 of nested boolean region masks, given by region name.
+        """Return the label map (X, Y, Z) uint8 of boolean region masks, given by region name.
 
         Every voxel gets the label of the innermost region that holds it, which is the label that no region
         further inside has. A region that was not offered is absent: its labels then belong to the region
-        around it, whose own label they take.
+        around it, whose own label they take. Regions that are not nested must not overlap here.
         """
         present = [region for region in self.regions if region.name in regions]
         inside = np.ones_like(next(iter(regions.values())))
         result = np.zeros(inside.shape, np.uint8)
         for region in present:
-            inside = inside & regions[region.name]
+            inside = inside & regions[region.name] if self.nested else regions[region.name]
             result[inside] = self._own_label(region)
         return result
 
@@ -138,25 +187,78 @@ class Task(_Data):
         names = {label.value: label.name for label in self.labels}
         if len(present) == len(self.regions):
             return names
+        if not self.nested:
+            return {self._own_label(region): names[self._own_label(region)] for region in present}
         innermost = present[-1]
         shown = {self._own_label(region): names[self._own_label(region)] for region in present}
         return shown | {self._own_label(innermost): innermost.title}
 
     def _own_label(self, region: Region) -> int:
         index = self.regions.index(region)
-        inner = self.regions[index + 1].labels if index + 1 < len(self.regions) else ()
+        inner = self.regions[index + 1].labels if self.nested and index + 1 < len(self.regions) else ()
         return next(value for value in region.labels if value not in inner)
 
 
 def task_names() -> list[str]:
-    """Return the names of the tasks that have a data file."""
-    files = resources.files(__package__).iterdir()
-    return sorted(file.name.removesuffix(".json") for file in files if file.name.endswith(".json"))
+    """Return the names of the tasks that are served, with built-in models."""
+    return sorted(_stem(file) for file in _files(_package()))
+
+
+def downstream_names() -> list[str]:
+    """Return the names of the method's ten published tasks."""
+    return sorted(_stem(file) for file in _files(_package() / "downstream"))
+
+
+def own_names() -> list[str]:
+    """Return the names of the tasks whose data files lie in `own_folder()`."""
+    return sorted(_stem(file) for file in _files(own_folder()))
+
+
+def own_folder() -> Path:
+    """Return where a user's own tasks are kept: `$BRAINMVP_HOME/tasks`, one JSON file each."""
+    home = os.environ.get("BRAINMVP_HOME") or platformdirs.user_data_dir("brainmvp", appauthor=False)
+    return Path(home) / "tasks"
+
+
+def get_task(name: str) -> Task:
+    """Return a task by name; raises `BrainMVPError` listing the known ones, or saying what is wrong with its file."""
+    places = {task_names: _package(), downstream_names: _package() / "downstream", own_names: own_folder()}
+    for names, folder in places.items():
+        if name in names():
+            return read_task((folder / f"{name}.json").read_text("utf-8"), f"{name}.json")
+    known = ", ".join(name for names in places for name in names())
+    raise BrainMVPError(f"There is no task named '{name}'; the tasks are {known}.")
 
 
 @cache
-def get_task(name: str) -> Task:
-    """Return a task by name; raises `BrainMVPError` listing the known ones."""
-    if name not in task_names():
-        raise BrainMVPError(f"There is no task named '{name}'; the tasks are {', '.join(task_names())}.")
-    return Task.model_validate_json((resources.files(__package__) / f"{name}.json").read_text("utf-8"))
+def read_task(text: str, source: str) -> Task:
+    """Return the task of a data file's text; raises `BrainMVPError` naming `source`.
+
+    `"extends": NAME` takes what the file does not say from another task.
+    """
+    try:
+        content: dict[str, Any] = json.loads(text)
+        base = content.pop("extends", None)
+        inherited = get_task(base).model_dump(exclude_unset=True) if base else {}
+        task = Task.model_validate({**inherited, **content})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise BrainMVPError(f"{source} is no task ({place}: {first['msg']}); correct it.") from error
+    except (ValueError, AttributeError, TypeError) as error:
+        raise BrainMVPError(f"{source} is no task ({error}); write a JSON object.") from error
+    if task.name != _stem(Path(source)):
+        raise BrainMVPError(f"{source} holds the task '{task.name}'; name the file {task.name}.json.")
+    return task
+
+
+def _package() -> Traversable:
+    return resources.files(__package__)
+
+
+def _files(folder: Traversable) -> list[Traversable]:
+    return [file for file in folder.iterdir() if file.name.endswith(".json")] if folder.is_dir() else []
+
+
+def _stem(file: Traversable) -> str:
+    return file.name.removesuffix(".json")

@@ -1,0 +1,95 @@
+"""How a task is learned and judged: data that travels with the task, so that a run is told by one file."""
+
+from typing import Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+
+# What the published fine-tuning does differently from ours; each can be had back by name, for comparison.
+PUBLISHED = {
+    "stem": "throw the pretrained first convolution away, also for tasks of one sequence (ours: share it out)",
+    "pairs": "split doubled channels in the middle, so that a pair shows different sequences (ours: the same)",
+    "templates": "paste templates with the intensities they were learned in (ours: scaled to 0...1)",
+    "regions": "read every label as BraTS until 2021: enhancing tumour of 2023 is in no region (ours: the task's)",
+    "flips": "flip all three axes together or none (ours: each by itself)",
+    "crops": "place every crop at random (ours: a third of them on a labelled voxel)",
+    "selection": "choose the best weights by the test cases (ours: by validation cases only)",
+}
+Published = Literal["stem", "pairs", "templates", "regions", "flips", "crops", "selection"]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Recipe(_Data):
+    """What a fine-tuning is made of. Defaults are the published script's (batch 2, Adam, lr 3e-4, 300 epochs).
+
+    `network`, `spacing` (mm), `window` and `overlap` count where the start does not settle them: a segmentation model
+    goes on with its own. A classification resizes the brain's box to `grid` voxels and crops `window` of it.
+    """
+
+    network: str = "uniformer"
+    spacing: PositiveFloat = 1.0
+    window: tuple[PositiveInt, PositiveInt, PositiveInt] = (96, 96, 96)
+    overlap: float = Field(0.5, ge=0, lt=1)
+    grid: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    epochs: PositiveInt = 300
+    steps_per_epoch: PositiveInt | None = Field(None, description="None: each study once")
+    batch: PositiveInt = 2
+    lr: PositiveFloat = 3e-4
+    weight_decay: NonNegativeFloat = 1e-4
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor of the learning rate per level below the head"
+    )
+    frozen_encoder: bool = False
+    mixed: NonNegativeInt = Field(
+        3, description="most channels that a template, or nothing, takes the place of"
+    )
+    pair_weight: NonNegativeFloat = Field(
+        0.1, description="of the agreement of two mixed views; 0: one view only"
+    )
+    validate_every: PositiveInt = Field(5, description="epochs")
+    patience: PositiveInt | None = Field(
+        None, description="validations without a better one until the run ends"
+    )
+    seed: NonNegativeInt = 0
+    published: frozenset[Published] = Field(frozenset(), description="see `PUBLISHED`")
+
+
+class Split(_Data):
+    """How studies are shared out, by patient: fractions of all for validation and test, or k folds."""
+
+    validation: float = Field(0.15, ge=0, lt=1)
+    test: float = Field(0.2, ge=0, lt=1)
+    folds: int = Field(0, ge=0, description="k-fold cross-validation instead of one test set; 0: none")
+    stratify: Literal["none", "class", "size"] = Field(
+        "size", description="class, or the volume of what is labelled, in thirds"
+    )
+
+
+class Result(_Data):
+    """A published number. Overlaps and accuracies are 0...1, distances mm; region `mean` is the mean over regions."""
+
+    metric: Literal["dice", "hd95", "accuracy", "auc", "f1"]
+    region: str = "mean"
+    value: float
+    source: str
+    second_hand: bool = Field(description="from a summary of the paper: check before citing")
+
+
+class DataSet(_Data):
+    """Where a task's studies come from, and the folder layout that `brainmvp index` reads them in."""
+
+    name: str
+    layout: str
+    url: str
+    citation: str
+    notes: tuple[str, ...] = ()
