@@ -1,11 +1,13 @@
 """The label tables: one meaning per value, whatever convention a file was written in."""
 
+import json
+
 import numpy as np
 import pytest
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
-from brainmvp.tasks import get_task, task_names
+from brainmvp.tasks import downstream_names, get_task, own_folder, task_names
 
 
 def test_the_tasks_are_found_and_an_unknown_one_lists_them():
@@ -14,16 +16,67 @@ def test_the_tasks_are_found_and_an_unknown_one_lists_them():
         get_task("liver")
 
 
-@pytest.mark.parametrize("name", task_names())
+@pytest.mark.parametrize("name", [*task_names(), *downstream_names()])
 def test_every_task_is_consistent(name):
     task = get_task(name)
     values = [label.value for label in task.labels]
-    assert len(set(values)) == len(values) and min(values) > 0
+    assert len(set(values)) == len(values) and min(values, default=1) > 0
     assert set(task.read_as.values()) <= set(values)
-    for outer, inner in zip(task.regions, task.regions[1:], strict=False):
-        assert set(inner.labels) < set(outer.labels)
     assert set(task.reference) == set(task.sequences)
+    assert all(task.accepts(set(alternative)) for alternative in task.minimum)
     assert all(label.code.scheme == "SCT" and label.code.value.isdecimal() for label in task.labels)
+    assert {result.region for result in task.published} <= {"mean", *task.outputs}
+    assert {result.metric for result in task.published} <= set(task.metrics)
+
+
+def test_the_ten_published_tasks_are_there_and_are_not_served():
+    tasks = [get_task(name) for name in downstream_names()]
+    assert [task.kind for task in tasks].count("segmentation") == 6 and len(tasks) == 10
+    assert all(task.published and task.data for task in tasks)
+    assert not set(downstream_names()) & set(task_names())
+
+
+def test_tissues_side_by_side_keep_their_own_labels():
+    task = get_task("mrbrains-13")
+    labels = np.random.default_rng(0).integers(0, 4, (5, 6, 7)).astype(np.uint8)
+    assert not task.nested
+    masks = dict(zip(("CF", "GM", "WM"), task.regions_of(labels), strict=True))
+    assert np.array_equal(task.labels_of(masks), labels)
+
+
+def test_a_hospital_adds_a_task_by_writing_a_data_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path))
+    content = {"extends": "brats-ped-2023", "name": "our-gliomas", "title": "Gliomas, our hospital"}
+    own_folder().mkdir()
+    (own_folder() / "our-gliomas.json").write_text(json.dumps(content))
+    task = get_task("our-gliomas")
+    assert task.title == "Gliomas, our hospital" and task.outputs == ("WT", "TC", "ET")
+    assert "our-gliomas" not in task_names()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "is no task"),
+        ("[]", "is no task"),
+        ('{"name": "bad"}', "title"),
+        ('{"extends": "adni", "name": "bad", "classes": []}', "two or more classes"),
+        ('{"extends": "isles-2022", "name": "other"}', "name the file other.json"),
+        ('{"extends": "liver", "name": "bad"}', "no task named 'liver'"),
+        (
+            '{"extends": "mrbrains-13", "name": "bad", "regions": [{"name": "A", "title": "A", "labels": [1, 2],'
+            '"requires": []}, {"name": "B", "title": "B", "labels": [2, 3], "requires": []}]}',
+            "no label in common",
+        ),
+    ],
+)
+def test_a_bad_data_file_is_refused_in_one_sentence(tmp_path, monkeypatch, content, sentence):
+    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path))
+    own_folder().mkdir()
+    (own_folder() / "bad.json").write_text(content)
+    with pytest.raises(BrainMVPError, match=sentence) as caught:
+        get_task("bad")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("enhancing", [3, 4])
