@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from brainmvp.phantom.anatomy import CSF, GREY, WHITE
+from brainmvp.phantom.distortion import air_below
 from brainmvp.phantom.draw import Draw, box_mean
 from brainmvp.phantom.grid import BrainGrid, pick_points
 from brainmvp.phantom.layers import Layer, ellipsoid, soft
-from brainmvp.phantom.materials import blood, cavity, dura, gliosis, mineral, shine_through
+from brainmvp.phantom.materials import blood, cavity, dura, gliosis, mineral, shine_through, stretched
 from brainmvp.sequences import Sequence
 
 _DIFFUSION = frozenset({Sequence.DWI})
@@ -85,12 +86,21 @@ def _cortical_ribbon(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[Layer]
 
 
 def _pile_up(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[Layer]:
-    """Signal pile-up of echo-planar imaging above the air of the sinuses and the ears."""
-    y, z = grid.axes()[1:]
-    low = torch.exp(-(((z + 40) / 14) ** 2)) * ((y > 20) | (y.abs() < 25)).float()
-    shell = _shell(tissue, max(round(8.0 / grid.spacing), 1))
-    patches = (draw.smooth(grid, 14.0) - 0.3).clamp(0, 1)
-    return [Layer((shell * low * patches * 1.5).clamp(0, 0.9), shine_through(draw), 0.1, only=_DIFFUSION)]
+    """Echo-planar imaging above the air of the frontal sinus and of the ears: signal piled up, and lost beside it.
+
+    The piled-up signal is as bright as an infarct and as sharp, but lies at the surface, and its ADC is normal.
+    """
+    depth = draw.uniform(5.0, 12.0)
+    near_air = air_below(grid) * _shell(tissue, max(round(depth / grid.spacing), 1))
+    field = draw.smooth(grid, draw.uniform(8.0, 16.0))
+    edge = draw.uniform(1.5, 5.0)
+    piled = near_air * soft((draw.uniform(-0.4, 0.7) - field) * 6.0, edge)
+    lost = near_air * soft((draw.uniform(0.6, 1.4) + field) * 6.0, edge)
+    bright, dark = stretched(draw), mineral(draw)
+    return [
+        Layer((piled * draw.uniform(0.6, 1.2)).clamp(0, 1), bright, 0.15, 5.0, only=_DIFFUSION),
+        Layer(lost * draw.uniform(0.3, 0.9), dark, 0.1, only=_DIFFUSION),
+    ]
 
 
 def _shine_through_spots(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[Layer]:
@@ -134,7 +144,7 @@ _MAKERS: tuple[tuple[_Maker, float], ...] = (
     (_sinus, 0.5),
     (_choroid, 0.5),
     (_cortical_ribbon, 0.4),
-    (_pile_up, 0.4),
+    (_pile_up, 0.7),
     (_shine_through_spots, 0.3),
     (_minerals, 0.25),
 )

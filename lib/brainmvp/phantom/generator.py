@@ -13,6 +13,7 @@ from brainmvp.phantom.acquisition import acquire
 from brainmvp.phantom.anatomy import GREY, WHITE, Anatomy, load_anatomies
 from brainmvp.phantom.contrast import Protocol, carry_over, random_tissue_levels, signal
 from brainmvp.phantom.deform import Pull, Warp, individual_tissue
+from brainmvp.phantom.distortion import BENT, Distortion
 from brainmvp.phantom.draw import Draw
 from brainmvp.phantom.grid import BrainGrid, pick_points
 from brainmvp.phantom.layers import Layer
@@ -23,8 +24,8 @@ Disease = Literal["tumour", "stroke", "healthy"]
 
 # What a phantom of a task has: mostly its disease; the rest teaches what to leave alone.
 _MIX: dict[str, dict[Disease, float]] = {
-    "tumour": {"tumour": 0.86, "stroke": 0.05, "healthy": 0.09},
-    "stroke": {"stroke": 0.82, "tumour": 0.07, "healthy": 0.11},
+    "tumour": {"tumour": 0.82, "stroke": 0.10, "healthy": 0.08},
+    "stroke": {"stroke": 0.80, "tumour": 0.08, "healthy": 0.12},
 }
 # Real images carry no negative values, and normalised ones reach down to about -0.3.
 _REAL_OFFSET = 0.35
@@ -94,9 +95,14 @@ def make_phantom(
     if disease == task:
         labels = found
 
+    bent = Distortion(draw, grid) if draw.chance(0.5 * difficulty) else None
+    if bent and task == "stroke":  # whose labels are drawn on the diffusion images
+        labels = bent.labels(labels)
     images = {}
     for sequence in sequences:
         image = _contrast(draw, grid, sequence, tissue, real.get(sequence), (grey, white, csf), layers)
+        if bent and sequence in BENT:
+            image = bent.image(image)
         images[sequence] = acquire(draw, grid, image, brain, difficulty)[0] * _scale(draw, sequence)
     facts = {
         "seed": seed, "anatomy": anatomy.name, "disease": disease, "difficulty": difficulty, "layers": len(layers)

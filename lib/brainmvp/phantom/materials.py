@@ -121,6 +121,13 @@ def shine_through(draw: Draw) -> Material:
     )
 
 
+def stretched(draw: Draw) -> Material:
+    """What signal of normal tissue looks like where echo-planar imaging piles it up: bright, with a normal ADC."""
+    return Material(
+        draw.uniform(1000, 1500), draw.uniform(130, 320), draw.uniform(0.85, 1.0), draw.uniform(0.7, 1.0)
+    )
+
+
 def mineral(draw: Draw) -> Material:
     """Calcification or old blood: little signal anywhere."""
     return Material(

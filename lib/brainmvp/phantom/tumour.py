@@ -16,6 +16,8 @@ NECROSIS, OEDEMA, ENHANCING = 1, 2, 3
 # Ring-enhancing, solid enhancing, without enhancement, patchy enhancement.
 _KINDS = ("ring", "solid", "none", "patchy")
 _KIND_WEIGHTS = (0.60, 0.14, 0.13, 0.13)
+# Where children's tumours grow, mm from the middle of the brain's box: x to the right, y to the front, z up.
+_PONS, _THALAMUS, _CEREBELLUM = (0.0, -8.0, -42.0), (9.0, -2.0, 2.0), (4.0, -42.0, -42.0)
 # A rim thinner than this would not be seen on the grid that the models work on, mm.
 _THINNEST_RIM_MM = 2.2
 
@@ -29,10 +31,12 @@ class TumourPlan:
 
     @classmethod
     def drawn(cls, draw: Draw, centres: list[Point], difficulty: float) -> "TumourPlan":
-        """Return a glioma with up to two satellites, or metastases; difficulty 0…1 allows smaller ones.
+        """Return a glioma with up to two satellites, metastases or a child's tumour.
 
-        centres: at least six, in the order in which they are used.
+        centres: at least six, in the order in which they are used; difficulty: 0…1 allows smaller ones.
         """
+        if draw.chance(0.07):
+            return cls._of_a_child(draw)
         if draw.chance(0.06 + 0.08 * difficulty):
             count = draw.integer(1, min(len(centres), 6))
             kind = draw.choice(("ring", "solid"))
@@ -44,6 +48,17 @@ class TumourPlan:
             beside = tuple(m + draw.normal(0.8 * radius) for m in main)
             foci.append((beside, radius * draw.uniform(0.3, 0.7)))
         return cls(kind, tuple(foci))
+
+    @classmethod
+    def _of_a_child(cls, draw: Draw) -> "TumourPlan":
+        """Return a diffuse midline glioma of the pons or thalamus, or a tumour of the cerebellum (WHO 2021, CNS)."""
+        place = draw.choice((_PONS, _THALAMUS, _CEREBELLUM), (0.45, 0.2, 0.35))
+        centre = tuple(middle + draw.normal(3.0) for middle in place)
+        if place is _CEREBELLUM:
+            return cls(draw.choice(("solid", "patchy", "ring")), ((centre, draw.uniform(10.0, 22.0)),))
+        return cls(
+            draw.choice(("none", "patchy", "ring"), (0.6, 0.25, 0.15)), ((centre, draw.uniform(9.0, 19.0)),)
+        )
 
 
 def grow(draw: Draw, grid: BrainGrid, tissue: Tensor, plan: TumourPlan) -> tuple[list[Layer], Tensor]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from brainmvp.errors import BrainMVPError
 from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.tasks import get_task
 from brainmvp.training.augment import leave_out, vary
@@ -30,7 +31,8 @@ class Recipe:
 
     minutes or steps: its length, whichever is reached first, over all restarts; batch: whole brains per step; echo:
     times that each phantom is used; easy: share of the run with clear pictures only, after which the difficulty rises
-    to its full height at twice that; complete: share of samples with all sequences, at the start and at the end.
+    to its full height at twice that; complete: share of samples with all sequences, at the start and at the end;
+    start: the stored model (`NAME@VERSION`) whose weights the first network starts from.
     """
 
     task: str
@@ -44,6 +46,7 @@ class Recipe:
     complete: tuple[float, float] = (0.85, 0.6)
     seed: int = 0
     validation: int = 24
+    start: str | None = None
 
     def progress(self, seconds: float, steps: int) -> float:
         """Return the share of the run that is done, 0…1."""
@@ -82,7 +85,11 @@ def train(
         torch.backends.cudnn.benchmark = True
         torch.backends.cuda.matmul.allow_tf32 = True
     learners = [Learner(preset, task, recipe.lr, device, recipe.seed) for preset in recipe.networks]
-    before = load_run(folder, learners, device) or {"seconds": 0.0, "made": 0, "steps": 0}
+    before = load_run(folder, learners, device)
+    if before is None:
+        before = {"seconds": 0.0, "made": 0, "steps": 0}
+        if recipe.start:
+            _start_from(learners[0], recipe.start)
     done = recipe.progress(before["seconds"], before["steps"])
 
     difficulty = multiprocessing.Value("d", recipe.difficulty(done))
@@ -132,6 +139,18 @@ def train(
             keep()
             saved = clock.here()
     keep()
+
+
+def _start_from(learner: Learner, name: str) -> None:
+    """Give a learner the weights of a stored model; raises `BrainMVPError` if its network is another one."""
+    from brainmvp.modelstore import ModelStore  # which needs the image libraries
+
+    model = ModelStore().resolve(name)
+    if model.card.network != learner.config:
+        raise BrainMVPError(
+            f"{name} is another network than {learner.preset}; start from one of the same kind."
+        )
+    learner.start_from(model.load_weights(), 0)
 
 
 class _Clock:
