@@ -18,7 +18,8 @@ class Card(BaseModel):
 
     A segmentation model turns the channels `sequences` (zeros where missing) on an isotropic RAS grid of `spacing`
     mm into one logit per region of `regions`. `window`: voxels per axis that the network sees at once; `overlap`:
-    of neighbouring windows, as a fraction. `thresholds`: probability above which a region is there, by region.
+    of neighbouring windows, as a fraction. `temperatures`: what the logits are divided by, by region (1 where absent).
+    `thresholds`: probability above which a region is there, by region.
     An encoder has no regions.
     """
 
@@ -35,6 +36,7 @@ class Card(BaseModel):
     spacing: float = Field(gt=0)
     window: tuple[int, int, int]
     overlap: float = Field(default=0.5, ge=0, lt=1)
+    temperatures: dict[str, float] = {}
     thresholds: dict[str, float] = {}
     minimum_lesion_ml: float = Field(default=0.0, ge=0)
     parent: str | None = None

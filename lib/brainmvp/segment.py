@@ -11,6 +11,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
+from brainmvp.calibration import temper
 from brainmvp.cleaning import fill_enclosed, without_specks
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
@@ -121,6 +122,9 @@ class Segmenter:
         self.card = model.card
         self.task = get_task(model.card.task)
         self.device = pick_device(device)
+        self._temperatures = torch.tensor(
+            [self.card.temperatures.get(name, 1.0) for name in self.card.regions]
+        )
         self.network = model.load_network().to(self.device, memory_format=torch.channels_last_3d)
 
     @classmethod
@@ -161,7 +165,9 @@ class Segmenter:
 
         tell("Segmenting", 0.3)
         with torch.inference_mode():
-            probabilities = predict(self.network, prepared.images, self.card.window, self.card.overlap)
+            probabilities = predict(
+                self.network, prepared.images, self.card.window, self.card.overlap, self._temperatures
+            )
         probabilities[:, ~prepared.brain] = 0
         clock.lap("network")
 
@@ -200,18 +206,24 @@ class Segmenter:
 
 
 def predict(
-    network: nn.Module, images: Tensor, window: tuple[int, int, int], overlap: float = 0.5
+    network: nn.Module,
+    images: Tensor,
+    window: tuple[int, int, int],
+    overlap: float = 0.5,
+    temperatures: Tensor | None = None,
 ) -> np.ndarray:
     """Return region probabilities (R, X, Y, Z) of prepared images (C, X, Y, Z), window by window.
 
-    The network stays on its device; images smaller than the window are padded to its stride only.
+    temperatures: (R,), what the logits are divided by (see `brainmvp.calibration`); ones where None. The network
+    stays on its device; images smaller than the window are padded to its stride only.
     """
     device = next(network.parameters()).device
     inputs = images[None].to(device, torch.float32).contiguous(memory_format=torch.channels_last_3d)
     edges = [min(w, -(-n // _STRIDE) * _STRIDE) for w, n in zip(window, images.shape[1:], strict=True)]
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         logits = sliding_window_inference(inputs, edges, 1, network, overlap, mode="gaussian")
-    return logits[0].float().sigmoid().cpu().numpy()
+    logits = logits[0].float().cpu()
+    return temper(logits, torch.ones(len(logits)) if temperatures is None else temperatures).numpy()
 
 
 class _Clock:

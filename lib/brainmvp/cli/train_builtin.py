@@ -19,6 +19,10 @@ def train_builtin(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Length of the whole training; default: 5000.")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Stored model to go on from, NAME@VERSION; default: from nothing."),
+    ] = None,
     patients: Annotated[
         Path | None, typer.Option(help="Folder of real brains to put lesions into, besides the MNI152 atlas.")
     ] = None,
@@ -28,7 +32,9 @@ def train_builtin(
     from brainmvp.training import train_builtin as run
 
     length = {} if steps is None else {"steps": steps}
-    finished = run(task, out, minutes=minutes, device=device, patients=patients, report=_tell, **length)
+    finished = run(
+        task, out, minutes=minutes, device=device, patients=patients, start=start, report=_tell, **length
+    )  # fmt: skip
     say(f"Model: {finished}" if finished else f"Stopped; the same command goes on from {out}.")
 
 

@@ -27,17 +27,21 @@ def train_builtin(
     patients: Path | None = None,
     network: str = NETWORK,
     steps: int = STEPS,
+    start: str | None = None,
     workers: int | None = None,
     report: Report | None = None,
 ) -> Path | None:
     """Train the built-in model of a task, or go on from what `out` holds; return its folder once it is finished.
 
     minutes: stop after so long and return None, unless it is finished by then; patients: real brains to put lesions
-    into (see `load_anatomies`), else the MNI152 atlas alone; network: a preset; report: called with each line of the
-    log. Raises `BrainMVPError` if there is no such task or device, or `out` holds another run.
+    into (see `load_anatomies`), else the MNI152 atlas alone; network: a preset; start: a stored model of the task to go
+    on from (`NAME@VERSION`), which becomes the parent; report: called with each line of the log. Raises
+    `BrainMVPError` if there is no such task, device or model, or `out` holds another run.
     """
     name = get_task(task).name
-    recipe = Recipe(name, (network,), steps=steps, batch=_BATCH)
+    # Weights that know the easy pictures already go on with the full mix.
+    easy = {} if start is None else {"easy": 0.0}
+    recipe = Recipe(name, (network,), steps=steps, batch=_BATCH, start=start, **easy)
     _check_same_run(out, recipe)
     anatomies = load_anatomies(2.0, patients)
     train(

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from brainmvp.calibration import fit_temperature, temper
 from brainmvp.card import Card
 from brainmvp.networks import NetworkConfig, build_network
 from brainmvp.phantom.anatomy import Anatomy
@@ -59,8 +60,8 @@ def export_model(
 ) -> Path:
     """Write the averaged weights of a run as FOLDER/TASK/VERSION/{weights.safetensors, card.json}; return that folder.
 
-    run: holds PRESET.safetensors, recipe.json and log.jsonl. Thresholds are those with the best Dice on held-out
-    phantoms of `anatomies`; metrics: more to write into the card, such as results on real scans.
+    run: holds PRESET.safetensors, recipe.json and log.jsonl. Temperatures and thresholds are those that fit
+    held-out phantoms of `anatomies` best; metrics: more to write into the card, such as results on real scans.
     """
     from brainmvp.modelstore import write_model
 
@@ -70,7 +71,11 @@ def export_model(
     network = build_network(config)
     network.load_state_dict({key: value.float() for key, value in weights.items()})
     validation = ValidationSet.of(task, anatomies, _CALIBRATION_PHANTOMS)
-    thresholds, scores = best_thresholds(task, _probabilities(network.eval(), validation), validation.targets)
+    logits = _logits(network.eval(), validation)
+    temperatures = _temperatures(task, logits, validation)
+    scale = torch.tensor([temperatures[region.name] for region in task.regions])
+    probabilities = temper(logits.float().movedim(1, 0), scale).movedim(0, 1)
+    thresholds, scores = best_thresholds(task, probabilities, validation.targets)
 
     patients = sorted(
         {anatomy.name.removesuffix("-healed") for anatomy in anatomies if not anatomy.is_average}
@@ -80,12 +85,14 @@ def export_model(
         *([f"{_DATA['patients']}: {', '.join(patients)}"] if patients else []),
         _DATA["lesions"],
     ]
+    recipe = json.loads((run / "recipe.json").read_text("utf-8"))
     card = Card(
         name=task.name, version=version, task=task.name, title=f"{task.title}, learned from synthetic brains",
         sequences=task.sequences, regions=tuple(region.name for region in task.regions), network=config,
-        spacing=BrainGrid().spacing, window=_WINDOW, thresholds=thresholds, minimum_lesion_ml=_SMALLEST_ML[task.name],
-        created=date.today(), data=tuple(data), known_failures=_KNOWN_FAILURES[task.name],
-        training={"recipe": json.loads((run / "recipe.json").read_text("utf-8")), **progress},
+        spacing=BrainGrid().spacing, window=_WINDOW, temperatures=temperatures, thresholds=thresholds,
+        minimum_lesion_ml=_SMALLEST_ML[task.name], created=date.today(), data=tuple(data),
+        known_failures=_KNOWN_FAILURES[task.name],
+        parent=recipe.get("start"), training={"recipe": recipe, **progress},
         metrics={"dice on held-out phantoms": scores, **(metrics or {})},
     )  # fmt: skip
     target = folder / task.name / str(version)
@@ -95,8 +102,17 @@ def export_model(
 
 
 @torch.inference_mode()
-def _probabilities(network: torch.nn.Module, validation: ValidationSet) -> Tensor:
-    return torch.cat([network(image[None].float()).sigmoid().half() for image in validation.images])
+def _logits(network: torch.nn.Module, validation: ValidationSet) -> Tensor:
+    return torch.cat([network(image[None].float()).half() for image in validation.images])
+
+
+def _temperatures(task: Task, logits: Tensor, validation: ValidationSet) -> dict[str, float]:
+    """Return by region the temperature that fits the voxels of the brains best."""
+    brain = (validation.images != 0).any(1)
+    return {
+        region.name: fit_temperature(logits[:, index][brain], validation.targets[:, index][brain])
+        for index, region in enumerate(task.regions)
+    }
 
 
 def best_thresholds(

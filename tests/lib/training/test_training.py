@@ -1,11 +1,13 @@
 """Training on phantoms: what it may learn from, and that it goes on where it stopped."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.modelstore import ModelStore
 from brainmvp.phantom.anatomy import load_anatomies
 from brainmvp.sequences import Sequence
 from brainmvp.tasks import get_task
@@ -176,6 +178,22 @@ def test_a_run_of_another_task_is_not_continued(tmp_path):
         train_builtin("tumour", tmp_path, steps=1, device="cpu")
 
 
+def test_a_run_starts_from_a_stored_model_and_refuses_another_network(
+    tmp_path, atlas, tiny_models, monkeypatch
+):
+    monkeypatch.setenv("BRAINMVP_HOME", str(tiny_models))
+    monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (96.0, 96.0, 96.0))
+    stored = ModelStore().resolve("stroke")
+    recipe = Recipe("stroke", steps=1, batch=1, lr=0.0, validation=1, start=stored.card.id)
+    train(recipe, tmp_path / "same", atlas, CPU, workers=0)
+    weights, _ = read_weights(tmp_path / "same" / "unet-compact.safetensors")
+    assert torch.allclose(
+        weights["decoder.head.bias"].float(), stored.load_weights()["decoder.head.bias"], atol=1e-3
+    )
+    with pytest.raises(BrainMVPError, match="another network than unet-light"):
+        train(replace(recipe, networks=("unet-light",)), tmp_path / "other", atlas, CPU, workers=0)
+
+
 def test_thresholds_are_those_with_the_best_overlap():
     targets = torch.zeros(2, 3, 8, 8, 8, dtype=torch.bool)
     targets[:, :, :4] = True
@@ -202,6 +220,7 @@ def test_a_run_stops_resumes_and_becomes_a_model(tmp_path, atlas, monkeypatch):
 
     card = Card.model_validate_json((folder / "card.json").read_text("utf-8"))
     assert card.id == "stroke@1" and card.regions == ("STROKE",)
+    assert 0.25 <= card.temperatures["STROKE"] <= 4
     network = Model(card, folder).load_network()
     weights, _ = read_weights(tmp_path / "unet-compact.safetensors")
     assert torch.equal(network.state_dict()["decoder.head.bias"], weights["decoder.head.bias"].float())

@@ -1,0 +1,99 @@
+"""Probabilities that mean what they say: of the voxels called 70 %, seven in ten should be lesion."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_BINS = 15
+# What a temperature may be; beyond these a model is broken rather than badly calibrated.
+_COLDEST, _HOTTEST = 0.25, 4.0
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """A reliability diagram: for equal bins of probability, what was said, what was true, and of how many voxels.
+
+    said, true: (bins,) means, NaN where a bin is empty; count: (bins,).
+    """
+
+    said: np.ndarray
+    true: np.ndarray
+    count: np.ndarray
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, truth: np.ndarray, bins: int = _BINS) -> "Reliability":
+        """Compare probabilities 0…1 with the truth (bool), of the same shape."""
+        index = np.minimum((np.ravel(probabilities) * bins).astype(int), bins - 1)
+        count = np.bincount(index, minlength=bins)
+        with np.errstate(invalid="ignore"):
+            said = np.bincount(index, np.ravel(probabilities), bins) / count
+            true = np.bincount(index, np.ravel(truth).astype(float), bins) / count
+        return cls(said, true, count)
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error (Guo et al., ICML 2017): the mean gap, weighed by the voxels of each bin."""
+        gap = np.abs(np.nan_to_num(self.said - self.true))
+        return float((gap * self.count).sum() / max(self.count.sum(), 1))
+
+
+def fit_temperature(logits: Tensor, truth: Tensor) -> float:
+    """Return what to divide logits by, so that their probabilities fit the truth best (Guo et al., ICML 2017).
+
+    logits: float, truth: bool, of the same shape. The least cross-entropy, by golden-section search over the logarithm;
+    1 where there is nothing to fit.
+    """
+    if not truth.any() or truth.all():
+        return 1.0
+    logits, target = logits.float(), truth.float()
+
+    def loss(log_temperature: float) -> float:
+        return float(functional.binary_cross_entropy_with_logits(logits / np.exp(log_temperature), target))
+
+    low, high = np.log(_COLDEST), np.log(_HOTTEST)
+    golden = (np.sqrt(5) - 1) / 2
+    while high - low > 0.01:
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+    return round(float(np.exp((low + high) / 2)), 3)
+
+
+def error_auc(uncertainty: np.ndarray, wrong: np.ndarray) -> float | None:
+    """Return how well the uncertainty tells wrong voxels from right ones: the area under the ROC curve.
+
+    uncertainty: float, wrong: bool, of the same shape. 1 is perfect, 0.5 is chance; None if all are right or all wrong.
+    """
+    if wrong.all() or not wrong.any():
+        return None
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(np.ravel(wrong), np.ravel(uncertainty)))
+
+
+def draw_reliability(curves: dict[str, Reliability], path: Path) -> None:
+    """Draw reliability diagrams, one line per name, with the share of voxels in each bin below."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((5.2, 6.0), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    above.plot((0, 1), (0, 1), color="0.7", linestyle="--", label="perfect")
+    for name, curve in curves.items():
+        filled = curve.count > 0
+        above.plot(
+            curve.said[filled], curve.true[filled], marker="o", markersize=3,
+            label=f"{name} (error {100 * curve.error:.2f} %)",
+        )  # fmt: skip
+        below.plot(curve.said[filled], curve.count[filled] / curve.count.sum(), marker="o", markersize=3)
+    above.set(ylabel="share that is lesion", xlim=(0, 1), ylim=(0, 1))
+    above.legend(fontsize=8)
+    below.set(xlabel="probability", ylabel="share of voxels", yscale="log")
+    figure.savefig(path, dpi=110)
+
+
+def temper(logits: Tensor, temperatures: Tensor) -> Tensor:
+    """Return probabilities (R, ...) of logits (R, ...) with one temperature per region (R,)."""
+    return torch.sigmoid(logits / temperatures.reshape(-1, *[1] * (logits.ndim - 1)))

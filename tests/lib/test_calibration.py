@@ -1,0 +1,56 @@
+"""Calibration: a temperature that is recovered, a diagram that is right, an uncertainty that finds errors."""
+
+import numpy as np
+import pytest
+import torch
+
+from brainmvp.calibration import Reliability, draw_reliability, error_auc, fit_temperature, temper
+
+
+def _drawn(temperature: float, count: int = 40_000) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits that are too sure by a temperature, and a truth drawn from the right probabilities."""
+    generator = torch.Generator().manual_seed(3)
+    right = torch.randn(count, generator=generator) * 2 - 1
+    return right * temperature, torch.rand(count, generator=generator) < right.sigmoid()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_the_temperature_that_was_put_in_is_found(temperature):
+    logits, truth = _drawn(temperature)
+    assert fit_temperature(logits, truth) == pytest.approx(temperature, rel=0.05)
+
+
+def test_without_a_lesion_there_is_nothing_to_fit():
+    assert fit_temperature(torch.randn(10), torch.zeros(10, dtype=torch.bool)) == 1.0
+
+
+def test_tempered_probabilities_are_reliable():
+    logits, truth = _drawn(2.5)
+    before = Reliability.of(logits.sigmoid().numpy(), truth.numpy())
+    after = Reliability.of(temper(logits[None], torch.tensor([2.5]))[0].numpy(), truth.numpy())
+    assert after.error < 0.01 < 0.05 < before.error
+    assert after.count.sum() == len(logits)
+
+
+def test_each_region_has_its_own_temperature():
+    logits = torch.full((2, 3, 3, 3), 2.0)
+    probabilities = temper(logits, torch.tensor([1.0, 2.0]))
+    assert torch.allclose(probabilities[:, 0, 0, 0], torch.tensor([2.0, 1.0]).sigmoid())
+
+
+def test_empty_bins_do_not_count():
+    curve = Reliability.of(np.array([0.02, 0.98]), np.array([False, True]))
+    assert curve.count.sum() == 2 and np.isnan(curve.said[7])
+    assert curve.error == pytest.approx(0.02)
+
+
+def test_an_uncertainty_that_lies_on_the_errors_is_perfect():
+    wrong = np.array([True, False, False, True])
+    assert error_auc(wrong.astype(float), wrong) == 1.0
+    assert error_auc(np.ones(4), np.zeros(4, bool)) is None
+
+
+def test_the_diagram_is_drawn(tmp_path):
+    curve = Reliability.of(np.linspace(0, 1, 100), np.arange(100) > 50)
+    draw_reliability({"WT": curve}, tmp_path / "reliability.png")
+    assert (tmp_path / "reliability.png").stat().st_size > 5000
