@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from monailabel.config import settings
@@ -11,26 +12,34 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
 
 from brainmvp import __version__
+from brainmvp.annotation.leases import LEASE_SECONDS
+from brainmvp.annotation.state import AnnotationState
 from brainmvp.errors import BrainMVPError
 from brainmvp.tasks import Task, get_task, task_names
+from brainmvp_app.annotator import annotator_of, seconds_of
 from brainmvp_app.batch import BatchInference
-from brainmvp_app.datastore import StudyDatastore
+from brainmvp_app.choice import Chooser
+from brainmvp_app.datastore import DRAFT, StudyDatastore
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import check_tag
 from brainmvp_app.infer import SegmentationTask
-from brainmvp_app.strategies import RandomOrder
+from brainmvp_app.scorer import Scorer
+from brainmvp_app.strategies import make_strategies
 from brainmvp_app.web import install
 
 
 class BrainMVPApp(MONAILabelApp):
     """Multi-sequence MRI studies, one folder each, segmented by the models `tumour` and `stroke`.
 
-    conf: `models` (names, comma-separated; default all), `device` (auto, cpu, cuda), `seed` of the random strategy.
+    conf: `models` (names, comma-separated; default all), `device` (auto, cpu, cuda), `seed` of the strategies' draws,
+    `lease_minutes` that a study is reserved for an annotator.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self.conf = conf
         self.tasks = _tasks(conf.get("models", ""))
+        minutes = float(conf.get("lease_minutes", LEASE_SECONDS / 60))
+        self.state = AnnotationState(_folder(studies), 60 * minutes)
         # Sessions keep single uploaded files outside the datastore, and unpack archives unchecked.
         settings.MONAI_LABEL_SESSIONS = False
         # MONAI 1.6.1 stops a training that tracks to MLflow's file store, the default.
@@ -46,11 +55,12 @@ class BrainMVPApp(MONAILabelApp):
         server = sys.modules.get("monailabel.app")
         if server:  # absent in the processes that MONAI Label starts for long tasks
             install(server.app, str(self._datastore.root))
+            if settings.MONAI_LABEL_TASKS_SCORING:
+                device = conf.get("device", "auto")
+                Scorer(self._datastore, self.state.scores, self._infers, device).start()
 
     def init_datastore(self) -> StudyDatastore:
         """Return the studies folder as a datastore of studies."""
-        if self.studies.startswith(("http://", "https://")):
-            raise BrainMVPError("The studies have to be a folder on this computer, not a DICOMweb address.")
         return StudyDatastore(self.studies, self.tasks)
 
     def init_infers(self) -> dict[str, InferTask]:
@@ -60,7 +70,7 @@ class BrainMVPApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the strategies that choose the next study."""
-        return {"random": RandomOrder(int(self.conf.get("seed", 0)))}
+        return make_strategies(Chooser(self._datastore, self.state, int(self.conf.get("seed", 0))))
 
     def init_batch_infer(self) -> Callable[..., Any]:
         """Return the inference over many studies."""
@@ -99,7 +109,48 @@ class BrainMVPApp(MONAILabelApp):
         if not isinstance(strategy, str) or strategy not in self._strategies:
             raise RefusedError(404, f"There is no strategy {strategy!r}; use {', '.join(self._strategies)}.")
         with self._datastore.turns.take():  # a strategy asks about every study: the disk is looked at once
-            return super().next_sample(request)
+            chosen = self._strategies[strategy](request, self._datastore)
+            return {**chosen, **self._datastore.get_image_info(chosen["id"])} if chosen else {}
+
+    def submit(self, image: str, file: Path, tag: str, notes: dict[str, Any], user: str = "") -> str:
+        """Store an annotator's label, write down who drew it and how long it took, and return the label's id."""
+        annotator, seconds = annotator_of(notes, user), seconds_of(notes)
+        study = self._datastore.save_label(image, str(file), tag, notes)
+        if tag == DefaultLabelTag.FINAL.value:
+            self.state.leases.forget(study)
+        elif tag == DRAFT:
+            self.state.leases.renew(study, annotator)
+        if tag in (DefaultLabelTag.FINAL.value, DRAFT):
+            detail = {"model": notes.get("model")}
+            self.state.journal.add(tag, study=study, annotator=annotator, seconds=seconds, detail=detail)
+        return study
+
+    def skip(self, image: str, annotator: str, reason: str) -> str:
+        """Put a study behind all others, and return its id; raises `RefusedError` (409) if another has it."""
+        study = self._free_study(image, annotator)
+        self.state.leases.skip(study, annotator, reason)
+        self.state.journal.add("skipped", study=study, annotator=annotator, detail={"reason": reason})
+        return study
+
+    def release(self, image: str, annotator: str) -> str:
+        """Give a study back, and return its id; raises `RefusedError` (409) if another annotator has it."""
+        study = self._free_study(image, annotator)
+        self.state.leases.release(study)
+        self.state.journal.add("released", study=study, annotator=annotator)
+        return study
+
+    def _free_study(self, image: str, annotator: str) -> str:
+        study = self._datastore.study(image).id
+        lease = self.state.leases.holder(study)
+        if lease and lease.annotator != annotator:
+            raise RefusedError(409, f"{study} is with {lease.annotator} until {lease.as_json()['expires']}.")
+        return study
+
+
+def _folder(studies: str) -> Path:
+    if studies.startswith(("http://", "https://")):
+        raise BrainMVPError("The studies have to be a folder on this computer, not a DICOMweb address.")
+    return Path(studies).resolve()
 
 
 def _tasks(wanted: str) -> tuple[Task, ...]:

@@ -1,5 +1,6 @@
 """The datastore of the app: studies, their images and their labels."""
 
+import filecmp
 import os
 import shutil
 from pathlib import Path
@@ -19,7 +20,11 @@ from brainmvp_app.ids import check_tag
 from brainmvp_app.images import ImageStore
 from brainmvp_app.incoming import check_label, image_suffix
 from brainmvp_app.info import client_info
+from brainmvp_app.label_versions import LabelVersions
 from brainmvp_app.turns import in_turn
+
+# A label that its annotator has not finished: it never trains, and its study is not done.
+DRAFT = "draft"
 
 
 class StudyDatastore(ImageStore):
@@ -31,7 +36,8 @@ class StudyDatastore(ImageStore):
         """Store a label of a study and return its id.
 
         The file is kept as it came. It is refused, and nothing changes, unless it lies on the grid of the study's
-        reference and holds only the values of the task: `label_info["task"]`, else the study's own.
+        reference and holds only the values of the task: `label_info["task"]`, else the study's own. Another label
+        that was there is kept as a version; a final label also puts the draft away as one.
         """
         tag, path = check_tag(label_tag), Path(label_filename)
         study = self.study(image_id)
@@ -42,10 +48,16 @@ class StudyDatastore(ImageStore):
         with self.turns.take():
             study = self.study(study.id)  # it may have been removed meanwhile
             stored = folder / f"{study.id}{suffix}"
+            earlier = [folder / f"{study.id}{other}" for other in (".seg.nrrd", *IMAGE_SUFFIXES)]
+            for other in filter(Path.is_file, earlier):
+                if other != stored or not filecmp.cmp(other, path, shallow=False):
+                    self._keep(study.id, tag, other)
             atomically(stored, lambda temporary: shutil.copyfile(path, temporary))
-            for other in (".seg.nrrd", *IMAGE_SUFFIXES):
-                if other != suffix:
-                    (folder / f"{study.id}{other}").unlink(missing_ok=True)
+            for other in earlier:
+                if other != stored:
+                    other.unlink(missing_ok=True)
+            if tag == DefaultLabelTag.FINAL.value:
+                self._put_away(study.id, DRAFT)
             entry = DataModel(
                 info=info | {"ts": int(stored.stat().st_mtime), "name": stored.name}, ext=suffix
             )
@@ -53,6 +65,23 @@ class StudyDatastore(ImageStore):
             objects.setdefault(study.id, ImageLabelModel(image=DataModel())).labels[tag] = entry
             self._update_datastore_file()
         return study.id
+
+    def _keep(self, study_id: str, tag: str, file: Path) -> None:
+        entry = self._datastore.objects.get(study_id)
+        noted = entry.labels.get(tag) if entry else None
+        self.label_versions.keep(file, tag, study_id, dict(noted.info) if noted else {})
+
+    def _put_away(self, study_id: str, tag: str) -> None:
+        path = self.get_label_uri(study_id, tag)
+        if path:
+            self._keep(study_id, tag, Path(path))
+            Path(path).unlink(missing_ok=True)
+            self._datastore.objects[study_id].labels.pop(tag, None)
+
+    @property
+    def label_versions(self) -> LabelVersions:
+        """The labels that others replaced."""
+        return LabelVersions(self.root)
 
     def check_lies_on_reference(self, image_id: str) -> None:
         """Raise `RefusedError` (409) if a label on this image's grid could not be stored: only one grid can."""
@@ -75,19 +104,20 @@ class StudyDatastore(ImageStore):
 
     @in_turn
     def remove_label(self, label_id: str, label_tag: str) -> None:
-        """Remove a label; raises `RefusedError` (404) if there is none."""
-        path = self.get_label_uri(self.study(label_id).id, label_tag)
-        if not path:
+        """Remove a label, kept as a version; raises `RefusedError` (404) if there is none."""
+        study_id = self.study(label_id).id
+        if not self.get_label_uri(study_id, label_tag):
             raise RefusedError(404, f"{label_id} has no label {label_tag!r}.")
-        Path(path).unlink(missing_ok=True)
+        self._put_away(study_id, label_tag)
         self._reconcile_datastore()
 
     @in_turn
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
-        """Return what is noted about a label; raises `RefusedError` (404) if there is none."""
+        """Return what is noted about a label, with its earlier versions; raises `RefusedError` (404) if absent."""
         if not self.get_label_uri(self.study(label_id).id, label_tag):
             raise RefusedError(404, f"{label_id} has no label {label_tag!r}.")
-        return super().get_label_info(label_id, label_tag)
+        info = super().get_label_info(label_id, label_tag)
+        return info | {"versions": self.label_versions.listed(label_tag, self.study(label_id).id)}
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         """Add to what is noted about a label."""

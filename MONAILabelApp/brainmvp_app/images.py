@@ -14,6 +14,7 @@ from brainmvp_app.ids import check_new_study
 from brainmvp_app.incoming import image_suffix, read_upload
 from brainmvp_app.index import StudyIndex
 from brainmvp_app.info import client_info, sequences_info
+from brainmvp_app.label_versions import LabelVersions
 from brainmvp_app.turns import in_turn
 
 _OVERRIDE = "study.json"
@@ -102,6 +103,7 @@ class ImageStore(StudyIndex):
         else:
             for tag in self.get_labels_by_image_id(study.id):
                 Path(self.get_label_uri(study.id, tag)).unlink(missing_ok=True)
+            LabelVersions(self.root).remove(study.id)
             (study.folder / _OVERRIDE).unlink(missing_ok=True)
         for path in files:
             path.unlink(missing_ok=True)

@@ -4,8 +4,10 @@ import logging
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Condition, Lock
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from monailabel.utils.others.generic import device_list, device_map
 
 from brainmvp.modelstore import ModelStore
 from brainmvp.segment import Segmentation, Segmenter
+from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
@@ -21,8 +24,40 @@ from brainmvp_app.errors import RefusedError
 logger = logging.getLogger(__name__)
 
 RESULT_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha")
-# Two inferences at once would share the same cores or GPU, take as long, and need twice the memory.
-_ONE_AT_A_TIME = Lock()
+
+
+class _Turn:
+    """One inference at a time: two would share the same cores or GPU, take as long, and need twice the memory.
+
+    Work in the background begins only while no client runs one or waits.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._clients = 0
+        self._idle = Condition()
+
+    @contextmanager
+    def of_client(self) -> Iterator[None]:
+        with self._idle:
+            self._clients += 1
+        try:
+            with self._lock:
+                yield
+        finally:
+            with self._idle:
+                self._clients -= 1
+                self._idle.notify_all()
+
+    @contextmanager
+    def of_background(self) -> Iterator[None]:
+        with self._idle:
+            self._idle.wait_for(lambda: self._clients == 0)
+        with self._lock:
+            yield
+
+
+_TURN = _Turn()
 
 
 class SegmentationTask(InferTask):
@@ -69,7 +104,7 @@ class SegmentationTask(InferTask):
             raise RefusedError(400, f"result_extension has to be one of {', '.join(RESULT_SUFFIXES)}.")
         study, reference = self._datastore.find(request["study"])
         device = self._device_of(request.get("device"))
-        with _ONE_AT_A_TIME:
+        with _TURN.of_client():
             waited = time.perf_counter()
             segmenter = self._segmenter(device)
             loaded = time.perf_counter()
@@ -85,6 +120,15 @@ class SegmentationTask(InferTask):
         }
         logger.info("%s: %s by %s in %.1f s", study.id, self.task.name, result.model, seconds["total"])
         return file, _facts(result, seconds)
+
+    def background_segmenter(self) -> Segmenter:
+        """Return the served model on the server's own device; raises `BrainMVPError` if it cannot be loaded."""
+        return self._segmenter(self._device)
+
+    def segment_in_background(self, segmenter: Segmenter, study: Study) -> Segmentation:
+        """Segment a study on its reference's grid when no client wants an inference."""
+        with _TURN.of_background():
+            return segmenter.segment(study)
 
     def _segmenter(self, device: str) -> Segmenter:
         with self._loading:

@@ -23,8 +23,10 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import remove_file
 
+from brainmvp_app.annotation_routes import make_annotation_router
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.incoming import received
+from brainmvp_app.version_routes import make_version_router
 
 Params = Annotated[str, Form()]
 Upload = Annotated[UploadFile, File()]
@@ -49,6 +51,8 @@ def make_router() -> APIRouter:
     router = APIRouter()
     for path, sentence in _CLOSED.items():
         router.add_api_route(path, _closed(sentence), methods=["GET", "POST", "PUT", "DELETE"], name="closed")
+    router.include_router(make_annotation_router())
+    router.include_router(make_version_router())
     router.add_api_route("/infer/{model}", run_inference, methods=["POST"])
     # PUT /datastore/ is the old path, which MONAI Label's own client still uses.
     for path in ("/datastore/image", "/datastore/"):
@@ -118,7 +122,7 @@ def save_label(
     notes = json_object(params) | {"user": user.username}
     app = app_instance()
     with received(label.file, label.filename) as path:
-        label_id = app.datastore().save_label(image, str(path), tag or DefaultLabelTag.FINAL.value, notes)
+        label_id = app.submit(image, path, tag or DefaultLabelTag.FINAL.value, notes, user.username)
     return (app.on_save_label(label_id, label_id) or {}) | {"image": image, "label": label_id}
 
 

@@ -1,36 +1,39 @@
-"""Which study to label next."""
+"""The strategies of the library, as MONAI Label lists and calls them."""
 
-import hashlib
 from typing import Any
 
 from monailabel.interfaces.tasks.strategy import Strategy
 
+from brainmvp.selection import STRATEGIES
+from brainmvp_app.annotator import annotator_of
+from brainmvp_app.choice import Chooser
 from brainmvp_app.datastore import StudyDatastore
 
+DEFAULT = "hybrid"
+_DESCRIPTIONS = {
+    "hybrid": "Typical studies first, then those the model is unsure about and that differ from the labelled ones",
+    "coldstart": "Typical studies of many kinds, by the encoder's embeddings; needs no label",
+    "uncertainty": "Studies the model is unsure about, each structure in its turn",
+    "random": "A random study without a final label",
+    "sequential": "The next study by name",
+}
 
-class RandomOrder(Strategy):
-    """A random order that a seed fixes, over the studies without a final label.
 
-    Each study has its place from a hash of seed and id, so it keeps it when others come or go. A study that was
-    proposed already comes back only after those that were not, so asking again does not give the same one.
-    """
+class Choose(Strategy):
+    """One strategy; the study goes to the annotator who asks, for the time of a lease."""
 
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__("A random study without a final label")
-        self.seed = seed
+    def __init__(self, name: str, chooser: Chooser) -> None:
+        super().__init__(_DESCRIPTIONS[name])
+        self._name = name
+        self._chooser = chooser
 
     def __call__(self, request: dict[str, Any], datastore: StudyDatastore) -> dict[str, Any] | None:
-        """Return `{"id", "weight"}` of the study to label next, or None if all are labelled."""
-        studies = datastore.get_unlabeled_images()
-        if not studies:
-            return None
+        """Return `{"id", "weight", "why", "lease"}` of the study to label next, or None if none is left."""
+        annotator = annotator_of(request)
+        return self._chooser.choose(self._name, annotator, request.get("task"))
 
-        def place(study: str) -> tuple[float, int]:
-            proposed = datastore.notes(study).get("strategy", {}).get(request.get("strategy", "random"), {})
-            return proposed.get("ts", 0), self._rank(study)
 
-        chosen = min(studies, key=place)
-        return {"id": chosen, "weight": self._rank(chosen) / 2**64}
-
-    def _rank(self, study: str) -> int:
-        return int.from_bytes(hashlib.sha256(f"{self.seed}:{study}".encode()).digest()[:8], "big")
+def make_strategies(chooser: Chooser) -> dict[str, Strategy]:
+    """Return every strategy by name, and the default one once more as `default`."""
+    strategies: dict[str, Strategy] = {name: Choose(name, chooser) for name in STRATEGIES}
+    return strategies | {"default": strategies[DEFAULT]}

@@ -1,5 +1,6 @@
 """The app's rules for MONAI Label's web server: its routes, errors as JSON, and which web pages may call it."""
 
+import errno
 import logging
 
 from fastapi import FastAPI
@@ -16,6 +17,9 @@ from brainmvp_app.errors import status_of
 from brainmvp_app.routes import make_router
 
 logger = logging.getLogger(__name__)
+
+# No space, no quota, a file larger than the system allows this process.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def install(server: FastAPI, studies: str) -> None:
@@ -34,6 +38,7 @@ def install(server: FastAPI, studies: str) -> None:
     server.add_exception_handler(BrainMVPError, refuse)
     server.add_exception_handler(MONAILabelException, refuse)
     server.add_exception_handler(RequestValidationError, _malformed)
+    server.add_exception_handler(OSError, _disk)
     server.add_exception_handler(Exception, _fault)
     server.user_middleware[:] = [m for m in server.user_middleware if m.cls is not CORSMiddleware]
     if settings.MONAI_LABEL_CORS_ORIGINS:
@@ -61,6 +66,15 @@ def _malformed(request: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
     place = " ".join(str(part) for part in first.get("loc", ()))
     return _answer(422, f"The request is malformed: {place}: {first.get('msg', 'unreadable')}.")
+
+
+def _disk(request: Request, error: Exception) -> JSONResponse:
+    if (isinstance(error, OSError) and error.errno in _FULL) or "is full" in str(error):
+        return _answer(
+            507, "The server's disk is full; nothing was changed: free some space, then send it again."
+        )
+    logger.error("%s", error, exc_info=error)
+    return _fault(request, error)
 
 
 def _fault(request: Request, error: Exception) -> JSONResponse:

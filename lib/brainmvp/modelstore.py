@@ -166,11 +166,26 @@ class ModelStore:
         return Model(card, folder)
 
     def serve(self, name: str, version: int) -> Model:
-        """Make a version the one that answers to the bare name."""
+        """Make a version the one that answers to the bare name; raises `BrainMVPError` if it cannot be read."""
         model = self.get(name, version)
-        content = json.dumps({"version": version})
+        model.load_weights()  # what cannot be read is never served
+        try:
+            before = self.served(name)
+        except BrainMVPError:  # the pointer is what is being repaired
+            before = None
+        content = json.dumps(
+            {"version": version, "before": before if before != version else self.before(name)}
+        )
         atomically(self.root / name / _SERVED, lambda path: path.write_text(content, "utf-8"))
         return model
+
+    def before(self, name: str) -> int | None:
+        """Return the version that was served before the one served now, if there was another."""
+        pointer = self.root / name / _SERVED
+        try:
+            return json.loads(pointer.read_text("utf-8")).get("before")
+        except (OSError, ValueError, AttributeError):
+            return None
 
 
 def write_model(card: Card, weights: dict[str, Tensor], folder: Path) -> None:

@@ -1,43 +1,131 @@
-"""Which study comes next."""
+"""Which study comes next, for whom, and why."""
 
-from collections.abc import Callable
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from app_server import Server
+import numpy as np
+import pytest
+from app_server import Server, own_command, started
 
-NewStudy = Callable[[str], str]
+from brainmvp.serve import free_port
+from brainmvp.volume import Volume, read_volume, write_volume
+
+WriteStudy = Callable[..., Path]
 
 
-def proposed(server: Server) -> dict:
-    answer = server.call("POST", "/activelearning/random", json={"client_id": "reader-1"})
+@pytest.fixture
+def studies(tmp_path: Path, write_study: WriteStudy) -> Path:
+    for number in range(4):
+        write_study(f"p{number}", "T1CE FLAIR", tmp_path / "cohort")
+    return tmp_path / "cohort"
+
+
+@pytest.fixture
+def loop(studies: Path, tiny_models: Path) -> Iterator[Server]:
+    """A server of its own, on a cohort of four."""
+    with running(studies, tiny_models) as server:
+        yield server
+
+
+def running(studies: Path, home: Path, *more: str) -> "started":
+    port = free_port()
+    return started(own_command(studies, port, *more), studies, home, port, cwd=studies.parent)
+
+
+def proposed(server: Server, strategy: str = "hybrid", **body: object) -> dict:
+    answer = server.call("POST", f"/activelearning/{strategy}", json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-def test_every_study_is_proposed_before_one_comes_again(server: Server, new_study: NewStudy) -> None:
-    for _ in range(3):
-        new_study("FLAIR")
-    objects = server.get_json("/datastore/", output="all")["objects"]
-    open_studies = {study for study, entry in objects.items() if "final" not in entry["labels"]}
-    fresh = {s for s in open_studies if "strategy" not in objects[s]["image"]["info"]}
-    assert len(fresh) >= 3
-    assert {proposed(server)["id"] for _ in fresh} == fresh
+def wait_for_scores(server: Server) -> None:
+    end = time.monotonic() + 120
+    while "not been scored" in proposed(server, annotator="probe")["why"]["sentence"]:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    for study in ("p0", "p1", "p2", "p3"):
+        server.call("POST", "/studies/release", params={"image": study}, json={"annotator": "probe"})
 
 
-def test_a_labelled_study_is_not_proposed(
-    server: Server, new_study: NewStudy, write_label: Callable[..., Path]
+def label_for(server: Server, study: str, folder: Path, value: int = 2) -> Path:
+    grid = read_volume(server.get_json("/datastore/image/info", image=study)["path"])
+    data = np.zeros(grid.shape, np.uint8)
+    data[20:26, 20:26, 8:14] = value
+    return write_volume(Volume(data, grid.affine), folder / f"label{value}.nii.gz")
+
+
+def test_no_study_goes_to_two_annotators_and_every_answer_says_why(
+    loop: Server, tiny_models: Path, tmp_path: Path
 ) -> None:
-    study = new_study("FLAIR")
-    server.label(study, write_label(study)).raise_for_status()
-    total = server.get_json("/datastore/")["total"]
-    assert study not in {proposed(server)["id"] for _ in range(total)}
+    wait_for_scores(loop)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda name: proposed(loop, annotator=name), "ABCD"))
+    given = {answer["lease"]["annotator"]: answer["id"] for answer in answers}
+    assert sorted(given.values()) == ["p0", "p1", "p2", "p3"]
+    assert proposed(loop, annotator="E") == {}
+    first = answers[0]
+    assert set(first["why"]) == {"strategy", "score", "rank", "of", "nearest_labelled", "sentence"}
+    assert (first["why"]["strategy"], first["why"]["of"]) == ("hybrid", 4)
+    assert Path(first["path"]).is_file()
+    assert first["sequences"][first["reference"]]["image"] == f"{first['id']}@T1CE"
+
+    # A finishes: that study never comes again, and it is the labelled one that the others are compared with.
+    label = label_for(loop, given["A"], tmp_path)
+    params = json.dumps({"task": "tumour", "annotator": "A", "seconds": 61, "model": "tumour@2"})
+    loop.label(given["A"], label, params=params).raise_for_status()
+    assert proposed(loop, annotator="A") == {}
+    # B skips, and gets it back only because nothing else is free; a third may have it, too.
+    query = {"image": given["B"]}
+    assert "is with B until" in loop.refused(
+        409, "POST", "/studies/skip", params=query, json={"annotator": "C"}
+    )
+    skipped = loop.call("POST", "/studies/skip", params=query, json={"annotator": "B", "reason": "moved"})
+    assert skipped.json() == {"skipped": given["B"]}
+    released = loop.call("POST", "/studies/release", params={"image": given["C"]}, json={"annotator": "C"})
+    assert released.json() == {"released": given["C"]}
+    for _ in range(2):
+        again = proposed(loop, annotator="A")
+        assert again["id"] == given["C"]
+        assert again["why"]["nearest_labelled"] == given["A"]
+    loop.label(given["C"], label_for(loop, given["C"], tmp_path)).raise_for_status()
+    assert proposed(loop, annotator="A")["id"] == given["B"]
+
+    # A restart forgets nothing.
+    with running(loop.studies, tiny_models) as server:
+        assert proposed(server, annotator="E") == {}
 
 
-def test_the_proposal_carries_what_a_client_needs_to_load_it(server: Server, new_study: NewStudy) -> None:
-    new_study("T1CE FLAIR")
-    sample = proposed(server)
-    assert Path(sample["path"]).is_file()
-    assert sample["name"].endswith((".nii.gz", ".nrrd", ".mha"))
-    entry = sample["sequences"][sample["reference"]]
-    answer = server.call("GET", "/datastore/image", params={"image": entry["image"]})
-    assert answer.content == Path(sample["path"]).read_bytes()
+@pytest.mark.parametrize(
+    "strategy", ["random", "sequential", "coldstart", "uncertainty", "hybrid", "default"]
+)
+def test_every_strategy_goes_through_the_cohort(
+    server: Server, write_study: WriteStudy, strategy: str
+) -> None:
+    write_study("next1", "DWI ADC", server.studies)
+    write_study("next2", "DWI ADC", server.studies)
+    names = {"next1", "next2"}
+    got = [proposed(server, strategy, annotator="through", task="stroke")["id"] for _ in range(30)]
+    assert names <= set(got)
+    for study in set(got):
+        query = {"image": study}
+        server.call(
+            "POST", "/studies/release", params=query, json={"annotator": "through"}
+        ).raise_for_status()
+
+
+def test_stock_clients_name_themselves_by_their_id(server: Server, write_study: WriteStudy) -> None:
+    write_study("stockclient", "T1CE FLAIR", server.studies)
+    assert proposed(server, "random", client_id="reader-1")["lease"]["annotator"] == "reader-1"
+    assert proposed(server, "random")["lease"]["annotator"]
+
+
+def test_what_is_malformed_is_said(server: Server, write_study: WriteStudy) -> None:
+    write_study("said", "FLAIR", server.studies)
+    assert "no strategy 'best'" in server.refused(404, "POST", "/activelearning/best")
+    assert "no task 'liver'" in server.refused(404, "POST", "/activelearning/random", json={"task": "liver"})
+    server.refused(400, "POST", "/activelearning/random", json={"annotator": ["a"]})
+    server.refused(404, "POST", "/studies/skip", params={"image": "nobody"}, json={"reason": "x"})
+    server.refused(400, "POST", "/studies/skip", params={"image": "said"}, json={"reason": 7})

@@ -71,6 +71,50 @@ def serve(reference: _Reference) -> None:
     say(f"{name} is now {model.card.id}")
 
 
+@app.command()
+def restore(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Go back to the version that was served before."""
+    from brainmvp.errors import BrainMVPError
+    from brainmvp.modelstore import ModelStore
+
+    store = ModelStore()
+    now = store.resolve(name).card
+    before = store.before(name)
+    if before is None:
+        versions = ", ".join(map(str, store.versions(name)))
+        raise BrainMVPError(
+            f"No version of {name} was served before {now.id}; choose one of {versions} with `models serve`."
+        )
+    say(f"{name} is now {store.serve(name, before).card.id}; it was {now.id}")
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="NAME@VERSION")],
+    second: Annotated[str, typer.Argument(metavar="NAME@VERSION")],
+    studies: Annotated[
+        Path | None, typer.Option(help="Served folder whose held-out studies both were measured on.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Put two versions side by side: their cards, and their Dice on the held-out studies of a folder."""
+    from brainmvp.annotation.versions import compare_versions, open_annotation
+    from brainmvp.modelstore import ModelStore
+
+    store = ModelStore()
+    one, other = store.resolve(first), store.resolve(second)
+    result = compare_versions(one, other, open_annotation(studies) if studies else None)
+    if as_json:
+        print_json(result)
+        return
+    facts = ("created", "parent", "title", "held_out", "metrics")
+    columns = {"": "left", one.card.id: "left", other.card.id: "left"}
+    rows = [(fact, str(result["a"][fact] or ""), str(result["b"][fact] or "")) for fact in facts]
+    print_table(None, columns, rows)
+    if studies:
+        say(result["held_out"]["sentence"])
+
+
 @app.command("import")
 def import_(
     checkpoint: Annotated[Path, typer.Argument(help="A published BrainMVP checkpoint (.pt, .pth).")],

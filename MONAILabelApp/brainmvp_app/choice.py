@@ -1,0 +1,86 @@
+"""The next study for an annotator: a strategy's order, minus what others have."""
+
+from itertools import zip_longest
+from typing import Any
+
+from brainmvp.annotation.state import AnnotationState
+from brainmvp.selection import STRATEGIES, Facts, Place, Pool
+from brainmvp.selection.pool import nearest_labelled
+from brainmvp_app.catalogue import task_of
+from brainmvp_app.datastore import StudyDatastore
+from brainmvp_app.errors import RefusedError
+
+_Key = tuple[str, str | None, tuple[str, ...], tuple[str, ...], int]
+
+
+class Chooser:
+    """Chooses from the scores that are there: no model runs, and no study is read."""
+
+    def __init__(self, datastore: StudyDatastore, state: AnnotationState, seed: int) -> None:
+        self._datastore = datastore
+        self._state = state
+        self._seed = seed
+        self._orders: dict[tuple[str, str | None], tuple[_Key, Pool, list[Place]]] = {}
+
+    def choose(self, strategy: str, annotator: str, task: object = None) -> dict[str, Any] | None:
+        """Lease the annotator the next study, and say why it; None if there is none left.
+
+        task: only studies of this task; else the tasks of the cohort take turns. Raises `RefusedError` (404) for a
+        task that the server does not have.
+        """
+        names = [each.name for each in self._datastore.tasks]
+        if task is not None and task not in names:
+            raise RefusedError(404, f"There is no task {task!r}; use {', '.join(names)}.")
+        with self._datastore.turns.take():
+            open_studies = self._by_task(self._datastore.get_unlabeled_images())
+            labelled = self._by_task(self._datastore.get_labeled_images())
+        wanted = [name for name in open_studies if task is None or name == task]
+        ordered = [self._order(strategy, name, open_studies[name], labelled.get(name, [])) for name in wanted]
+        order = [
+            (place, pool)
+            for row in zip_longest(*([(place, pool) for place in places] for pool, places in ordered))
+            for place, pool in filter(None, row)
+        ]
+        lease = self._state.leases.take([place.id for place, _ in order], annotator)
+        if lease is None:
+            return None
+        rank, (place, pool) = next(
+            (number, entry) for number, entry in enumerate(order, 1) if entry[0].id == lease.study
+        )
+        self._state.journal.add(
+            "proposed", study=place.id, annotator=annotator, detail={"strategy": strategy}
+        )
+        why = _why(strategy, place, rank, len(order), nearest_labelled(pool, place.id))
+        return {"id": place.id, "weight": place.score, "why": why, "lease": lease.as_json()}
+
+    def _by_task(self, studies: list[str]) -> dict[str | None, list[str]]:
+        groups: dict[str | None, list[str]] = {}
+        for study in sorted(studies):
+            task = task_of(self._datastore.study(study), self._datastore.tasks)
+            groups.setdefault(task.name if task else None, []).append(study)
+        return groups
+
+    def _order(
+        self, strategy: str, task: str | None, open_studies: list[str], labelled: list[str]
+    ) -> tuple[Pool, list[Place]]:
+        key = (strategy, task, tuple(open_studies), tuple(labelled), self._state.scores.revision)
+        kept = self._orders.get((strategy, task))
+        if kept is None or kept[0] != key:
+            facts = self._state.scores.facts(task) if task else {}
+            pool = Pool(
+                tuple(facts.get(study) or Facts(study) for study in open_studies),
+                tuple(facts.get(study) or Facts(study) for study in labelled),
+                self._seed,
+            )
+            kept = (key, pool, STRATEGIES[strategy](pool))
+            self._orders[strategy, task] = kept
+        return kept[1], kept[2]
+
+
+def _why(strategy: str, place: Place, rank: int, of: int, nearest: str | None) -> dict[str, Any]:
+    similar = f" The most similar labelled study is {nearest}." if nearest else ""
+    sentence = f"Chosen because {place.reason}; number {rank} of {of}.{similar}"
+    return {
+        "strategy": strategy, "score": place.score, "rank": rank, "of": of, "nearest_labelled": nearest,
+        "sentence": sentence,
+    }  # fmt: skip

@@ -1,0 +1,102 @@
+"""Works out, in the background, what the strategies need to know about the studies."""
+
+import logging
+from threading import Event, Thread
+
+from brainmvp.annotation.scores import Basis, Scores, state_of_files
+from brainmvp.errors import BrainMVPError
+from brainmvp.modelstore import Model, ModelStore
+from brainmvp.segment import Segmenter, pick_device
+from brainmvp.selection import Facts
+from brainmvp.selection.embed import Embedder, choose_encoder
+from brainmvp.selection.uncertainty import region_entropies
+from brainmvp.study import Study
+from brainmvp_app.catalogue import task_of
+from brainmvp_app.datastore import StudyDatastore
+from brainmvp_app.infer import SegmentationTask
+
+logger = logging.getLogger(__name__)
+
+# How often to look for new studies and models when there is nothing to do, seconds.
+_LOOK_EVERY = 5.0
+
+
+class Scorer(Thread):
+    """Scores one study after the other, those without a label first; a study again only if it or the model changed.
+
+    It gives way to the requests of clients between two studies.
+    """
+
+    def __init__(
+        self, datastore: StudyDatastore, scores: Scores, infers: dict[str, SegmentationTask], device: str
+    ) -> None:
+        super().__init__(name="scorer", daemon=True)
+        self._datastore = datastore
+        self._scores = scores
+        self._infers = infers
+        self._device = device
+        self._embedder: Embedder | None = None
+        self._stopped = Event()
+
+    def stop(self) -> None:
+        """End after the study at hand."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Score until stopped. No fault of a study, a model or the disk ends it."""
+        said = ""
+        while not self._stopped.is_set():
+            try:
+                worked = self._score_one()
+            except (BrainMVPError, OSError) as error:
+                worked = False
+                if str(error) != said:
+                    said = str(error)
+                    logger.warning("Studies cannot be scored: %s", said)
+            if not worked:
+                self._stopped.wait(_LOOK_EVERY)
+
+    def _score_one(self) -> bool:
+        """Score the next study that needs it; return whether there was one."""
+        with self._datastore.turns.take():
+            labelled = set(self._datastore.get_labeled_images())
+            studies = list(self._datastore.catalogue.studies.values())
+        for gone in self._scores.studies() - {study.id for study in studies}:
+            self._scores.forget(gone)
+        for name, infer in self._infers.items():
+            if not infer.is_valid():
+                continue
+            store = ModelStore()
+            model, encoder = store.resolve(name), choose_encoder(store, name)
+            known = self._scores.bases(name)
+            for study in sorted(studies, key=lambda each: (each.id in labelled, each.id)):
+                task = task_of(study, self._datastore.tasks)
+                if task is None or task.name != name:
+                    continue
+                basis = Basis(state_of_files(study), model.card.id, encoder.card.id)
+                if known.get(study.id) != basis:
+                    segmenter = infer.background_segmenter()  # a damaged model is no study's fault
+                    self._score(study, segmenter, infer, encoder, basis)
+                    return True
+        return False
+
+    def _score(
+        self, study: Study, segmenter: Segmenter, infer: SegmentationTask, encoder: Model, basis: Basis
+    ) -> None:
+        embedder = self._embedder_of(encoder)
+        try:
+            result = infer.segment_in_background(segmenter, study)
+            entropy = region_entropies(result.probabilities, result.labels.voxel_ml)
+            facts = Facts(study.id, embedder.embed(study), entropy)
+            basis = Basis(basis.files, result.model, basis.encoder)
+        except BrainMVPError as error:  # said by inference, too, when someone opens the study
+            self._scores.store(Facts(study.id), infer.task.name, basis, str(error))
+            logger.warning("%s is not scored: %s", study.id, error)
+            return
+        self._scores.store(facts, infer.task.name, basis)
+        logger.info("%s is scored for %s by %s", study.id, infer.task.name, basis.model)
+
+    def _embedder_of(self, model: Model) -> Embedder:
+        if self._embedder is None or self._embedder.id != model.card.id:
+            self._embedder = Embedder(model, pick_device(self._device))
+        return self._embedder

@@ -1,0 +1,119 @@
+"""Whether a new model version may be served: a paired comparison on the held-out studies."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brainmvp.annotation.database import Database
+from brainmvp.segment import Segmenter
+from brainmvp.study import Study
+from brainmvp.tasks import Task
+from brainmvp.volume import read_volume
+
+# Dice by which the mean may fall: less is noise of a handful of cases.
+TOLERANCE = 0.005
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A study with its final label."""
+
+    study: Study
+    label: Path
+
+    @property
+    def label_state(self) -> str:
+        """A text that changes when the label does."""
+        status = self.label.stat()
+        return f"{self.label.name}:{status.st_size}:{status.st_mtime_ns}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions on the same cases: (study, Dice of the old one, Dice of the new one)."""
+
+    old: str
+    new: str
+    cases: tuple[tuple[str, float, float], ...]
+
+    @property
+    def difference(self) -> float:
+        """Mean of the paired differences, new minus old; 0 without cases."""
+        return float(np.mean([new - old for _, old, new in self.cases])) if self.cases else 0.0
+
+    @property
+    def passes(self) -> bool:
+        """Whether the new version is not worse."""
+        return bool(self.cases) and self.difference >= -TOLERANCE
+
+    @property
+    def sentence(self) -> str:
+        """The decision and its reason."""
+        if not self.cases:
+            return f"{self.old} and {self.new} were not both measured on held-out studies."
+        better = sum(new > old for _, old, new in self.cases)
+        facts = (
+            f"on {len(self.cases)} held-out studies its mean Dice differs by {self.difference:+.4f} from that of "
+            f"{self.old} (tolerance -{TOLERANCE}); it is better in {better} of them"
+        )
+        return f"{self.new} is {'not worse' if self.passes else 'worse'}: {facts}."
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as JSON-ready values."""
+        return {
+            "old": self.old, "new": self.new, "difference": round(self.difference, 5), "tolerance": TOLERANCE,
+            "passes": self.passes, "sentence": self.sentence,
+            "cases": [{"study": s, "old": round(a, 5), "new": round(b, 5)} for s, a, b in self.cases],
+        }  # fmt: skip
+
+
+def dice_by_region(task: Task, found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
+    """Return the Dice of each region of two label maps (X, Y, Z); 1 where both are empty."""
+    result = {}
+    for region, one, other in zip(task.regions, task.regions_of(found), task.regions_of(wanted), strict=True):
+        total = int(one.sum()) + int(other.sum())
+        result[region.name] = 2 * int((one & other).sum()) / total if total else 1.0
+    return result
+
+
+class HeldOutScores:
+    """The Dice of model versions on held-out studies, measured once for each state of a label."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def measure(self, segmenter: Segmenter, case: Labelled) -> float:
+        """Return the mean Dice over the regions that a study's sequences show, from the file if it is there."""
+        known = self.of(segmenter.card.id, [case])
+        if case.study.id in known:
+            return known[case.study.id]
+        result = segmenter.segment(case.study)
+        wanted = segmenter.task.read_labels(read_volume(case.label).data, str(case.label))
+        dice = dice_by_region(segmenter.task, result.labels.data, wanted)
+        offered = {name: dice[name] for name in result.probabilities}
+        row = (segmenter.card.id, case.study.id, case.label_state, json.dumps(offered))
+        with self._database.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO held_out_dice VALUES (?, ?, ?, ?)", row)
+        return float(np.mean(list(offered.values())))
+
+    def of(self, model: str, cases: list[Labelled]) -> dict[str, float]:
+        """Return by study the mean Dice of a version, where it was measured on the label as it is now."""
+        states = {case.study.id: case.label_state for case in cases}
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT study, label, dice FROM held_out_dice WHERE model = ?", (model,)
+            )
+            return {
+                study: float(np.mean(list(json.loads(dice).values())))
+                for study, label, dice in rows
+                if states.get(study) == label
+            }
+
+    def compare(self, old: str, new: str, cases: list[Labelled]) -> Comparison:
+        """Return two versions side by side on the cases that both were measured on."""
+        before, after = self.of(old, cases), self.of(new, cases)
+        both = sorted(before.keys() & after.keys())
+        return Comparison(old, new, tuple((study, before[study], after[study]) for study in both))

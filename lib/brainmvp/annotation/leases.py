@@ -1,0 +1,105 @@
+"""Who has which study: leases that expire, and studies that were skipped."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from brainmvp.annotation.database import Database
+
+# A tumour takes an hour at worst; who was interrupted for longer gets another study.
+LEASE_SECONDS = 2 * 3600.0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A study that an annotator has until `expires`, seconds since 1970."""
+
+    study: str
+    annotator: str
+    expires: float
+
+    def as_json(self) -> dict[str, str]:
+        """Return annotator and expiry, the latter as ISO time."""
+        expires = datetime.fromtimestamp(self.expires, UTC).isoformat(timespec="seconds")
+        return {"annotator": self.annotator, "expires": expires}
+
+
+class Leases:
+    """The leases and skips of a cohort. `now` can be replaced by a clock of one's own."""
+
+    def __init__(
+        self, database: Database, seconds: float = LEASE_SECONDS, now: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._seconds = seconds
+        self._now = now
+
+    def take(self, order: list[str], annotator: str) -> Lease | None:
+        """Lease the first study of an order that nobody else has; None if there is none.
+
+        Studies that this annotator was given before come after fresh ones, and skipped ones last, the longest ago
+        first: asking again gives another study as long as there is one.
+        """
+        now = self._now()
+        with self._database.writing() as connection:
+            leases = {row["study"]: row for row in connection.execute("SELECT * FROM leases")}
+            skipped = {
+                row["study"]: row["time"] for row in connection.execute("SELECT study, time FROM skips")
+            }
+
+            def free(study: str) -> bool:
+                lease = leases.get(study)
+                return lease is None or lease["annotator"] == annotator or lease["expires"] <= now
+
+            def turn(study: str) -> tuple[float, float]:
+                lease = leases.get(study)
+                own = lease["given"] if lease is not None and lease["annotator"] == annotator else 0.0
+                return skipped.get(study, 0.0), own
+
+            study = min(filter(free, order), key=turn, default=None)  # the first of equals keeps the order
+            if study is None:
+                return None
+            lease = Lease(study, annotator, now + self._seconds)
+            connection.execute(
+                "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?)", (study, annotator, now, lease.expires)
+            )
+        return lease
+
+    def holder(self, study: str) -> Lease | None:
+        """Return the lease of a study, or None if nobody has it."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT study, annotator, expires FROM leases WHERE study = ? AND expires > ?",
+                (study, self._now()),
+            ).fetchone()
+        return Lease(*row) if row else None
+
+    def renew(self, study: str, annotator: str) -> None:
+        """Let an annotator who has a study, or takes one that nobody has, keep it for the full time from now."""
+        now = self._now()
+        with self._database.writing() as connection:
+            connection.execute(
+                "INSERT INTO leases VALUES (:study, :annotator, :now, :expires) ON CONFLICT (study) DO UPDATE SET "
+                "annotator = :annotator, expires = :expires WHERE annotator = :annotator OR expires <= :now",
+                {"study": study, "annotator": annotator, "now": now, "expires": now + self._seconds},
+            )
+
+    def release(self, study: str) -> None:
+        """Give a study back."""
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM leases WHERE study = ?", (study,))
+
+    def skip(self, study: str, annotator: str, reason: str) -> None:
+        """Put a study behind all others, and give it back."""
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM leases WHERE study = ?", (study,))
+            connection.execute(
+                "INSERT OR REPLACE INTO skips VALUES (?, ?, ?, ?)", (study, annotator, reason, self._now())
+            )
+
+    def forget(self, study: str) -> None:
+        """Drop what is known of a study that is labelled or gone."""
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM leases WHERE study = ?", (study,))
+            connection.execute("DELETE FROM skips WHERE study = ?", (study,))

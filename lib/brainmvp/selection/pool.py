@@ -1,0 +1,74 @@
+"""What a strategy sees, and what it answers."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a study.
+
+    embedding: (D,) float32 of length 1, see `embed`; entropy: by region, see `region_entropies`. Both are empty
+    until the study has been scored.
+    """
+
+    id: str
+    embedding: np.ndarray | None = None
+    entropy: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A cohort at one moment: the studies without a final label, those with one, and the seed of every draw."""
+
+    open: tuple[Facts, ...]
+    labelled: tuple[Facts, ...] = ()
+    seed: int = 0
+
+    def draw(self, study: str, purpose: str) -> float:
+        """Return a number in 0…1 that seed, purpose and study fix: it stays when other studies come or go."""
+        digest = hashlib.sha256(f"{self.seed}:{purpose}:{study}".encode()).digest()
+        return (int.from_bytes(digest[:8], "big") + 0.5) / 2**64
+
+
+@dataclass(frozen=True)
+class Place:
+    """A study's place in an order: the score that put it there (larger is earlier), and why, in words.
+
+    reason completes the sentence "This study was chosen because …".
+    """
+
+    id: str
+    score: float
+    reason: str
+
+
+# Orders the open studies of a pool, the best first: studies taken from the start are a good batch.
+Strategy = Callable[[Pool], list[Place]]
+
+
+def unscored_last(pool: Pool, known: list[Facts]) -> list[Place]:
+    """Return the places of the open studies that are not among the known ones, in a fixed random order."""
+    names = {facts.id for facts in known}
+    rest = sorted(
+        (facts.id for facts in pool.open if facts.id not in names), key=lambda s: pool.draw(s, "rest")
+    )
+    return [Place(study, 0.0, "it has not been scored yet, so it was drawn by chance") for study in rest]
+
+
+def distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the cosine distances (N, M), 0…2, of embeddings (N, D) and (M, D)."""
+    return np.clip(1.0 - first @ second.T, 0.0, 2.0)
+
+
+def nearest_labelled(pool: Pool, study: str) -> str | None:
+    """Return the labelled study whose embedding is nearest, or None where there is none or no embedding yet."""
+    own = next((facts.embedding for facts in pool.open if facts.id == study), None)
+    others = [facts for facts in pool.labelled if facts.embedding is not None]
+    others = [facts for facts in others if own is not None and facts.embedding.shape == own.shape]
+    if own is None or not others:
+        return None
+    return others[int(distances(own[None], np.stack([facts.embedding for facts in others])).argmin())].id

@@ -1,0 +1,119 @@
+"""Leases, scores, held-out sets and the gate: what is kept beside the studies."""
+
+import sqlite3
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from brainmvp.annotation.database import Database
+from brainmvp.annotation.gate import TOLERANCE, Comparison
+from brainmvp.annotation.held_out import choose_held_out, patient_of, read_held_out
+from brainmvp.annotation.leases import Leases
+from brainmvp.annotation.scores import Basis, Scores
+from brainmvp.errors import BrainMVPError
+from brainmvp.selection import Facts
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_lease_ends_and_skipped_studies_come_last(tmp_path: Path) -> None:
+    clock = Clock()
+    leases = Leases(Database(tmp_path), 60, clock)
+    order = ["a", "b", "c"]
+    assert leases.take(order, "A").study == "a"
+    assert leases.take(order, "B").study == "b"
+    leases.skip("b", "B", "moved")
+    assert leases.take(order, "B").study == "c"
+    assert leases.take(order, "C").study == "b"
+    assert leases.take(order, "D") is None
+    clock.now += 61
+    assert leases.holder("a") is None
+    assert leases.take(order, "D").study == "a"
+
+
+def test_asking_again_gives_another_study_while_there_is_one(tmp_path: Path) -> None:
+    clock = Clock()
+    leases = Leases(Database(tmp_path), 60, clock)
+    got = []
+    for _ in range(4):
+        got.append(leases.take(["a", "b", "c"], "A").study)
+        clock.now += 1
+    assert got == ["a", "b", "c", "a"]
+
+
+def test_threads_never_get_the_same_study(tmp_path: Path) -> None:
+    database, got = Database(tmp_path), []
+    order = [str(number) for number in range(40)]
+
+    def ask(name: str) -> None:
+        leases = Leases(database)
+        got.extend(leases.take(order, name).study for _ in range(5))
+
+    threads = [Thread(target=ask, args=(str(number),)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got, key=int) == order
+
+
+def test_scores_come_back_as_they_were(tmp_path: Path) -> None:
+    scores = Scores(Database(tmp_path))
+    vector = np.arange(5, dtype=np.float32)
+    scores.store(Facts("a", vector, {"WT": 0.25}), "tumour", Basis("f", "tumour@1", "encoder@1"))
+    scores.store(Facts("b"), "tumour", Basis("f", "tumour@1", "encoder@1"), "b.nii.gz cannot be read")
+    facts = Scores(Database(tmp_path)).facts("tumour")
+    assert np.array_equal(facts["a"].embedding, vector)
+    assert facts["a"].entropy == {"WT": 0.25}
+    assert facts["b"].embedding is None
+    assert scores.bases("tumour")["a"] == Basis("f", "tumour@1", "encoder@1")
+    scores.forget("a")
+    assert scores.studies() == {"b"}
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / ".brainmvp" / "annotation.sqlite"
+    path.parent.mkdir()
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(BrainMVPError, match=r"annotation\.sqlite is damaged .*; move it away"):
+        Database(tmp_path)
+
+
+def test_what_fails_halfway_changes_nothing(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    with pytest.raises(ZeroDivisionError), database.writing() as connection:
+        connection.execute("INSERT INTO skips VALUES ('a', 'A', 'x', 0)")
+        raise ZeroDivisionError
+    with database.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM skips").fetchone()[0] == 0
+    assert isinstance(connection, sqlite3.Connection)
+
+
+def test_the_held_out_set_is_drawn_once_by_patient(tmp_path: Path) -> None:
+    labelled = [f"sub-{number:02d}_ses-{visit}" for number in range(10) for visit in (1, 2)]
+    chosen = choose_held_out(tmp_path, "tumour", labelled, now=0.0)
+    assert (len(chosen.patients), chosen.of) == (3, 10)
+    more = [*labelled, "sub-77_ses-1"]
+    assert choose_held_out(tmp_path, "tumour", more, now=9.0) == chosen == read_held_out(tmp_path, "tumour")
+    patient = chosen.patients[0]
+    assert chosen.holds(f"{patient}_ses-9")
+    assert patient_of("tumour-0001") == "tumour-0001"
+    (tmp_path / ".brainmvp" / "held-out-tumour.json").write_text("{}")
+    with pytest.raises(BrainMVPError, match="is damaged; restore it"):
+        read_held_out(tmp_path, "tumour")
+
+
+def test_the_gate_compares_in_pairs_with_a_tolerance() -> None:
+    assert not Comparison("m@1", "m@2", ()).passes
+    cases = (("a", 0.9, 0.9 - TOLERANCE / 2), ("b", 0.4, 0.4))
+    assert Comparison("m@1", "m@2", cases).passes
+    worse = Comparison("m@1", "m@2", (("a", 0.9, 0.8), ("b", 0.4, 0.45)))
+    assert not worse.passes
+    assert worse.sentence.startswith("m@2 is worse: on 2 held-out studies its mean Dice differs by -0.0250")

@@ -1,0 +1,112 @@
+"""Strategies: complete orders, fixed by their seed, that do what they are named for."""
+
+import numpy as np
+import pytest
+
+from brainmvp.selection import STRATEGIES, Facts, Pool
+from brainmvp.selection.pool import nearest_labelled
+from brainmvp.selection.uncertainty import power, region_entropies
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def cohort(seed: int = 0) -> list[Facts]:
+    """Three kinds of brains, 10, 6 and 3 of them; the entropy of a study is its number in its kind."""
+    rng = np.random.default_rng(seed)
+    facts = []
+    for kind, size in enumerate((10, 6, 3)):
+        for number in range(size):
+            vector = unit(3 * np.eye(8)[kind] + 0.2 * rng.standard_normal(8))
+            entropy = {"WT": 0.01 + 0.02 * number, "ET": 0.3 - 0.02 * number}
+            facts.append(Facts(f"{'abc'[kind]}{number}", vector, entropy))
+    return facts
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_an_order_holds_every_open_study_once_and_a_seed_fixes_it(name: str) -> None:
+    facts = cohort()
+    unscored = [Facts("new1"), Facts("new2")]
+    for labelled in (facts[:0], facts[::2], facts):
+        still_open = [each for each in facts if each not in labelled] + unscored
+        pool = Pool(tuple(still_open), tuple(labelled), seed=3)
+        order = STRATEGIES[name](pool)
+        assert sorted(place.id for place in order) == sorted(each.id for each in still_open)
+        assert order == STRATEGIES[name](pool)
+        assert all(place.reason and np.isfinite(place.score) for place in order)
+    assert STRATEGIES[name](Pool(())) == []
+
+
+@pytest.mark.parametrize("name", ["coldstart", "uncertainty", "hybrid"])
+def test_a_study_without_a_score_comes_last(name: str) -> None:
+    order = STRATEGIES[name](Pool((Facts("new"), *cohort()), tuple()))
+    assert order[-1].id == "new"
+
+
+def test_another_seed_draws_another_order() -> None:
+    facts = tuple(cohort())
+    orders = {tuple(p.id for p in STRATEGIES["random"](Pool(facts, seed=seed))) for seed in range(5)}
+    assert len(orders) == 5
+
+
+def test_a_random_place_stays_when_others_go() -> None:
+    facts = cohort()
+    before = [place.id for place in STRATEGIES["random"](Pool(tuple(facts)))]
+    after = [place.id for place in STRATEGIES["random"](Pool(tuple(facts[5:])))]
+    gone = {each.id for each in facts[:5]}
+    assert after == [study for study in before if study not in gone]
+
+
+def test_coldstart_sees_every_kind_first() -> None:
+    order = [place.id[0] for place in STRATEGIES["coldstart"](Pool(tuple(cohort())))]
+    assert set(order[:3]) == {"a", "b", "c"}
+
+
+def test_coldstart_passes_over_the_kinds_that_are_labelled() -> None:
+    facts = cohort()
+    labelled = [each for each in facts if each.id in ("a0", "b0")]
+    order = STRATEGIES["coldstart"](
+        Pool(tuple(each for each in facts if each not in labelled), tuple(labelled))
+    )
+    assert order[0].id[0] == "c"
+
+
+def test_uncertainty_gives_each_region_its_turn_once_the_noise_is_gone() -> None:
+    facts = cohort()
+    labelled = [Facts(f"done{number}", facts[0].embedding) for number in range(60)]
+    order = [place.id for place in STRATEGIES["uncertainty"](Pool(tuple(facts), tuple(labelled)))]
+    assert order[0] == "a9"  # the whole tumour's turn
+    assert order[1] in ("a0", "b0", "c0")  # the enhancing one's
+    assert order[2] == "a8"
+
+
+def test_the_noise_fades() -> None:
+    assert power(0) == pytest.approx(1)
+    assert power(40) == power(400) == pytest.approx(100)
+    assert power(10) < power(20)
+
+
+def test_hybrid_prefers_what_differs_from_the_labelled_ones() -> None:
+    facts = [Facts(each.id, each.embedding, {"WT": 0.2}) for each in cohort()]
+    labelled = [each for each in facts if each.id[0] == "a"][:6]
+    rest = [each for each in facts if each not in labelled]
+    padding = [Facts(f"x{number}", labelled[0].embedding) for number in range(40)]
+    order = STRATEGIES["hybrid"](Pool(tuple(rest), (*labelled, *padding)))
+    assert {place.id[0] for place in order[:2]} == {"b", "c"}
+
+
+def test_background_does_not_drown_a_small_doubtful_lesion() -> None:
+    small, sure = np.zeros((40, 40, 40)), np.zeros((40, 40, 40))
+    small[:10, :10, :10] = 0.5
+    sure[:10, :10, :10] = 0.999
+    assert region_entropies({"WT": small}, 0.008)["WT"] > 0.9
+    assert region_entropies({"WT": sure}, 0.008)["WT"] < 0.05
+    assert region_entropies({"WT": np.zeros((4, 4, 4))}, 0.008)["WT"] == 0
+
+
+def test_the_nearest_labelled_study_is_named() -> None:
+    facts = cohort()
+    pool = Pool(tuple(facts[1:]), (facts[0],))
+    assert nearest_labelled(pool, "a3") == "a0"
+    assert nearest_labelled(Pool(tuple(facts)), "a3") is None
