@@ -58,9 +58,13 @@ class Server:
             return self.call("PUT", "/datastore/label", params=query, data={"params": params}, files=files)
 
     def files(self) -> dict[str, bytes]:
-        """Return everything in the studies folder and the folder around it, to see that nothing changed."""
+        """Return everything in the studies folder and the folder around it, to see that nothing changed.
+
+        Without the scores, which a thread of the server works out meanwhile.
+        """
         around = self.studies.parent
-        return {str(p.relative_to(around)): p.read_bytes() for p in sorted(around.rglob("*")) if p.is_file()}
+        files = [path for path in sorted(around.rglob("*")) if not path.name.startswith("annotation.sqlite")]
+        return {str(path.relative_to(around)): path.read_bytes() for path in files if path.is_file()}
 
 
 @contextmanager
