@@ -17,10 +17,13 @@ _LABELS = ("final", "draft")
 def history(studies: Path) -> dict[str, Any]:
     """Return labels over time, versions with their Dice, skips, and sums by annotator, as JSON-ready values.
 
+    `scored` counts, by task, the studies that the strategies know something about.
+
     A final label that lies on disk but that nobody submitted has no annotator, and the time of its file. Raises
     `BrainMVPError` if the folder was never annotated.
     """
-    journal = open_annotation(studies).journal
+    state = open_annotation(studies)
+    journal = state.journal
     labels = [_label(event) for event in journal.events(*_LABELS)]
     labels += _unrecorded(studies, {label["study"] for label in labels if label["tag"] == "final"})
     labels.sort(key=lambda label: label["time"])
@@ -32,6 +35,7 @@ def history(studies: Path) -> dict[str, Any]:
         "annotators": _by_annotator(labels, skips),
         "versions": versions,
         "skipped": [{"time": e.when, "study": e.study, "annotator": e.annotator, **e.detail} for e in skips],
+        "scored": {name: len(state.scores.bases(name)) for name in task_names()},
         "held_out": {s.task: {"patients": list(s.patients), "of": s.of, "chosen": s.chosen} for s in sets},
     }
 
