@@ -20,14 +20,15 @@ class Card(BaseModel):
     mm into one logit per region of `regions`. `window`: voxels per axis that the network sees at once; `overlap`:
     of neighbouring windows, as a fraction. `temperatures`: what the logits are divided by, by region (1 where absent).
     `thresholds`: probability above which a region is there, by region.
-    An encoder has no regions.
+    An encoder has no regions; those of a classification are its classes, and `grid` is what the brain's box is resized
+    to, in voxels, before `window` is cropped from its middle.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     version: int = Field(ge=1)
-    kind: Literal["segmentation", "encoder"] = "segmentation"
+    kind: Literal["segmentation", "classification", "encoder"] = "segmentation"
     task: str | None = None
     title: str
     sequences: tuple[Sequence, ...]
@@ -36,6 +37,7 @@ class Card(BaseModel):
     spacing: float = Field(gt=0)
     window: tuple[int, int, int]
     overlap: float = Field(default=0.5, ge=0, lt=1)
+    grid: tuple[int, int, int] | None = None
     temperatures: dict[str, float] = {}
     thresholds: dict[str, float] = {}
     minimum_lesion_ml: float = Field(default=0.0, ge=0)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from brainmvp.card import Card
 from brainmvp.errors import BrainMVPError
-from brainmvp.networks import build_network
+from brainmvp.networks import build_classifier, build_network
 from brainmvp.volume import atomically
 
 _BUILT_IN = Path(__file__).parent / "models"
@@ -50,7 +50,8 @@ class Model:
 
     def load_network(self) -> nn.Module:
         """Return the network with its weights, in evaluation mode on the CPU."""
-        network = build_network(self.card.network)
+        build = build_classifier if self.card.kind == "classification" else build_network
+        network = build(self.card.network)
         try:
             network.load_state_dict(self.load_weights())
         except RuntimeError as error:

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.networks.classifier import Classifier
 from brainmvp.networks.config import NetworkConfig
 from brainmvp.networks.segmenter import UniUNet
 from brainmvp.networks.unet import FineStep, UNet, UNetDecoder, UNetEncoder
 from brainmvp.networks.uniformer import UniFormer
 
-__all__ = ["NetworkConfig", "build_encoder", "build_network"]
+__all__ = ["NetworkConfig", "build_classifier", "build_encoder", "build_network"]
 
 
 def build_encoder(config: NetworkConfig) -> UniFormer | UNetEncoder:
@@ -42,6 +43,15 @@ def build_network(config: NetworkConfig) -> nn.Module:
             build_encoder(config), config.in_channels, config.out_channels, config.widths, config.fine_width,
             config.deep_supervision,
         )  # fmt: skip
+    return _ready(network, config)
+
+
+def build_classifier(config: NetworkConfig) -> Classifier:
+    """Return a classification network with fresh weights: (B, in_channels, X, Y, Z) float to (B, out_channels)."""
+    return _ready(Classifier(build_encoder(config), config.widths[-1], config.out_channels), config)
+
+
+def _ready(network: nn.Module, config: NetworkConfig) -> nn.Module:
     network = network.to(memory_format=torch.channels_last_3d)
     network.register_forward_pre_hook(_GridCheck(config))
     return network

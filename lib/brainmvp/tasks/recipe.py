@@ -32,8 +32,8 @@ class _Data(BaseModel):
 class Recipe(_Data):
     """What a fine-tuning is made of. Defaults are the published script's (batch 2, Adam, lr 3e-4, 300 epochs).
 
-    `network`, `spacing` (mm), `window` and `overlap` count where the start does not settle them: a segmentation model
-    goes on with its own. A classification resizes the brain's box to `grid` voxels and crops `window` of it.
+    `network`, `spacing` (mm), `window` and `overlap` count from scratch: a start goes on with its own. A classification
+    resizes the brain's box to `grid` voxels and crops `window` of it.
     """
 
     network: str = "uniformer"

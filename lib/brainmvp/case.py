@@ -1,0 +1,71 @@
+"""A labelled study: what is learned from, and what results are compared with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import Sequence
+from brainmvp.study import Study
+from brainmvp.tasks import Task
+from brainmvp.volume import Volume, read_volume
+
+# A label may have been saved with a header rounded to a tenth of a millimetre (ISLES 2022).
+_SAME_GRID_MM = 0.1
+
+
+@dataclass(frozen=True)
+class Case:
+    """A study with its label map, or its class; `patient` is the one who is never on two sides of a split.
+
+    Example:
+        >>> Case(study, label=Path("s1_seg.nii.gz"), patient="s1")                 # doctest: +SKIP
+
+    """
+
+    study: Study
+    label: Path | None = None
+    target: str | None = None
+    patient: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.study.id
+
+    @property
+    def group(self) -> str:
+        """The patient; a study of an unnamed one stands for itself."""
+        return self.patient or self.study.id
+
+
+def class_index(task: Task, case: Case) -> int:
+    """Return the position of a case's class; raises `BrainMVPError` if it has none, or one that the task lacks."""
+    keys = [c.key for c in task.classes]
+    if case.target is None:
+        raise BrainMVPError(f"{case.id} has no class; add it to the index (one of {', '.join(keys)}).")
+    if case.target not in keys:
+        raise BrainMVPError(
+            f"{case.id} is of class '{case.target}'; the {task.name} task knows {', '.join(keys)}."
+        )
+    return keys.index(case.target)
+
+
+def read_label(task: Task, case: Case) -> tuple[Volume, Sequence]:
+    """Return the label map with the task's values (X, Y, Z) uint8, and the sequence on whose grid it lies.
+
+    Raises `BrainMVPError` if there is none, it holds unknown values, or lies on the grid of no sequence.
+    """
+    if case.label is None:
+        raise BrainMVPError(f"{case.id} has no label map; label it, or leave it out of the index.")
+    label = read_volume(case.label)
+    values = task.read_labels(label.data, str(case.label))
+    for sequence in task.reference:
+        if sequence in case.study.images:
+            image = read_volume(case.study.images[sequence])
+            if label.same_grid(image, _SAME_GRID_MM):
+                return Volume(np.asarray(values), image.affine, case.label), sequence
+    names = ", ".join(s for s in task.sequences if s in case.study.images) or "no sequence of the task"
+    raise BrainMVPError(
+        f"{case.label} lies on the grid of none of {case.id}'s sequences ({names}); save it on one of them."
+    )

@@ -1,0 +1,1 @@
+"""How good a model is on labelled studies: metrics, intervals, tests, tables and pages to look at."""

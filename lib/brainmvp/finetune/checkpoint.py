@@ -1,0 +1,83 @@
+"""What a run keeps in its folder, so that it can be stopped at any step and go on to the same numbers."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.volume import atomically
+
+_STATE, _BEST, _RUN = "checkpoint.pt", "best.safetensors", "run.json"
+
+
+class RunFolder:
+    """The folder of one run.
+
+    `run.json` says what the run is; `checkpoint.pt` holds everything that a step needs; `best.safetensors` the weights
+    that validated best.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.path = Path(folder)
+
+    def open(self, facts: dict[str, Any]) -> None:
+        """Begin a run, or check that the one that is here has the same facts; raises `BrainMVPError` if not."""
+        path = self.path / _RUN
+        facts = json.loads(json.dumps(facts))
+        if not path.is_file():
+            text = json.dumps(facts, indent=1, ensure_ascii=False)
+            atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+            return
+        stored = self._read(path)
+        different = [name for name in facts if stored.get(name) != facts[name]]
+        if different:
+            raise BrainMVPError(
+                f"{self.path} holds another run (its {', '.join(different)} differs); choose an empty folder."
+            )
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep the complete state of a run."""
+        atomically(self.path / _STATE, lambda path: torch.save(state, path))
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state that the run stopped with, or None; raises `BrainMVPError` if it is damaged."""
+        path = self.path / _STATE
+        if not path.is_file():
+            return None
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # an unpickler trips over a damaged file in any way
+            raise BrainMVPError(f"{path} is damaged; delete it to train again from the start.") from error
+
+    def save_best(self, weights: dict[str, Tensor]) -> None:
+        """Keep the best weights so far."""
+        held = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+        atomically(self.path / _BEST, lambda path: save_file(held, path))
+
+    def load_best(self) -> dict[str, Tensor] | None:
+        """Return the best weights, or None before the first validation; raises `BrainMVPError` if damaged."""
+        path = self.path / _BEST
+        if not path.is_file():
+            return None
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise BrainMVPError(f"{path} is damaged; train again in an empty folder.") from error
+
+    def write_history(self, history: list[dict[str, Any]]) -> None:
+        """Write the record of each epoch as `history.json`."""
+        text = json.dumps(history, indent=1)
+        atomically(self.path / "history.json", lambda path: path.write_text(text, "utf-8"))
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            return content if isinstance(content, dict) else {}
+        except ValueError as error:
+            raise BrainMVPError(f"{path} is damaged; choose an empty folder.") from error

@@ -1,0 +1,75 @@
+"""Learning to classify: crops of a resized brain, cross-entropy, classes drawn equally often."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from brainmvp.finetune.augment import change_intensity, draw_flips, turn
+from brainmvp.finetune.prepared import PreparedCase, to_tensor
+from brainmvp.finetune.problem import Sample, Validation
+from brainmvp.finetune.randomness import between
+from brainmvp.tasks import Recipe, Task
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The classification problem of a task; window: voxels of a crop of the resized brain."""
+
+    task: Task
+    recipe: Recipe
+    window: tuple[int, int, int]
+
+    def order(self, cases: list[PreparedCase], generator: torch.Generator) -> list[int]:
+        """Return as many cases as there are, drawn so that every class comes equally often (official code)."""
+        targets = torch.tensor([case.target for case in cases])
+        counts = torch.bincount(targets, minlength=len(self.task.classes)).clamp_min(1)
+        return torch.multinomial(1 / counts[targets].double(), len(cases), True, generator=generator).tolist()
+
+    def sample(self, case: PreparedCase, generator: torch.Generator) -> Sample:
+        """Return `images` (C, X, Y, Z), a changed crop, and `targets` ()."""
+        rooms = [max(size - edge, 0) for size, edge in zip(case.images.shape[1:], self.window, strict=True)]
+        corner = [between(0, room, generator) for room in rooms]
+        image = crop(case.images, corner, self.window)
+        image = turn(image, generator)
+        flips = draw_flips("flips" in self.recipe.published, generator)
+        image = change_intensity(image.flip([axis + 1 for axis in flips]), generator)
+        return {"images": image, "targets": torch.tensor(case.target)}
+
+    def loss(self, network: nn.Module, batch: Sample) -> Tensor:
+        """Return the cross-entropy of a batch."""
+        return functional.cross_entropy(network(batch["images"]).float(), batch["targets"])
+
+    def predict(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
+        """Return the probability of each class."""
+        return class_probabilities(network, case.images, self.window)
+
+    def validate(self, predictions: list[np.ndarray], cases: list[PreparedCase]) -> Validation:
+        """Return accuracy, AUC and F1 by patient; AUC chooses, or accuracy where there is only one class."""
+        from brainmvp.evaluation.classification import classification_metrics
+
+        metrics = classification_metrics(
+            np.stack(predictions), np.array([case.target for case in cases]), [case.patient for case in cases]
+        )
+        score = metrics["accuracy"] if np.isnan(metrics["auc"]) else metrics["auc"]
+        return Validation(score, {name: value for name, value in metrics.items() if not np.isnan(value)})
+
+
+def class_probabilities(network: nn.Module, images: np.ndarray, window: tuple[int, int, int]) -> np.ndarray:
+    """Return the probability of each class of a resized brain (C, X, Y, Z), from its middle."""
+    corner = [max(size - edge, 0) // 2 for size, edge in zip(images.shape[1:], window, strict=True)]
+    device = next(network.parameters()).device
+    image = crop(images, corner, window)[None].to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        logits = network(image)
+    return logits[0].float().softmax(0).cpu().numpy()
+
+
+def crop(images: np.ndarray, corner: list[int], window: tuple[int, int, int]) -> Tensor:
+    """Return a crop (C, *window) float32, padded with zeros at the far ends where the image is smaller."""
+    box = tuple(slice(c, c + edge) for c, edge in zip(corner, window, strict=True))
+    part = to_tensor(images[(slice(None), *box)])
+    missing = [edge - size for edge, size in zip(window, part.shape[1:], strict=True)]
+    return functional.pad(part, [n for edge in reversed(missing) for n in (0, edge)])

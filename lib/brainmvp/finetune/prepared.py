@@ -1,0 +1,175 @@
+"""Labelled studies as the network sees them, prepared once and kept on disk."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from brainmvp.case import Case, class_index, read_label
+from brainmvp.errors import BrainMVPError
+from brainmvp.prepare import Prepared, prepare
+from brainmvp.sequences import Sequence
+from brainmvp.spatial import Grid, resample, resample_labels
+from brainmvp.tasks import Task
+from brainmvp.volume import Volume, atomically
+
+# The grid of the BraTS data sets, in whose world the templates lie (see `templates.py`).
+_SRI24_SHAPE = (240, 240, 155)
+_VERSION = 1  # raise it when what is prepared changes, so that nothing old is used
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """One case on its working grid.
+
+    images: (C, X, Y, Z) float16, channels as the task's sequences, zero where missing; shown: (C,) bool, which are
+    there; fill: like images, what may take a sequence's place, or None for zeros; labels: (X, Y, Z) uint8, or None;
+    target: position of the class, or None. Arrays of volumes are read from disk piece by piece.
+    """
+
+    id: str
+    patient: str
+    images: np.ndarray
+    shown: np.ndarray
+    fill: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    target: int | None = None
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How cases are prepared: spacing in mm; grid: voxels to resize the brain's box to, or None; templates to fill
+    with, already in the intensities to paste, or None."""
+
+    task: Task
+    spacing: float
+    grid: tuple[int, int, int] | None = None
+    templates: dict[Sequence, Volume] | None = None
+
+    def all(
+        self,
+        cases: list[Case],
+        folder: Path,
+        tell: Callable[[int, int], None] | None = None,
+        workers: int = 1,
+    ) -> list[PreparedCase]:
+        """Prepare cases, or find them in `folder`; tell: called with (done, of how many).
+
+        Raises `BrainMVPError` naming the first case that cannot be used.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        results = []
+        with ThreadPoolExecutor(max(workers, 1)) as pool:
+            for result in pool.map(lambda case: self.one(case, folder), cases):
+                results.append(result)
+                if tell:
+                    tell(len(results), len(cases))
+        return results
+
+    def one(self, case: Case, folder: Path) -> PreparedCase:
+        """Prepare a case, or find it in `folder`."""
+        stem = folder / self._key(case)
+        facts = stem.with_suffix(".json")
+        if not facts.is_file():
+            arrays, shown, target = self._make(case)
+            for name, array in arrays.items():
+                _write(stem.with_suffix(f".{name}.npy"), array)
+            text = json.dumps({"id": case.id, "shown": shown, "target": target, "arrays": list(arrays)})
+            atomically(facts, lambda path: path.write_text(text, "utf-8"))
+        known = json.loads(facts.read_text("utf-8"))
+        arrays = {n: np.load(stem.with_suffix(f".{n}.npy"), mmap_mode="r") for n in known["arrays"]}
+        return PreparedCase(
+            case.id, case.group, shown=np.array(known["shown"]), target=known["target"], **arrays
+        )
+
+    def _make(self, case: Case) -> tuple[dict[str, np.ndarray], list[bool], int | None]:
+        task = self.task
+        task.check_sequences(set(case.study.images), case.id)
+        label, target = None, None
+        if task.kind == "segmentation":
+            label, reference = read_label(task, case)
+        else:
+            target, reference = class_index(task, case), case.study.reference(task)
+        prepared = prepare(case.study, task.sequences, reference, self.spacing)
+        images = prepared.images
+        if self.grid is not None:
+            images = functional.interpolate(images[None], self.grid, mode="trilinear", align_corners=False)[0]
+        arrays = {"images": images.numpy().astype(np.float16)}
+        if label is not None:
+            arrays["labels"] = resample_labels(label.data, label.affine, prepared.grid)
+        if self.templates is not None:
+            arrays["fill"] = _fill(self.templates, task.sequences, prepared)
+        return arrays, [s in prepared.used for s in task.sequences], target
+
+    def _key(self, case: Case) -> str:
+        files = [*case.study.images.items(), *([("label", case.label)] if case.label else [])]
+        try:
+            known = [(str(name), str(p), p.stat().st_mtime_ns, p.stat().st_size) for name, p in files]
+        except OSError as error:
+            raise BrainMVPError(
+                f"{error.filename} of {case.id} cannot be read ({error.strerror})."
+            ) from error
+        means = [label.value for label in self.task.labels], sorted(self.task.read_as.items()), case.target
+        filled = self.templates and [float(t.data.max()) for t in self.templates.values()]
+        settled = (_VERSION, known, self.task.sequences, self.spacing, self.grid, means, filled)
+        return hashlib.sha256(repr(settled).encode()).hexdigest()[:24]
+
+
+def scaled_templates(templates: dict[Sequence, Volume]) -> dict[Sequence, Volume]:
+    """Return templates in 0…1 by the range of their whole volume, as the pretraining uses them."""
+    result = {}
+    for sequence, volume in templates.items():
+        low, high = float(volume.data.min()), float(volume.data.max())
+        result[sequence] = Volume((volume.data - low) / max(high - low, 1e-9), volume.affine)
+    return result
+
+
+def _fill(
+    templates: dict[Sequence, Volume], sequences: tuple[Sequence, ...], prepared: Prepared
+) -> np.ndarray:
+    """Return the templates on a case's working grid, (C, X, Y, Z) float16.
+
+    A study in the templates' own space (SRI24) is met in place; any other with its brain's box in their middle.
+    """
+    world = np.eye(4)
+    if prepared.reference.shape != _SRI24_SHAPE:
+        template = next(iter(templates.values()))
+        world[:3, 3] = _middle(template.shape, template.affine) - _middle(
+            prepared.grid.shape, prepared.grid.affine
+        )
+    grid = Grid(prepared.grid.shape, prepared.grid.affine)
+    return np.stack([resample(templates[s], grid, world) for s in sequences]).astype(np.float16)
+
+
+def _middle(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    return affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3]
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # numpy adds .npy to a name that lacks it
+            np.save(file, np.ascontiguousarray(array))
+
+    atomically(path, write)
+
+
+def read_templates(folder: Path, sequences: tuple[Sequence, ...]) -> dict[Sequence, Volume] | None:
+    """Return the templates that lie beside an encoder's weights, or None if one of them is not there."""
+    from brainmvp.volume import read_volume
+
+    paths = {sequence: folder / "templates" / f"{sequence}.nii.gz" for sequence in sequences}
+    if not all(path.is_file() for path in paths.values()):
+        return None
+    return {sequence: read_volume(path) for sequence, path in paths.items()}
+
+
+def to_tensor(array: np.ndarray) -> torch.Tensor:
+    """Return a copy of a part of an array on disk as float32 (or as labels, uint8)."""
+    copied = np.array(array)
+    return torch.from_numpy(copied).float() if copied.dtype == np.float16 else torch.from_numpy(copied)

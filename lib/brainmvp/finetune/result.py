@@ -1,0 +1,43 @@
+"""What a fine-tuning tells while it runs, and what comes out of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from brainmvp.card import Card
+from brainmvp.modelstore import Model, ModelStore
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is. epoch, step: from 1; scores: the last validation, Dice by region or metrics by name."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    scores: dict[str, float]
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """The end of a run, or where it was stopped.
+
+    weights: those with the best validation (of a run stopped before its first one: the last); metrics: scores of that
+    validation, by region or name; history: one record per epoch; finished: False if it was stopped and can go on.
+    """
+
+    weights: dict[str, Tensor]
+    card: Card
+    metrics: dict[str, float]
+    history: list[dict[str, Any]]
+    finished: bool
+
+    def store(self, store: ModelStore, name: str | None = None) -> Model:
+        """Put the model into a store as the next version of `name` (the task's); it is not served by that."""
+        name = name or self.card.name
+        card = self.card.model_copy(update={"name": name, "version": store.next_version(name)})
+        return store.add(Card.model_validate(card.model_dump()), self.weights)

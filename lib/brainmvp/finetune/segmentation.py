@@ -1,0 +1,155 @@
+"""Learning to segment: crops, mixed channels, pairs that agree, Dice and cross-entropy with deep supervision."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from brainmvp.finetune.augment import change_intensity, draw_flips, replace_channels, seen_regions
+from brainmvp.finetune.prepared import PreparedCase, to_tensor
+from brainmvp.finetune.problem import Sample, Validation
+from brainmvp.finetune.randomness import between, chance
+from brainmvp.losses import supervised_loss
+from brainmvp.segment import predict
+from brainmvp.tasks import Recipe, Task
+
+# Share of the crops that are centred on a labelled voxel, so that small lesions are seen (nnU-Net, 2021: a third).
+_ON_LABEL = 1 / 3
+_ENHANCING_2023 = 3
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The segmentation problem of a task.
+
+    window: voxels of a crop; thresholds and temperatures: by region, as in a model's card.
+    """
+
+    task: Task
+    recipe: Recipe
+    window: tuple[int, int, int]
+    overlap: float
+    thresholds: dict[str, float]
+    temperatures: dict[str, float]
+
+    def order(self, cases: list[PreparedCase], generator: torch.Generator) -> list[int]:
+        """Return every case once, shuffled."""
+        return torch.randperm(len(cases), generator=generator).tolist()
+
+    def sample(self, case: PreparedCase, generator: torch.Generator) -> Sample:
+        """Return `images` (V, C, X, Y, Z), one or two views of a crop, `targets` (R, X, Y, Z), `seen` (V, R)."""
+        published = self.recipe.published
+        start = self._corner(case, generator)
+        images, labels = self._cut(case.images, start), self._cut(case.labels, start)
+        fill = None if case.fill is None else self._cut(case.fill, start)
+        flips = draw_flips("flips" in published, generator)
+        images, labels = images.flip([axis + 1 for axis in flips]), labels.flip(flips)
+        fill = None if fill is None else fill.flip([axis + 1 for axis in flips])
+        images = change_intensity(images, generator)
+        views, seen = [], []
+        for _ in range(2 if self.recipe.pair_weight > 0 else 1):
+            shown = torch.from_numpy(case.shown)
+            view, shown = replace_channels(images, fill, shown, self.task, self.recipe.mixed, generator)
+            views.append(view)
+            seen.append(seen_regions(shown, self.task))
+        if "pairs" in published and len(views) == 2:
+            views = _doubled(views)
+        return {"images": torch.stack(views), "targets": self._targets(labels), "seen": torch.stack(seen)}
+
+    def loss(self, network: nn.Module, batch: Sample) -> Tensor:
+        """Return the published loss of all views, plus the disagreement of pairs at the coarsest output.
+
+        Official code: `mse(out4_r, out4_p) * 0.1` between the two views' logits.
+        """
+        views = batch["images"].shape[1]
+        outputs = network(batch["images"].flatten(0, 1))
+        targets = batch["targets"].repeat_interleave(views, 0)
+        loss = supervised_loss(outputs, targets, batch["seen"].flatten(0, 1))
+        if views == 2:
+            coarse = (outputs[0] if isinstance(outputs, list) else outputs).float().unflatten(0, (-1, 2))
+            both = batch["seen"].all(1)[:, :, None, None, None]
+            difference = functional.mse_loss(coarse[:, 0], coarse[:, 1], reduction="none") * both
+            loss = loss + self.recipe.pair_weight * difference.mean()
+        return loss
+
+    def probabilities(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
+        """Return the probability of each region on the case's working grid, (R, X, Y, Z)."""
+        temperatures = torch.tensor([self.temperatures.get(name, 1.0) for name in self.task.outputs])
+        return predict(network, to_tensor(case.images), self.window, self.overlap, temperatures)
+
+    def predict(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
+        """Return the Dice of each region (R,); NaN where the sequences cannot show it; 1 where there is nothing to
+        find and nothing is found."""
+        probabilities = self.probabilities(network, case)
+        targets = self._targets(to_tensor(case.labels)).numpy()
+        seen = seen_regions(torch.from_numpy(case.shown), self.task).numpy()
+        result = np.full(len(targets), np.nan)
+        for index, region in enumerate(self.task.regions):
+            if seen[index]:
+                found = probabilities[index] > self.thresholds.get(region.name, 0.5)
+                total = found.sum() + targets[index].sum()
+                result[index] = 2 * (found & targets[index]).sum() / total if total else 1.0
+        return result
+
+    def found(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
+        """Return the label map (X, Y, Z) uint8 that the network gives a case."""
+        probabilities = self.probabilities(network, case)
+        if not self.task.nested:
+            probabilities = probabilities * (probabilities == probabilities.max(0))
+        return self.task.labels_of(
+            {
+                name: values > self.thresholds.get(name, 0.5)
+                for name, values in zip(self.task.outputs, probabilities, strict=True)
+            }
+        )
+
+    def validate(self, predictions: list[np.ndarray], cases: list[PreparedCase]) -> Validation:
+        """Return the mean Dice by region, over the cases whose sequences show it."""
+        by_name = {}
+        for index, region in enumerate(self.task.regions):
+            values = [row[index] for row in predictions if not np.isnan(row[index])]
+            if values:
+                by_name[region.name] = float(np.mean(values))
+        return Validation(float(np.mean(list(by_name.values()))), by_name)
+
+    def _corner(self, case: PreparedCase, generator: torch.Generator) -> list[int]:
+        """Return the first voxel of a crop; negative or past the end where the image is smaller than the window."""
+        shape = case.labels.shape
+        rooms = [size - edge for size, edge in zip(shape, self.window, strict=True)]
+        corner = [between(0, room, generator) if room > 0 else room // 2 for room in rooms]
+        if "crops" in self.recipe.published or chance(generator) >= _ON_LABEL or max(rooms) <= 0:
+            return corner
+        labelled = np.flatnonzero(case.labels)
+        if not len(labelled):
+            return corner
+        voxel = np.unravel_index(labelled[between(0, len(labelled) - 1, generator)], shape)
+        centred = [int(v) - edge // 2 for v, edge in zip(voxel, self.window, strict=True)]
+        return [
+            min(max(wish, 0), room) if room > 0 else own
+            for wish, room, own in zip(centred, rooms, corner, strict=True)
+        ]
+
+    def _cut(self, array: np.ndarray, corner: list[int]) -> Tensor:
+        """Return a crop of an array on disk (..., X, Y, Z), zero outside it."""
+        shape = array.shape[-3:]
+        first = [max(c, 0) for c in corner]
+        last = [min(c + edge, size) for c, edge, size in zip(corner, self.window, shape, strict=True)]
+        part = to_tensor(array[(..., *(slice(a, b) for a, b in zip(first, last, strict=True)))])
+        pads = [(a - c, c + edge - b) for a, b, c, edge in zip(first, last, corner, self.window, strict=True)]
+        return functional.pad(part, [n for pair in reversed(pads) for n in pair])
+
+    def _targets(self, labels: Tensor) -> Tensor:
+        """Return the regions of labels (X, Y, Z), (R, X, Y, Z) bool."""
+        regions = [set(region.labels) for region in self.task.regions]
+        if "regions" in self.recipe.published:
+            # Official code, ConvertToMultiChannelBasedOnBratsClasses: enhancing tumour is 4, and 3 is nothing.
+            regions = [region - {_ENHANCING_2023} for region in regions]
+        return torch.stack([torch.isin(labels, torch.tensor(sorted(r), dtype=labels.dtype)) for r in regions])
+
+
+def _doubled(views: list[Tensor]) -> list[Tensor]:
+    """Return the published pair: channels 0, 0, 1, 1, … split in the middle (official code, `np.repeat`)."""
+    half = len(views[0])
+    return [views[index].repeat_interleave(2, 0)[index * half : (index + 1) * half] for index in range(2)]

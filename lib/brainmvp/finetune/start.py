@@ -1,0 +1,132 @@
+"""What a fine-tuning starts from: a network with what can be used of another's weights."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.modelstore import Model
+from brainmvp.networks import NetworkConfig, build_classifier, build_network
+from brainmvp.networks.checkpoint import STEMS
+from brainmvp.networks.config import PRESETS
+from brainmvp.tasks import Recipe, Task
+
+
+@dataclass
+class Start:
+    """A network to train, and what became of every entry of the weights it started from, by our names.
+
+    spacing (mm), window and overlap: of the images it takes; thresholds and temperatures: of the start, if it is of the
+    same task.
+    """
+
+    network: nn.Module
+    config: NetworkConfig
+    spacing: float
+    window: tuple[int, int, int]
+    overlap: float
+    thresholds: dict[str, float]
+    temperatures: dict[str, float]
+    matched: list[str] = field(default_factory=list)
+    adapted: list[str] = field(default_factory=list)
+    initialised: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.matched)} entries of the start kept, {len(self.adapted)} adapted to the sequences or "
+            f"regions, {len(self.initialised)} new"
+        )
+
+
+def begin(task: Task, start: Model | None, recipe: Recipe) -> Start:
+    """Return the network that a fine-tuning begins with.
+
+    From a segmentation model of the store everything is kept that fits: its first convolutions by the names of their
+    sequences, its last one by the names of the regions. From an encoder (our pretraining, or a published checkpoint)
+    the first convolution is shared out over the task's sequences, and a head is new. Without a start, everything is.
+    Raises `BrainMVPError` if there is no such network, or nothing of the start's encoder fits.
+    """
+    config = _config(task, start, recipe)
+    build = build_network if task.kind == "segmentation" else build_classifier
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = build(config)
+    known = recipe if start is None else start.card
+    window = known.window if task.kind == "segmentation" else recipe.window
+    same = start.card if start is not None and start.card.task == task.name else None
+    thresholds, temperatures = (dict(same.thresholds), dict(same.temperatures)) if same else ({}, {})
+    begun = Start(network, config, known.spacing, window, known.overlap, thresholds, temperatures)
+    if start is not None:
+        _take_over(begun, task, start, "stem" not in recipe.published)
+    return begun
+
+
+def _config(task: Task, start: Model | None, recipe: Recipe) -> NetworkConfig:
+    channels = {"in_channels": len(task.sequences), "out_channels": len(task.outputs)}
+    if start is None:
+        if recipe.network not in PRESETS:
+            raise BrainMVPError(f"There is no network '{recipe.network}'; use {', '.join(PRESETS)}.")
+        return NetworkConfig.preset(recipe.network, **channels)
+    config = start.card.network
+    if start.card.kind == "encoder":
+        # Deep supervision is a part of the published recipe, not of the pretrained weights.
+        channels["deep_supervision"] = config.backbone == "uniformer" and task.kind == "segmentation"
+    return config.model_copy(update=channels)
+
+
+def _take_over(begun: Start, task: Task, start: Model, keep_stem: bool) -> None:
+    state, stored = begun.network.state_dict(), start.load_weights()
+    for name, value in state.items():
+        old = stored.get(name)
+        new = None
+        if old is None:
+            pass
+        elif name in STEMS:
+            new = _stem(old, task, start) if keep_stem and old.shape[2:] == value.shape[2:] else None
+        elif name.rsplit(".", 1)[0].endswith(("head", "coarse_heads.0", "coarse_heads.1")):
+            new = _head(old, value, task, start)
+        elif old.shape == value.shape:
+            new = old
+        if new is None or new.shape != value.shape:
+            begun.initialised.append(name)
+            continue
+        state[name] = new.to(value.dtype)
+        (begun.matched if new is old else begun.adapted).append(name)
+    begun.network.load_state_dict(state)
+    encoder = [name for name in state if name.startswith("encoder.") and name not in STEMS]
+    missing = [name for name in encoder if name in begun.initialised]
+    if missing:
+        raise BrainMVPError(
+            f"{start.card.id} has not the whole encoder ({missing[0]} is missing or of another shape); "
+            "start from another model."
+        )
+
+
+def _stem(old: Tensor, task: Task, start: Model) -> Tensor:
+    """Return a first convolution for the task's sequences, from one for the start's.
+
+    A sequence that both know keeps its kernel. Else the sum over the old channels is shared out equally, so that equal
+    channels give what they gave before (the published code throws the kernel away).
+    """
+    known, count = start.card.sequences, len(task.sequences)
+    shared = old.sum(1, keepdim=True) / count
+    if old.shape[1] != len(known):
+        return shared.expand(-1, count, *old.shape[2:]).clone()
+    if known == task.sequences:
+        return old
+    columns = [old[:, known.index(s) : known.index(s) + 1] if s in known else shared for s in task.sequences]
+    return torch.cat(columns, 1)
+
+
+def _head(old: Tensor, value: Tensor, task: Task, start: Model) -> Tensor | None:
+    """Return a last convolution whose rows are those of the start's regions of the same names, else fresh ones."""
+    if start.card.regions == task.outputs:
+        return old
+    if old.shape[1:] != value.shape[1:] or not set(start.card.regions) & set(task.outputs):
+        return None
+    rows = value.clone()
+    for index, name in enumerate(task.outputs):
+        if name in start.card.regions:
+            rows[index] = old[start.card.regions.index(name)]
+    return rows

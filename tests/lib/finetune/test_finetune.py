@@ -1,0 +1,203 @@
+"""Fine-tuning: every recipe runs, a stopped run ends as one that was not, and bad input is one sentence."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from labelled import SHAPE, make_case, make_cases
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.finetune import Case, finetune
+from brainmvp.modelstore import ModelStore
+from brainmvp.sequences import Sequence
+from brainmvp.tasks import Recipe, downstream_names, get_task
+from brainmvp.templates import export_templates
+from brainmvp.volume import Volume, read_volume, write_volume
+
+TINY = {
+    "network": "uniformer-compact",
+    "spacing": 4.0,
+    "window": (16, 16, 16),
+    "epochs": 2,
+    "validate_every": 1,
+}
+STROKE = get_task("stroke")
+
+
+def tiny(task, **changes):
+    grid = {"grid": (24, 24, 16)} if task.kind == "classification" else {}
+    return task.recipe.model_copy(update=TINY | grid | changes)
+
+
+@pytest.fixture(scope="module")
+def strokes(tmp_path_factory):
+    return make_cases(STROKE, 4, tmp_path_factory.mktemp("strokes"))
+
+
+@pytest.mark.parametrize("name", downstream_names())
+def test_every_recipe_runs_end_to_end(name, tmp_path):
+    task = get_task(name)
+    cases = make_cases(task, 4, tmp_path)
+    seen = []
+    result = finetune(task, cases[:2], cases[2:], None, tiny(task), tmp_path / "run", progress=seen.append)
+    assert result.finished and len(result.history) == 2
+    assert set(result.metrics) == ({"accuracy", "auc", "f1"} if task.classes else set(task.outputs))
+    assert [(p.epoch, p.step) for p in seen] == [(1, 1), (2, 1)]
+    assert {"curves.png", "examples.png", "history.json"} <= {
+        path.name for path in (tmp_path / "run").iterdir()
+    }
+    model = result.store(ModelStore(tmp_path / "home"))
+    assert model.card.id == f"{name}@1" and model.card.regions == task.outputs
+    assert model.load_network().training is False
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(strokes, tmp_path):
+    recipe = tiny(STROKE, batch=1, epochs=3, validate_every=2, pair_weight=0.1)
+    whole = finetune(STROKE, strokes[:2], strokes[2:], None, recipe, tmp_path / "whole")
+    calls = iter([False, False, True, False, True] + 9 * [False])
+    stopped = [
+        finetune(
+            STROKE,
+            strokes[:2],
+            strokes[2:],
+            None,
+            recipe,
+            tmp_path / "parts",
+            should_stop=lambda: next(calls),
+        )
+        for _ in range(3)
+    ]
+    assert [part.finished for part in stopped] == [False, False, True]
+    assert all(torch.equal(stopped[-1].weights[key], value) for key, value in whole.weights.items())
+    timeless = [
+        [{k: v for k, v in r.items() if k != "seconds"} for r in x.history] for x in (whole, stopped[-1])
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def test_it_learns(strokes, tmp_path):
+    recipe = tiny(
+        STROKE, network="unet-compact", epochs=25, lr=3e-3, validate_every=25, mixed=0, pair_weight=0
+    )
+    result = finetune(STROKE, strokes[:3], strokes[3:], None, recipe, tmp_path / "run")
+    assert result.metrics["STROKE"] > 0.5
+    assert result.history[-1]["loss"] < 0.6 * result.history[0]["loss"]
+
+
+def test_a_classifier_learns(tmp_path):
+    task = get_task("abide-1")
+    cases = make_cases(task, 4, tmp_path)
+    recipe = tiny(task, network="unet-compact", epochs=24, lr=2e-3, batch=4, validate_every=6)
+    result = finetune(
+        task, cases, cases, None, recipe.model_copy(update={"published": frozenset({"selection"})}), tmp_path
+    )
+    assert result.metrics["auc"] == 1.0
+
+
+def test_it_ends_early_when_nothing_gets_better(strokes, tmp_path):
+    recipe = tiny(STROKE, epochs=50, lr=1e-12, patience=2)
+    result = finetune(STROKE, strokes[:1], strokes[2:], None, recipe, tmp_path / "run")
+    assert result.finished and len(result.history) == 3
+    assert result.card.training["best_epoch"] == 1
+
+
+def test_a_model_goes_on_from_its_parent_and_says_so(strokes, tmp_path, tiny_models):
+    start = ModelStore(tiny_models).resolve("stroke")
+    recipe = STROKE.recipe.model_copy(update={"epochs": 1, "lr": 1e-9})
+    result = finetune(STROKE, strokes[:2], strokes[2:], start, recipe, tmp_path / "run")
+    assert result.card.parent == start.card.id and result.card.network == start.card.network
+    assert "0 new" in result.card.training["start"]
+    before = start.load_weights()
+    assert all(torch.allclose(result.weights[key], before[key], atol=1e-5) for key in before)
+
+
+def test_templates_take_the_place_of_channels_scaled_or_raw(strokes, tmp_path, tiny_models):
+    from brainmvp.finetune.prepared import Preparation, read_templates, scaled_templates
+
+    ramp = torch.linspace(-2, 5, 40)[None, :, None, None].expand(8, 40, 48, 40)
+    export_templates(ramp, tmp_path / "encoder" / "templates")
+    templates = read_templates(tmp_path / "encoder", STROKE.sequences)
+    assert read_templates(tmp_path, STROKE.sequences) is None
+    for given, high in ((scaled_templates(templates), 1.0), (templates, 5.0)):
+        case = Preparation(STROKE, 4.0, templates=given).one(strokes[0], tmp_path)
+        assert case.fill.shape == case.images.shape
+        assert 0.6 * high < case.fill.max() <= high
+
+
+def test_the_run_folder_of_another_run_is_left_alone(strokes, tmp_path):
+    finetune(STROKE, strokes[:1], strokes[2:], None, tiny(STROKE, epochs=1), tmp_path)
+    before = (tmp_path / "run.json").read_text()
+    with pytest.raises(BrainMVPError, match=r"another run \(its recipe differs\); choose an empty folder"):
+        finetune(STROKE, strokes[:1], strokes[2:], None, tiny(STROKE, epochs=2), tmp_path)
+    assert (tmp_path / "run.json").read_text() == before
+    (tmp_path / "checkpoint.pt").write_bytes(b"half a fi")
+    with pytest.raises(BrainMVPError, match="is damaged; delete it"):
+        finetune(STROKE, strokes[:1], strokes[2:], None, tiny(STROKE, epochs=1), tmp_path)
+
+
+def test_a_prepared_case_is_found_again_until_its_files_change(strokes, tmp_path):
+    from brainmvp.finetune.prepared import Preparation
+
+    preparation = Preparation(STROKE, 4.0)
+    case = make_case(STROKE, "changing", tmp_path, 5)
+    first = preparation.one(case, tmp_path / "kept")
+    count = len(list((tmp_path / "kept").iterdir()))
+    again = preparation.one(case, tmp_path / "kept")
+    assert np.array_equal(first.images, again.images) and len(list((tmp_path / "kept").iterdir())) == count
+    write_volume(Volume(np.zeros(SHAPE, np.uint8), read_volume(case.label).affine), case.label)
+    assert first.labels.any() and not preparation.one(case, tmp_path / "kept").labels.any()
+
+
+def _unknown_value(case):
+    label = read_volume(case.label)
+    write_volume(Volume(label.data * 7, label.affine), case.label)
+
+
+def _other_grid(case):
+    label = read_volume(case.label)
+    write_volume(Volume(label.data[1:], label.affine), case.label)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (_unknown_value, "seg.nii.gz holds the values 7, which the stroke task does not know"),
+        (_other_grid, "lies on the grid of none of spoilt's sequences"),
+        (lambda case: case.label.unlink(), "spoilt cannot be read"),
+        (lambda case: case.study.images[Sequence.DWI].write_bytes(b"no"), "dwi.nii.gz cannot be read"),
+    ],
+)
+def test_a_bad_case_is_named_in_one_sentence(strokes, tmp_path, spoil, sentence):
+    case = make_case(STROKE, "spoilt", tmp_path)
+    spoil(case)
+    with pytest.raises(BrainMVPError, match=sentence) as caught:
+        finetune(STROKE, [case], strokes[:1], None, tiny(STROKE), tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_cases_without_label_class_or_patient_of_their_own_are_refused(strokes, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(BrainMVPError, match="has no label map; label it"):
+        finetune(STROKE, [Case(strokes[0].study)], strokes[1:], None, tiny(STROKE), run)
+    with pytest.raises(BrainMVPError, match="no labelled study to validate with"):
+        finetune(STROKE, strokes, [], None, tiny(STROKE), run)
+    with pytest.raises(BrainMVPError, match="stroke-1 is in training and in validation"):
+        finetune(STROKE, strokes[:2], strokes[1:], None, tiny(STROKE), run)
+    grade = get_task("brats-2018-grade")
+    case = make_case(grade, "glioma", tmp_path)
+    for target, sentence in ((None, "has no class"), ("WHO4", "is of class 'WHO4'; .* knows LGG, HGG")):
+        spoilt = Case(case.study, target=target, patient="other")
+        with pytest.raises(BrainMVPError, match=sentence):
+            finetune(grade, [spoilt], [case], None, tiny(grade), tmp_path / f"{target}")
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(strokes, tmp_path):
+    with pytest.raises(BrainMVPError, match="lower the learning rate"):
+        recipe = tiny(STROKE, lr=1e30, epochs=4, network="unet-compact")
+        finetune(STROKE, strokes[:2], strokes[2:], None, recipe, tmp_path)
+
+
+def test_recipes_travel_as_json():
+    recipe = get_task("brats-ped-2023").recipe.model_copy(update={"published": frozenset({"pairs"})})
+    assert Recipe.model_validate(json.loads(recipe.model_dump_json())) == recipe

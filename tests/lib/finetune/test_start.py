@@ -1,0 +1,93 @@
+"""What is kept of the weights that a fine-tuning starts from, and what learns how fast."""
+
+from datetime import date
+
+import pytest
+import torch
+
+from brainmvp.card import Card
+from brainmvp.errors import BrainMVPError
+from brainmvp.finetune.optim import make_optimiser, set_rate
+from brainmvp.finetune.start import begin
+from brainmvp.modelstore import ModelStore
+from brainmvp.networks import NetworkConfig, build_network
+from brainmvp.sequences import Sequence
+from brainmvp.tasks import Recipe, get_task
+
+STEM = "encoder.stages.0.embed.proj.weight"
+PED, ISLES = get_task("brats-ped-2023"), get_task("isles-2022")
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    """A pretrained encoder of one channel, as the pretraining and the importer store them."""
+    config = NetworkConfig.preset("uniformer-compact", 1, 1)
+    card = Card(
+        name="encoder", version=1, kind="encoder", title="", sequences=tuple(Sequence), network=config, spacing=1.0,
+        window=(96, 96, 96), created=date(2026, 1, 1),
+    )  # fmt: skip
+    weights = {k: v for k, v in build_network(config).state_dict().items() if k.startswith("encoder.")}
+    return ModelStore(tmp_path).add(card, weights)
+
+
+@pytest.mark.parametrize("name", ["brats-ped-2023", "vs-seg", "adni"])
+def test_the_encoder_is_kept_and_its_first_convolution_shared_out(encoder, name):
+    task = get_task(name)
+    begun = begin(task, encoder, task.recipe)
+    state, old = begun.network.state_dict(), encoder.load_weights()
+    image = torch.rand(1, 1, 16, 16, 16)
+    wide = torch.nn.functional.conv3d(
+        image.expand(-1, len(task.sequences), -1, -1, -1), state[STEM], stride=2
+    )
+    assert torch.allclose(wide, torch.nn.functional.conv3d(image, old[STEM], stride=2), atol=1e-5)
+    assert all(torch.equal(state[key], value) for key, value in old.items() if key != STEM)
+    assert not any(name.startswith("encoder.") for name in begun.initialised)
+
+
+def test_the_published_code_throws_the_first_convolution_away(encoder):
+    recipe = Recipe(published=frozenset({"stem"}))
+    assert STEM in begin(PED, encoder, recipe).initialised
+    assert STEM not in begin(PED, encoder, Recipe()).initialised
+
+
+def test_sequences_and_regions_keep_their_own_weights_by_name(tiny_models):
+    store = ModelStore(tiny_models)
+    tumour = store.resolve("tumour")
+    begun = begin(PED, tumour, PED.recipe)
+    assert begun.adapted == [] and begun.initialised == []
+    begun = begin(ISLES, tumour, ISLES.recipe)
+    new, old = (
+        begun.network.state_dict()["encoder.downs.0.weight"],
+        tumour.load_weights()["encoder.downs.0.weight"],
+    )
+    assert torch.equal(new[:, 2], old[:, 3])  # FLAIR
+    assert torch.allclose(new[:, 0], old.sum(1) / 3)  # DWI, unknown to the tumour model
+    assert begun.initialised == ["decoder.head.weight", "decoder.head.bias"]
+    assert begun.spacing == tumour.card.spacing and begun.thresholds == {}
+
+
+def test_an_encoder_with_a_part_missing_is_refused(encoder, tmp_path):
+    weights = encoder.load_weights()
+    weights.pop("encoder.stages.1.embed.proj.weight")
+    card = encoder.card.model_copy(update={"version": 2})
+    with pytest.raises(BrainMVPError, match=r"encoder@2 has not the whole encoder \(encoder.stages.1.embed"):
+        begin(PED, ModelStore(tmp_path).add(card, weights), Recipe())
+
+
+def test_an_unknown_network_lists_the_known_ones():
+    with pytest.raises(BrainMVPError, match="no network 'resnet'; use uniformer, unet"):
+        begin(PED, None, Recipe(network="resnet"))
+
+
+def test_deeper_levels_learn_slower_and_a_frozen_encoder_not_at_all():
+    network = build_network(NetworkConfig.preset("uniformer-compact", 4, 3))
+    optimiser = make_optimiser(network, Recipe(lr=1.0, layer_decay=0.5))
+    rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    assert len(rates) == len(list(network.parameters()))
+    assert rates[id(network.head.weight)] == 1.0
+    assert rates[id(network.encoder.stages[3].embed.proj.weight)] == 0.5
+    assert rates[id(network.encoder.stages[0].embed.proj.weight)] == 0.5**4
+    assert set_rate(optimiser, 0.5) == pytest.approx(0.5)
+    frozen = make_optimiser(network, Recipe(frozen_encoder=True))
+    learning = {id(p) for group in frozen.param_groups for p in group["params"]}
+    assert not any(id(p) in learning for p in network.encoder.parameters())
