@@ -2,10 +2,16 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from brainmvp.dicom.choose import SeriesEntry, override
+from brainmvp.dicom.find import DicomStudy, dicom_studies
+from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of
 from brainmvp.tasks import Task
@@ -18,26 +24,41 @@ _NOT_STUDIES = ("labels", "derivatives", "sourcedata")
 OVERRIDE = "study.json"
 
 
+class NoSequenceError(BrainMVPError):
+    """A DICOM study none of whose series can be used; `series` says why, for each."""
+
+    def __init__(self, folder: Path, series: tuple[SeriesEntry, ...]) -> None:
+        shown = "; ".join(f"{entry.image.name}: {entry.reason}" for entry in series[:8])
+        super().__init__(
+            f"{folder} holds no MRI sequence that can be used ({shown}); "
+            f"say which series is which in {folder / OVERRIDE} if that is wrong."
+        )
+        self.series = series
+
+
 @dataclass(frozen=True)
 class Study:
     """One patient visit.
 
-    id: the folder's name (`sub-01_ses-02` for a BIDS session); images: one file per sequence, in the order of
-    `Sequence`; label: the segmentation that lies beside the images, if there is exactly one.
+    id: the folder's name (`sub-01_ses-02` for a BIDS session); images: one file or DICOM series per sequence, in
+    the order of `Sequence`; label: the segmentation that lies beside the images, if there is exactly one; series:
+    of a DICOM study, what every series is and why.
     """
 
     id: str
     folder: Path
-    images: dict[Sequence, Path]
+    images: dict[Sequence, Path | DicomImage]
     label: Path | None = None
+    series: tuple[SeriesEntry, ...] = ()
 
     @classmethod
     def from_folder(cls, folder: str | os.PathLike[str]) -> "Study":
-        """Read which file is which sequence, from a `study.json` in the folder or else from the file names.
+        """Read which image is which sequence: from `study.json`, else from file names, else from DICOM headers.
 
-        `study.json` holds `{"sequences": {"T1": "a.nii.gz", …}, "label": "seg.nii.gz"}`; files that it does not
-        name are not used. Raises `BrainMVPError` if there is no image, or naming every file whose sequence cannot
-        be told or is claimed twice.
+        `study.json` holds `{"sequences": {"T1": "a.nii.gz", …}, "label": "seg.nii.gz"}`, with a series number in
+        place of a file name for DICOM; what it does not name is not used. Raises `BrainMVPError` if there is no
+        image, naming every file whose sequence cannot be told or is claimed twice, or if there are several DICOM
+        studies.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -46,10 +67,15 @@ class Study:
             )
         folder = folder.resolve()
         if (folder / OVERRIDE).is_file():
-            images, label = _from_override(folder)
-        else:
+            return _from_override(folder)
+        if image_files(folder) or not (found := dicom_studies(_folders_below(folder))):
             images, label = _from_names(folder)
-        return cls(_study_id(folder), folder, {s: images[s] for s in Sequence if s in images}, label)
+            return cls(_study_id(folder), folder, _in_order(images), label)
+        if len(found) > 1:
+            raise BrainMVPError(
+                f"{folder} holds {len(found)} DICOM studies; give the folder of one, or an output folder for all."
+            )
+        return _from_dicom(found[0], _study_id(folder), folder)
 
     def reference(self, task: Task, wish: Sequence | None = None) -> Sequence:
         """Return the sequence whose grid the result has: the wish, or the task's first choice among those present."""
@@ -64,7 +90,8 @@ def find_studies(
 ) -> list[Study]:
     """Return every study at or below `root`, sorted by id.
 
-    A folder that holds images is a study, and a BIDS session or subject with `anat` or `dwi` is one. A bad study
+    A folder that holds images is a study, and a BIDS session or subject with `anat` or `dwi` is one; so is every
+    DICOM study, in whatever folders its files lie: its own is the innermost one that holds them all. A bad study
     raises `BrainMVPError`, unless `on_error(folder, error)` is given: then the search goes on. So does a second
     study of the same id.
     """
@@ -72,9 +99,9 @@ def find_studies(
     if not root.is_dir():
         raise BrainMVPError(f"{root} is not a folder; give the folder that holds the studies.")
     found: dict[str, Study] = {}
-    for folder in _study_folders(root.resolve()):
+    for folder, read in _studies_to_read(root.resolve()):
         try:
-            study = Study.from_folder(folder)
+            study = read()
             if study.id in found:
                 raise BrainMVPError(
                     f"{folder} and {found[study.id].folder} have the same name; rename one of them."
@@ -96,15 +123,34 @@ def image_files(folder: Path) -> list[Path]:
     )
 
 
-def _study_folders(folder: Path) -> list[Path]:
-    if (folder / OVERRIDE).is_file() or image_files(folder):
-        return [folder]
-    below = [
-        d
-        for d in folder.iterdir()
-        if d.is_dir() and not d.name.startswith(".") and d.name not in _NOT_STUDIES
-    ]
-    return [study for directory in sorted(below) for study in _study_folders(directory)]
+def _studies_to_read(root: Path) -> Iterator[tuple[Path, Callable[[], Study]]]:
+    """Yield the folder of each study and what reads it; DICOM is looked for where no images lie."""
+    others = []
+    for folder in _folders_below(root, stop=_holds_images):
+        if _holds_images(folder):
+            yield folder, partial(Study.from_folder, folder)
+        else:
+            others.append(folder)
+    dicom = dicom_studies(others)
+    names = Counter(study.folder.name for study in dicom)
+    for study in dicom:
+        # Several studies in one flat folder, or on CDs that call every study ST000000.
+        name = study.folder.name if names[study.folder.name] == 1 else f"{study.folder.name}-{study.mark}"
+        yield study.folder, partial(_from_dicom, study, name, study.folder)
+
+
+def _folders_below(folder: Path, stop: Callable[[Path], bool] = lambda folder: False) -> Iterator[Path]:
+    """Yield a folder and those below it that may hold scans, but nothing below one at which to stop."""
+    yield folder
+    if stop(folder):
+        return
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir() and not entry.name.startswith(".") and entry.name not in _NOT_STUDIES:
+            yield from _folders_below(entry, stop)
+
+
+def _holds_images(folder: Path) -> bool:
+    return (folder / OVERRIDE).is_file() or bool(image_files(folder))
 
 
 def _study_id(folder: Path) -> str:
@@ -136,11 +182,22 @@ def _from_names(folder: Path) -> tuple[dict[Sequence, Path], Path | None]:
     return images, labels[0] if len(labels) == 1 else None
 
 
-def _from_override(folder: Path) -> tuple[dict[Sequence, Path], Path | None]:
+def _from_dicom(found: DicomStudy, name: str, folder: Path) -> Study:
+    if not found.images:
+        raise NoSequenceError(folder, found.series)
+    return Study(name, folder, _in_order(found.images), series=found.series)
+
+
+def _in_order(images: dict[Sequence, Any]) -> dict[Sequence, Any]:
+    return {sequence: images[sequence] for sequence in Sequence if sequence in images}
+
+
+def _from_override(folder: Path) -> Study:
     path = folder / OVERRIDE
     try:
         content = json.loads(path.read_text("utf-8"))
-        images = {Sequence(name): folder / file for name, file in content["sequences"].items()}
+        named = {Sequence(name): value for name, value in content["sequences"].items()}
+        files = {sequence: folder / file for sequence, file in named.items() if not isinstance(file, int)}
         label = folder / content["label"] if content.get("label") else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         example = '{"sequences": {"T1": "a.nii.gz"}}'
@@ -148,13 +205,22 @@ def _from_override(folder: Path) -> tuple[dict[Sequence, Path], Path | None]:
         raise BrainMVPError(
             f"{path} does not read as {example} with the sequences {names} ({error})."
         ) from error
-    for file in (*images.values(), *([label] if label else [])):
+    for file in (*files.values(), *([label] if label else [])):
         if not file.resolve().is_relative_to(folder):
             raise BrainMVPError(
                 f"{path} names {file}, which lies outside the study; copy it into the folder."
             )
         if not file.is_file():
             raise BrainMVPError(f"{path} names {file.name}, which is not in the folder; correct the name.")
-    if not images:
+    if not named:
         raise BrainMVPError(f"{path} names no sequence; add at least one.")
-    return images, label
+    numbers = {sequence: number for sequence, number in named.items() if sequence not in files}
+    images, series = _numbered(folder, numbers) if numbers else ({}, [])
+    return Study(_study_id(folder), folder, _in_order(files | images), label, tuple(series))
+
+
+def _numbered(
+    folder: Path, numbers: dict[Sequence, int]
+) -> tuple[dict[Sequence, DicomImage], list[SeriesEntry]]:
+    series = [entry for study in dicom_studies(_folders_below(folder)) for entry in study.series]
+    return override(series, numbers, OVERRIDE)

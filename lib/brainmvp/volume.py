@@ -1,7 +1,7 @@
 """The one reader and the one writer of images: every format becomes a `Volume`.
 
 NIfTI and MGH are read by nibabel, which keeps the affine bit for bit; NRRD and MetaImage by SimpleITK,
-whose LPS world is turned into RAS.
+whose LPS world is turned into RAS. A DICOM series is no file; it reads itself (`ImageSource`).
 """
 
 import os
@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import nibabel as nib
 import numpy as np
@@ -54,13 +55,27 @@ class Volume:
         return bool(np.abs((self.affine - other.affine) @ corners).max() <= tolerance_mm)
 
 
-def read_volume(path: str | os.PathLike[str]) -> Volume:
-    """Read a 3-D image: .nii, .nii.gz, .nrrd, .nhdr, .mha or .mgz.
+class ImageSource(Protocol):
+    """An image that is not one file, such as a DICOM series."""
+
+    @property
+    def name(self) -> str:
+        """What people call it, for messages."""
+
+    def read(self) -> Volume:
+        """Return the image; raises `BrainMVPError`."""
+
+
+def read_volume(image: str | os.PathLike[str] | ImageSource) -> Volume:
+    """Read a 3-D image: .nii, .nii.gz, .nrrd, .nhdr, .mha or .mgz, or a source that reads itself.
 
     Raises `BrainMVPError` if the file is absent, unreadable or truncated, is not 3-D, or holds a value that is
     not finite or a geometry that is not invertible.
     """
-    path = Path(path)
+    if not isinstance(image, (str, os.PathLike)):
+        volume = image.read()
+        return _checked(volume.data, volume.affine, volume.path)
+    path = Path(image)
     if not path.is_file():
         raise BrainMVPError(f"{path} does not exist; check the path.")
     if not path.name.lower().endswith(IMAGE_SUFFIXES):
@@ -75,6 +90,10 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         raise BrainMVPError(
             f"{path} cannot be read ({_first_line(error)}); export or download it again."
         ) from error
+    return _checked(data, affine, path)
+
+
+def _checked(data: np.ndarray, affine: np.ndarray, path: Path | None) -> Volume:
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     if data.ndim != 3 or min(data.shape) < 2:

@@ -2,6 +2,11 @@
 
 import json
 
+import dicom_files as habit
+from dicom_files import right_handed, write_series
+from heads import centre_of, head, oblique
+from pydicom.uid import generate_uid
+
 
 def test_shows_grids_and_tasks(brainmvp, write_study):
     folder = write_study("visit", "DWI ADC")
@@ -35,3 +40,36 @@ def test_a_folder_without_studies_is_refused(brainmvp, tmp_path):
     result = brainmvp("study", tmp_path)
     assert result.exit_code == 2
     assert result.stderr.startswith(f"Error: {tmp_path} holds no study")
+
+
+def test_every_dicom_series_is_listed_with_what_it_is_and_why(brainmvp, tmp_path):
+    shape, affine = (40, 44, 12), oblique((1.2, 1.2, 3.6), "LPS")
+    volume, uid = right_handed(head(shape, affine, centre_of(shape, affine))), generate_uid()
+    contradictory = habit.FLAIR | {"SeriesDescription": "T2 TSE"}
+    series = (habit.FLAIR, contradictory, habit.T2 | {"BodyPartExamined": "NECK"})
+    for number, facts in enumerate(series, start=1):
+        write_series(tmp_path / "visit" / str(number), volume, uid, number, **facts)
+    result = brainmvp("study", tmp_path, "--json")
+    assert result.exit_code == 0, result.output
+    (study,) = json.loads(result.stdout)["studies"]
+    assert study["sequences"]["FLAIR"]["file"] == "series 1 tra dark-fluid 5mm"
+    assert [(one["series"], one["what"], one["use"]) for one in study["series"]] == [
+        (1, "FLAIR", "used"),
+        (2, "FLAIR", "alternative"),
+        (3, "neck, not the head", "left out"),
+    ]
+    assert study["series"][0]["why"] == "TR 9000, TE 93, TI 2500 ms"
+    shown = brainmvp("study", tmp_path).output
+    assert "Contradiction in series 2, taken for FLAIR: description “T2 TSE” says T2" in shown
+    assert "Among several: a header without contradictions" in shown
+    assert "Secret" not in shown and "4711" not in shown
+
+
+def test_a_dicom_study_that_cannot_be_used_is_listed_all_the_same(brainmvp, tmp_path):
+    shape, affine = (40, 44, 12), oblique((1.2, 1.2, 3.6), "LPS")
+    volume = right_handed(head(shape, affine, centre_of(shape, affine)))
+    write_series(tmp_path / "visit", volume, generate_uid(), 3, **habit.T2 | {"BodyPartExamined": "KNEE"})
+    result = brainmvp("study", tmp_path, "--json")
+    assert result.exit_code == 2
+    (study,) = json.loads(result.stdout)["studies"]
+    assert study["series"][0]["what"] == "knee, not the head"

@@ -9,7 +9,7 @@ from brainmvp.cli.console import BAD_INPUT, print_json, print_table, say
 from brainmvp.errors import BrainMVPError
 
 if TYPE_CHECKING:
-    from brainmvp.study import Study
+    from brainmvp.study import NoSequenceError, Study
     from brainmvp.tasks import Task
 
 
@@ -19,17 +19,25 @@ def study(
 ) -> None:
     """Show a study's sequences and grids, the tasks it is good for, and what is wrong with it.
 
+    Of a DICOM study every series is listed, with what it is and why, and with the rule that chose among several.
     Every image is read. The exit code is 2 if there is a problem.
     """
-    from brainmvp.study import find_studies
+    from brainmvp.study import NoSequenceError, find_studies
 
     problems: list[str] = []
-    studies = find_studies(folder, on_error=lambda _, error: problems.append(str(error)))
-    if not studies and not problems:
+    described: list[dict[str, Any]] = []
+
+    def note(place: Path, error: BrainMVPError) -> None:
+        if isinstance(error, NoSequenceError):  # there is something to show all the same
+            described.append(_unusable(place, error))
+        else:
+            problems.append(str(error))
+
+    described += [describe(one) for one in find_studies(folder, on_error=note)]
+    if not described and not problems:
         raise BrainMVPError(
-            f"{folder} holds no study; expected folders with files such as patient_t1.nii.gz."
+            f"{folder} holds no study; expected folders with DICOM files or files such as patient_t1.nii.gz."
         )
-    described = [describe(one) for one in studies]
     if as_json:
         print_json({"studies": described, "problems": problems})
     else:
@@ -63,9 +71,24 @@ def describe(study: "Study") -> dict[str, Any]:
         "study": study.id,
         "folder": str(study.folder),
         "sequences": sequences,
+        "series": [entry.as_json() for entry in study.series],
         "label": study.label.name if study.label else None,
         "tasks": {name: _offer(study, get_task(name)) for name in task_names()},
         "problems": problems,
+    }
+
+
+def _unusable(folder: Path, error: "NoSequenceError") -> dict[str, Any]:
+    from brainmvp.tasks import task_names
+
+    return {
+        "study": folder.name,
+        "folder": str(folder),
+        "sequences": {},
+        "series": [entry.as_json() for entry in error.series],
+        "label": None,
+        "tasks": {name: {"possible": False, "why_not": "No series can be used."} for name in task_names()},
+        "problems": [str(error)],
     }
 
 
@@ -97,6 +120,8 @@ def _show(found: dict[str, Any]) -> None:
         for name, image in found["sequences"].items()
     ]
     print_table(found["study"], columns, rows)
+    if found["series"]:
+        _show_series(found["series"])
     if found["label"]:
         say(f"  Label map beside the images: {found['label']}")
     for name, offer in found["tasks"].items():
@@ -109,6 +134,32 @@ def _show(found: dict[str, Any]) -> None:
             say(f"    {reason}")
     for problem in found["problems"]:
         say(f"  Problem: {problem}")
+
+
+def _show_series(series: list[dict[str, Any]]) -> None:
+    from brainmvp.dicom.choose import RULE
+
+    rows = [
+        (
+            str(one["series"] or ""),
+            one["description"],
+            _times(one["shape"]) + (f" ({one['volumes']} volumes)" if one["volumes"] > 1 else ""),
+            one["what"],
+            one["why"],
+            ": ".join(filter(None, [one["use"], one["reason"] if one["reason"] != one["what"] else ""])),
+        )
+        for one in series
+    ]
+    print_table(
+        "Every series", dict.fromkeys(("No.", "Series", "Voxels", "What", "Why", "Use"), "left"), rows
+    )
+    for one in series:
+        for contradiction in one["contradictions"]:
+            say(f"  Contradiction in series {one['series']}, taken for {one['what']}: {contradiction}")
+        for note in one["notes"]:
+            say(f"  Series {one['series']}: {note}")
+    if any(one["use"] == "alternative" for one in series):
+        say(f"  {RULE}")
 
 
 def _times(values: list[float]) -> str:

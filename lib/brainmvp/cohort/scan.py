@@ -44,7 +44,8 @@ def index_folder(
         visit = visits.setdefault(place_of(relative, root.name), _Visit())
         if relative.name == OVERRIDE:
             study = Study.from_folder(root / relative.parent)
-            visit.images += [(s, path.relative_to(root).as_posix()) for s, path in study.images.items()]
+            files = {s: image for s, image in study.images.items() if isinstance(image, Path)}
+            visit.images += [(s, path.relative_to(root).as_posix()) for s, path in files.items()]
             visit.labels += [study.label.relative_to(root).as_posix()] if study.label else []
             continue
         derived = _DERIVATIVES in relative.parts[:-1]

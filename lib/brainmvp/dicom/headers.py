@@ -1,0 +1,188 @@
+"""The facts of one slice, read from a DICOM header: plain values by DICOM keyword.
+
+Only the keywords listed here are ever read, and none of them names a patient: what is not read cannot leak.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
+
+KEYWORDS = (
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Manufacturer",
+    "SeriesNumber", "SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName", "ImageType",
+    "BodyPartExamined", "ContrastBolusAgent", "ScanningSequence", "SequenceVariant", "ScanOptions",
+    "MRAcquisitionType", "AngioFlag", "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "EchoTrainLength",
+    "EchoNumbers", "DiffusionBValue", "DiffusionDirectionality", "DiffusionGradientOrientation", "AcquisitionNumber",
+    "TemporalPositionIdentifier", "TriggerTime", "InstanceNumber", "ImagesInAcquisition", "NumberOfFrames",
+    "SeriesDate", "SeriesTime", "AcquisitionTime", "ContentTime", "Rows", "Columns", "PixelSpacing",
+    "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient", "PhotometricInterpretation",
+    "SamplesPerPixel", "ConversionType", "AcquisitionContrast", "ComplexImageComponent", "EchoPulseSequence",
+    "TimeOfFlightContrast", "FrameOfReferenceUID",
+)  # fmt: skip
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ContrastBolusAgentSequence")
+# Where vendors keep the b-value and the number of slices, from their DICOM conformance statements.
+_SIEMENS_B, _GE_B, _PHILIPS_B = 0x0019100C, 0x00431039, 0x20011003
+_PHILIPS_SLICES, _GE_SLICES = 0x20011018, 0x0021104F
+_PRIVATE = (_SIEMENS_B, _GE_B, _PHILIPS_B, _PHILIPS_SLICES, _GE_SLICES)
+# GE adds 10^9 to a b-value that stands for itself and not for the series.
+_GE_OFFSET = 1_000_000
+
+_ENHANCED = {  # functional group -> what it holds, under the name that single-frame images have for it
+    "PlanePositionSequence": {"ImagePositionPatient": "ImagePositionPatient"},
+    "PlaneOrientationSequence": {"ImageOrientationPatient": "ImageOrientationPatient"},
+    "PixelMeasuresSequence": {"PixelSpacing": "PixelSpacing", "SliceThickness": "SliceThickness"},
+    "MRTimingAndRelatedParametersSequence": {
+        "RepetitionTime": "RepetitionTime",
+        "FlipAngle": "FlipAngle",
+        "EchoTrainLength": "EchoTrainLength",
+    },
+    "MREchoSequence": {"EffectiveEchoTime": "EchoTime"},
+    "MRModifierSequence": {"InversionTimes": "InversionTime"},
+    "MRDiffusionSequence": {
+        "DiffusionBValue": "DiffusionBValue",
+        "DiffusionDirectionality": "DiffusionDirectionality",
+    },
+    "MRImageFrameTypeSequence": {
+        "FrameType": "ImageType",
+        "AcquisitionContrast": "AcquisitionContrast",
+        "ComplexImageComponent": "ComplexImageComponent",
+    },
+    "FrameContentSequence": {
+        "TemporalPositionIndex": "TemporalPositionIdentifier",
+        "FrameAcquisitionNumber": "AcquisitionNumber",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice: a file, or one frame of a file (`frame` counts from 0; None where the file is one slice).
+
+    facts: plain values by DICOM keyword; what the header leaves empty is absent.
+    """
+
+    path: Path
+    frame: int | None
+    facts: dict[str, Any]
+
+
+def read_slices(path: Path) -> list[Slice]:
+    """Return the slices of a DICOM file; none if it is no DICOM file or holds no image."""
+    dataset = _read(path)
+    return [] if dataset is None else list(slices_of(dataset, path))
+
+
+def slices_of(dataset: Dataset, path: Path) -> Iterator[Slice]:
+    """Yield the slices of a header that was read, such as a web archive's metadata."""
+    facts = _plain_facts(dataset)
+    if "SeriesInstanceUID" not in facts:
+        return
+    frames = dataset.get("PerFrameFunctionalGroupsSequence")
+    if not frames:
+        yield Slice(path, None, facts)
+        return
+    shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    for index, frame in enumerate(frames):
+        yield Slice(path, index, facts | {"InstanceNumber": index + 1} | _frame_facts(shared, frame))
+
+
+def _read(path: Path) -> Dataset | None:
+    wanted = [*KEYWORDS, *_GROUPS, *map(Tag, _PRIVATE)]
+    try:
+        with path.open("rb") as file:
+            has_preamble = file.read(132)[128:] == b"DICM"
+        # Files from before DICOM part 10 begin without the preamble; then only the name says what they are.
+        if not has_preamble and path.suffix.lower() not in (".dcm", ".ima"):
+            return None
+        return dcmread(path, stop_before_pixels=True, specific_tags=wanted, force=not has_preamble)
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, struct.error):
+        return None
+
+
+def _plain_facts(dataset: Dataset) -> dict[str, Any]:
+    facts = {keyword: _plain(_value(dataset, keyword)) for keyword in KEYWORDS}
+    facts["DiffusionBValue"] = _first(facts["DiffusionBValue"], *_private_b_values(dataset))
+    facts["NumberOfSlices"] = _first(*(_number(dataset, tag) for tag in (_PHILIPS_SLICES, _GE_SLICES)))
+    facts["SequenceName"] = _first(facts["SequenceName"], facts["PulseSequenceName"])
+    agents = dataset.get("ContrastBolusAgentSequence") or []
+    meanings = [str(agent.get("CodeMeaning", "")) for agent in agents]
+    facts["ContrastBolusAgent"] = _first(facts["ContrastBolusAgent"], ", ".join(filter(None, meanings)))
+    if facts["TimeOfFlightContrast"] == "YES":
+        facts["AngioFlag"] = "Y"
+    if not facts["ScanningSequence"] and facts["EchoPulseSequence"]:
+        kinds = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": ("SE", "GR")}
+        facts["ScanningSequence"] = kinds.get(facts["EchoPulseSequence"])
+    return {keyword: value for keyword, value in facts.items() if value not in (None, "", ())}
+
+
+def _frame_facts(shared: Dataset, frame: Dataset) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for group, names in _ENHANCED.items():
+        for source in (shared, frame):
+            for item in list(source.get(group) or [])[:1]:
+                for theirs, ours in names.items():
+                    value = _plain(_value(item, theirs))
+                    if value not in (None, "", ()):
+                        facts[ours] = value
+    if isinstance(facts.get("InversionTime"), tuple):
+        facts["InversionTime"] = facts["InversionTime"][0]
+    return facts
+
+
+def _private_b_values(dataset: Dataset) -> Iterator[float | None]:
+    yield _number(dataset, _SIEMENS_B)
+    value = _number(dataset, _GE_B)
+    yield None if value is None else value % _GE_OFFSET
+    yield _number(dataset, _PHILIPS_B)
+
+
+def _number(dataset: Dataset, tag: int) -> float | None:
+    """Return the first number of a private element, whose type a reader without a dictionary cannot know."""
+    if Tag(tag) not in dataset:
+        return None
+    value = dataset[Tag(tag)].value
+    if isinstance(value, bytes):
+        if tag == _PHILIPS_B and len(value) == 4:
+            return float(struct.unpack("<f", value)[0])
+        if tag in (_PHILIPS_SLICES, _GE_SLICES) and len(value) in (2, 4):
+            return float(int.from_bytes(value, "little"))
+        value = value.decode("ascii", "ignore").split("\\")
+    first = value[0] if isinstance(value, list | tuple) or hasattr(value, "append") else value
+    try:
+        return float(first)
+    except (TypeError, ValueError):
+        return None
+
+
+def _value(dataset: Dataset, keyword: str) -> Any:
+    try:
+        return dataset.get(keyword)
+    except (ValueError, TypeError):  # not what the element's type allows: as good as empty
+        return None
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bytes):
+        return None
+    if isinstance(value, str):
+        return str(value).strip()
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) or hasattr(value, "is_integer"):
+        return float(value)
+    if hasattr(value, "__iter__"):
+        items = tuple(_plain(item) for item in value)
+        return None if None in items else items
+    return str(value).strip()
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value not in (None, "", ())), None)

@@ -1,0 +1,115 @@
+"""A series is named by what its header says it measured, before what somebody called it."""
+
+import dicom_files as habit
+import pytest
+
+from brainmvp.dicom.recognise import recognise
+
+SE = {"Modality": "MR", "ScanningSequence": "SE", "ImageType": ("ORIGINAL", "PRIMARY")}
+GR = SE | {"ScanningSequence": "GR"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "what"),
+    [
+        (habit.T1, "T1"),
+        (habit.T1CE, "T1CE"),
+        (habit.T2, "T2"),
+        (habit.FLAIR, "FLAIR"),
+        (habit.DWI, "DWI"),
+        (habit.ADC, "ADC"),
+        # The description may be anything, or say nothing.
+        (SE | {"SeriesDescription": "Serie 4", "RepetitionTime": 500, "EchoTime": 12}, "T1"),
+        (SE | {"RepetitionTime": 550, "EchoTime": 9, "ContrastBolusAgent": "Dotarem"}, "T1CE"),
+        (SE | {"RepetitionTime": 3000, "EchoTime": 20}, "PD"),
+        (SE | {"RepetitionTime": 2300, "EchoTime": 10, "InversionTime": 860}, "T1"),
+        (GR | {"RepetitionTime": 7.5, "EchoTime": 3.4}, "T1"),
+        (GR | {"RepetitionTime": 22, "EchoTime": 3.6, "AngioFlag": "Y"}, "MRA"),
+        (GR | {"RepetitionTime": 22, "EchoTime": 3.6, "SeriesDescription": "TOF 3D multi-slab"}, "MRA"),
+        # 3-D FLAIR with variable flip angles: a TE that looks short of nothing, an inversion near 1650.
+        (SE | {"RepetitionTime": 4800, "EchoTime": 340, "InversionTime": 1650}, "FLAIR"),
+        # A FLAIR whose header has no inversion time: the acquisition allows it, the name decides.
+        (SE | {"RepetitionTime": 9000, "EchoTime": 120, "SeriesDescription": "AX T2 FLAIR"}, "FLAIR"),
+        ({"Modality": "MR", "AcquisitionContrast": "FLUID_ATTENUATED"}, "FLAIR"),
+        # Diffusion: b-value in the header; Philips calls an ADC map original, GE derived and secondary.
+        (SE | {"ScanningSequence": "EP", "DiffusionBValue": 1000.0}, "DWI"),
+        (SE | {"ImageType": ("ORIGINAL", "PRIMARY", "ADC", "NONE")}, "ADC"),
+        ({"ImageType": ("DERIVED", "SECONDARY", "COMBINED"), "SeriesDescription": "Apparent ADC"}, "ADC"),
+        # Nothing measured is recorded: only then the name counts alone.
+        ({"SeriesDescription": "AX T1 POST"}, "T1CE"),
+        ({"SeriesDescription": "AX T1 PRE"}, "T1"),
+        ({"ProtocolName": "t2_tse_tra"}, "T2"),
+        ({"SequenceName": "*tfl3d1_16"}, "T1"),
+    ],
+)
+def test_sequences_of_three_vendors(facts, what):
+    verdict = recognise(facts)
+    assert verdict.what == what, verdict
+    assert verdict.sequence == what
+    assert not verdict.contradictions
+
+
+@pytest.mark.parametrize(
+    ("facts", "what"),
+    [
+        (SE | {"ImageType": ("ORIGINAL", "PRIMARY", "LOCALIZER")}, "localiser"),
+        (GR | {"SeriesDescription": "3-plane loc"}, "localiser"),
+        (GR | {"SeriesDescription": "Survey_SHC"}, "localiser"),
+        ({"Modality": "MR", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "screen capture"),
+        ({"Modality": "MR", "ConversionType": "WSD"}, "screen capture"),
+        ({"Modality": "MR", "SamplesPerPixel": 3}, "colour image"),
+        ({"Modality": "CT", "SeriesDescription": "T1"}, "CT series"),
+        ({"Modality": "SR"}, "report"),
+        ({"Modality": "SEG"}, "segmentation"),
+        (habit.T1 | {"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "derived reformat"),
+        (habit.T1 | {"ImageType": ["DERIVED", "SECONDARY", "PROJECTION IMAGE", "MIP"]}, "derived reformat"),
+        (habit.T1 | {"ImageType": ["DERIVED", "SECONDARY"]}, "derived image"),
+        (habit.T1 | {"SeriesDescription": "t1 subtraction"}, "subtraction"),
+        (habit.DWI | {"ImageType": ["ORIGINAL", "PRIMARY", "DIFFUSION", "MOSAIC"]}, "mosaic"),
+        (habit.DWI | {"DiffusionBValue": 0.0}, "b = 0 image"),
+        (habit.ADC | {"ImageType": ["DERIVED", "PRIMARY", "EADC"]}, "exponential ADC map"),
+        (habit.ADC | {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "FA"]}, "fractional anisotropy map"),
+        (GR | {"SeriesDescription": "t2_fl2d_hemo", "RepetitionTime": 600, "EchoTime": 20}, "T2*-weighted image"),
+        (GR | {"ImageType": ("ORIGINAL", "PRIMARY", "M", "SWI")}, "susceptibility-weighted image"),
+        (GR | {"ImageType": ("ORIGINAL", "PRIMARY", "P", "ND")}, "phase image"),
+        (
+            SE | {"RepetitionTime": 4000, "EchoTime": 60, "InversionTime": 160},
+            "fat-suppressed inversion recovery (STIR)",
+        ),
+        ({"ImageType": ("DERIVED", "PRIMARY"), "SeriesDescription": "rCBV"}, "perfusion map"),
+        (habit.T2 | {"BodyPartExamined": "CSPINE"}, "cspine, not the head"),
+        (habit.T2 | {"SeriesDescription": "T2 sag neck"}, "neck, not the head"),
+        ({"Modality": "MR", "SeriesDescription": "Serie 7"}, "unknown"),
+    ],
+)  # fmt: skip
+def test_what_is_no_plain_image_of_the_head_is_named(facts, what):
+    verdict = recognise(facts)
+    assert verdict.sequence is None
+    assert verdict.what == what
+    assert verdict.why
+
+
+@pytest.mark.parametrize(
+    ("facts", "what", "sentence"),
+    [
+        (habit.T2 | {"SeriesDescription": "AX T1"}, "T2", "“AX T1” says T1"),
+        (habit.FLAIR | {"SeriesDescription": "T2 TSE"}, "FLAIR", "says T2"),
+        (habit.T1CE | {"SeriesDescription": "T1 nativ"}, "T1CE", "contrast agent in the header, but"),
+        (
+            habit.T1 | {"SeriesDescription": "T1 post", "ContrastBolusAgent": "NONE"},
+            "T1",
+            "no contrast agent",
+        ),
+        (habit.DWI | {"SeriesDescription": "ADC"}, "DWI", "description says ADC"),
+    ],
+)
+def test_a_header_that_contradicts_itself_is_shown(facts, what, sentence):
+    verdict = recognise(facts)
+    assert verdict.what == what
+    assert sentence in verdict.contradictions[0]
+
+
+def test_the_reason_states_the_facts():
+    assert recognise(habit.FLAIR).why == "TR 9000, TE 93, TI 2500 ms"
+    assert recognise(habit.T1CE).why == "TR 8.2, TE 3.2, TI 450 ms; contrast agent"
+    assert recognise(habit.DWI).why == "b-value 1000 s/mm², trace"

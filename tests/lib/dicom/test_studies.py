@@ -1,0 +1,136 @@
+"""A folder of DICOM series becomes a study: one series per sequence by the stated rule, the others listed."""
+
+import json
+
+import dicom_files as habit
+import numpy as np
+import pytest
+from dicom_files import right_handed, write_series
+from heads import centre_of, head, oblique
+from pydicom.uid import generate_uid
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import Sequence
+from brainmvp.study import NoSequenceError, Study, find_studies
+from brainmvp.volume import read_volume
+
+CENTRE = centre_of((40, 48, 40), oblique())
+
+
+def scan(shape=(40, 44, 12), spacing=(1.2, 1.2, 3.6)):
+    affine = oblique(spacing, "LPS")
+    affine[:3, 3] += CENTRE - centre_of(shape, affine)
+    return right_handed(head(shape, affine, CENTRE))
+
+
+def uses(study):
+    return {entry.image.number: (entry.verdict.what, entry.use, entry.reason) for entry in study.series}
+
+
+def test_a_hospitals_folder_becomes_a_study_on_native_grids(tmp_path):
+    uid, folder = generate_uid(), tmp_path / "visit"
+    flair, t1 = scan(), scan((44, 48, 42), (1, 1, 1))
+    write_series(folder / "S1", scan((20, 20, 3)), uid, 1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    write_series(folder / "S2", flair, uid, 2, **habit.FLAIR)
+    write_series(folder / "S3", t1, uid, 3, **habit.T1)
+    study = Study.from_folder(folder)
+    assert (study.id, list(study.images)) == ("visit", [Sequence.FLAIR, Sequence.T1])
+    for sequence, expected in ((Sequence.FLAIR, flair), (Sequence.T1, t1)):
+        found = read_volume(study.images[sequence])
+        assert np.array_equal(found.data, expected.data)
+        assert np.allclose(found.affine, expected.affine, atol=1e-6)
+    assert uses(study)[1] == ("localiser", "left out", "localiser")
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "reason"),
+    [
+        ({}, {"SeriesDescription": "T1"}, "a header without contradictions"),
+        ({}, {"ImageType": ["DERIVED", "PRIMARY"]}, "the original acquisition"),
+        ({"grid": (40, 44, 18)}, {"grid": (40, 44, 12)}, "more of the head"),
+        ({"mm": (1.2, 1.2, 3), "grid": (40, 44, 14)}, {}, "thinner slices"),
+        ({"mm": (0.9, 0.9, 3.6), "grid": (54, 58, 12)}, {}, "smaller voxels"),
+    ],
+)
+def test_the_rule_chooses_among_several(tmp_path, better, worse, reason):
+    uid = generate_uid()
+    for number, facts in ((1, dict(better)), (2, dict(worse))):
+        volume = scan(facts.pop("grid", (40, 44, 12)), facts.pop("mm", (1.2, 1.2, 3.6)))
+        write_series(tmp_path / str(number), volume, uid, number, **habit.T2 | facts)
+    study = Study.from_folder(tmp_path)
+    assert study.images[Sequence.T2].number == 1
+    assert uses(study) == {
+        1: ("T2", "used", ""),
+        2: ("T2", "alternative", f"series 1 has {reason}"),
+    }
+
+
+def test_of_equals_the_repeat_is_taken(tmp_path):
+    uid = generate_uid()
+    for number in (4, 5):
+        write_series(tmp_path / str(number), scan(), uid, number, **habit.T2)
+    study = Study.from_folder(tmp_path)
+    assert uses(study)[4] == ("T2", "alternative", "series 5 has a later series number")
+
+
+def test_the_trace_near_1000_is_taken_for_dwi(tmp_path):
+    uid = generate_uid()
+    for number, b_value in ((1, 500.0), (2, 1000.0), (3, 2000.0)):
+        write_series(tmp_path / str(number), scan(), uid, number, **habit.DWI | {"DiffusionBValue": b_value})
+    direction = habit.DWI | {"ImageType": ["ORIGINAL", "PRIMARY", "DIFFUSION", "NONE"]}
+    write_series(tmp_path / "4", scan(), uid, 4, **direction)
+    study = Study.from_folder(tmp_path)
+    assert study.images[Sequence.DWI].number == 2
+    assert uses(study)[3][2] == "series 2 has a b-value nearer to 1000"
+    assert uses(study)[4][2] == "series 2 has the trace of all directions"
+
+
+def test_an_incomplete_series_is_passed_over_for_a_worse_whole_one(tmp_path):
+    uid = generate_uid()
+    whole, fine = scan(), scan((44, 48, 42), (1, 1, 1))
+    write_series(tmp_path / "1", whole, uid, 1, **habit.T2)
+    write_series(tmp_path / "2", fine, uid, 2, only=[*range(20), *range(25, 42)], **habit.T2)
+    study = Study.from_folder(tmp_path)
+    assert study.images[Sequence.T2].number == 1
+    assert uses(study)[2] == ("T2", "left out", "5 slices are missing (after slice 20)")
+
+
+def test_studies_are_told_apart_wherever_their_files_lie(tmp_path):
+    for name in ("CD1", "CD2"):  # a CD's folders have the same names for every patient
+        write_series(tmp_path / name / "ST000000" / "SE000001", scan(), generate_uid(), **habit.T2)
+    for visit in "ab":
+        write_series(tmp_path / "flat", scan(), generate_uid(), name=f"{visit}{{}}", **habit.FLAIR)
+    write_series(tmp_path / "plain" / "S1", scan(), uid := generate_uid(), 1, **habit.T2)
+    write_series(tmp_path / "plain" / "S2", scan(), uid, 2, **habit.FLAIR)
+    studies = find_studies(tmp_path)
+    names = [study.id.partition("-")[0] for study in studies]
+    assert names == ["SE000001", "SE000001", "flat", "flat", "plain"]
+    assert len({study.id for study in studies}) == 5
+    with pytest.raises(BrainMVPError, match="holds 2 DICOM studies"):
+        Study.from_folder(tmp_path / "flat")
+
+
+def test_a_study_without_a_usable_series_says_what_each_one_is(tmp_path):
+    write_series(tmp_path / "neck", scan(), generate_uid(), 7, **habit.T2 | {"BodyPartExamined": "NECK"})
+    problems = []
+    assert find_studies(tmp_path, on_error=lambda _, error: problems.append(error)) == []
+    assert isinstance(problems[0], NoSequenceError)
+    assert "series 7 T2W_TSE: neck, not the head" in str(problems[0])
+
+
+def test_study_json_names_series_by_their_number(tmp_path):
+    uid = generate_uid()
+    write_series(tmp_path / "1", scan(), uid, 1, **habit.T2)
+    write_series(tmp_path / "2", scan(), uid, 2, **habit.T1 | {"ImageType": ["DERIVED", "SECONDARY"]})
+    write_series(tmp_path / "3", scan(), uid, 3, only=[0, 1, 5, 6, 7], **habit.T1)
+    (tmp_path / "study.json").write_text(json.dumps({"sequences": {"T1": 2}}))
+    study = Study.from_folder(tmp_path)
+    assert list(study.images) == [Sequence.T1]
+    assert uses(study)[2] == ("T1", "used", "")
+    assert uses(study)[1] == ("T2", "left out", "study.json does not name it")
+    (tmp_path / "study.json").write_text(json.dumps({"sequences": {"T1": 3}}))
+    with pytest.raises(BrainMVPError, match=r"series 3, which cannot be used: 3 slices are missing"):
+        Study.from_folder(tmp_path)
+    (tmp_path / "study.json").write_text(json.dumps({"sequences": {"T1": 9}}))
+    with pytest.raises(BrainMVPError, match="series 9, which is not there"):
+        Study.from_folder(tmp_path)
