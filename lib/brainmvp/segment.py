@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from brainmvp.calibration import temper
 from brainmvp.cleaning import fill_enclosed, without_specks
+from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
 from brainmvp.picture import draw_segmentation
@@ -96,11 +97,33 @@ class Segmentation:
         }
 
     def save(self, path: str | Path) -> Path:
-        """Write the label map: `.seg.nrrd` with names, colours and codes for Slicer, or a plain `.nii.gz`."""
+        """Write the label map: `.seg.nrrd` with names, colours and codes for Slicer, a plain `.nii.gz`, or DICOM SEG.
+
+        `.dcm` is DICOM SEG, for a study that is DICOM. Raises `BrainMVPError` if it is not.
+        """
         path = Path(path)
+        if path.name.lower().endswith(".dcm"):
+            return self._save_dicom(path)
         if path.name.lower().endswith(".seg.nrrd"):
             return write_seg_nrrd(self.labels, self.task, path, self.label_names)
         return write_volume(self.labels, path)
+
+    @property
+    def dicom_reference(self) -> DicomImage | None:
+        """The DICOM series that the segmentation lies on, if it lies on one."""
+        image = self.study.images[self.reference]
+        return image if isinstance(image, DicomImage) else None
+
+    def _save_dicom(self, path: Path) -> Path:
+        from brainmvp.dicom.seg import write_dicom_seg
+
+        image = self.dicom_reference
+        if image is None:
+            raise BrainMVPError(
+                f"{self.study.id} is not DICOM, so there is no series for a DICOM SEG to refer to; "
+                "write .seg.nrrd instead."
+            )
+        return write_dicom_seg(self.labels, image, self.task, path, self.label_names, self.model)
 
     def save_uncertainty(self, path: str | Path) -> Path:
         """Write the voxel-wise uncertainty, 0…1."""

@@ -2,10 +2,15 @@
 
 import json
 
+import dicom_files as habit
 import nibabel as nib
 import nrrd
 import numpy as np
 import pytest
+from dicom_files import right_handed, write_series
+from heads import centre_of, head, oblique
+from pydicom import dcmread
+from pydicom.uid import generate_uid
 
 
 def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
@@ -69,7 +74,7 @@ def test_a_bad_study_does_not_stop_the_others(brainmvp, write_study, tmp_path):
         (["--task", "tumour", "--out", "a.nii.gz", "--model", "stroke"], "is a model for stroke"),
         (["--task", "tumour", "--out", "a.nii.gz", "--device", "abacus"], "'abacus' is no device"),
         (["--task", "tumour", "--out", "a.nii.gz", "--reference", "ADC"], "has no ADC"),
-        (["--task", "tumour", "--out", "a.dcm"], "a.dcm is no format that is written here"),
+        (["--task", "tumour", "--out", "a.tif"], "a.tif is no format that is written here"),
         (["--task", "tumour", "--out", "a.nii.gz", "--picture", "a.jpg"], "must end in .png"),
         (["--task", "tumour", "--out", "folder", "--report", "a.json"], "--report goes with one output file"),
     ],
@@ -82,3 +87,43 @@ def test_bad_options_end_in_one_sentence(brainmvp, write_study, tmp_path, monkey
     assert sentence in result.stderr
     assert len([line for line in result.stderr.splitlines() if line.strip()]) == 1
     assert not (tmp_path / "a.nii.gz").exists()
+
+
+@pytest.fixture
+def dicom_visit(tmp_path):
+    uid, centre = generate_uid(), centre_of((44, 48, 42), oblique())
+    for number, (facts, spacing, shape) in enumerate(
+        [(habit.T1CE, (1.1, 1, 1.2), (44, 52, 40)), (habit.FLAIR, (0.9, 0.95, 3.5), (50, 56, 14))], start=1
+    ):
+        affine = oblique(spacing, "LPS")
+        affine[:3, 3] += centre - centre_of(shape, affine)
+        volume = right_handed(head(shape, affine, centre, number))
+        write_series(tmp_path / "all" / "visit" / str(number), volume, uid, number, **facts)
+    return tmp_path / "all" / "visit"
+
+
+def test_a_dicom_study_gets_a_dicom_seg_of_the_same_voxels(brainmvp, dicom_visit, tmp_path):
+    result = brainmvp("segment", dicom_visit.parent, "--task", "tumour", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    labels = nib.load(tmp_path / "out" / "visit" / "tumour.nii.gz")
+    assert labels.shape == (44, 52, 40)
+    seg = dcmread(tmp_path / "out" / "visit" / "tumour.dcm")
+    frames = np.zeros(labels.shape, np.uint8)
+    for group, pixels in zip(seg.PerFrameFunctionalGroupsSequence, seg.pixel_array, strict=True):
+        position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, float) * (-1, -1, 1)
+        index = round((np.linalg.inv(labels.affine) @ [*position, 1])[2])
+        number = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        frames[:, :, index][pixels.T > 0] = number
+    assert labels.get_fdata().any()
+    assert np.array_equal(frames, labels.get_fdata())
+
+
+def test_a_dicom_seg_can_be_asked_for_alone(brainmvp, dicom_visit, write_study, tmp_path):
+    out = tmp_path / "one.dcm"
+    assert brainmvp("segment", dicom_visit, "--task", "tumour", "--out", out).exit_code == 0
+    assert dcmread(out).Modality == "SEG"
+    result = brainmvp(
+        "segment", write_study("nifti", "FLAIR"), "--task", "tumour", "--out", tmp_path / "no.dcm"
+    )
+    assert result.exit_code == 2
+    assert "is not DICOM" in result.stderr

@@ -15,14 +15,19 @@ if TYPE_CHECKING:
     from brainmvp.study import Study
 
 # What the writers of label maps and of plain images can write.
-_LABEL_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+_IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+_LABEL_SUFFIXES = (*_IMAGE_SUFFIXES, ".dcm")
 
 
 def segment(
     study: Annotated[Path, typer.Argument(help="A study's folder, or a folder of studies.")],
     task: Annotated[str, typer.Option(help="tumour or stroke.")],
     out: Annotated[
-        Path, typer.Option(help="The segmentation: .nii.gz, .seg.nrrd, .nrrd or .mha; or a folder, for many.")
+        Path,
+        typer.Option(
+            help="The segmentation: .nii.gz, .seg.nrrd, .nrrd, .mha or, of a DICOM study, .dcm (DICOM SEG); "
+            "or a folder, for many."
+        ),
     ],
     report: Annotated[Path | None, typer.Option(help="Write the report here (.json).")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the result here (.png).")] = None,
@@ -38,7 +43,7 @@ def segment(
     """Segment a study; the result lies on the original grid of one of its sequences.
 
     Given an output folder, each study gets a folder of its own there (TASK.nii.gz, TASK.seg.nrrd, TASK.json,
-    TASK.png); a bad study is passed over and listed at the end, with exit code 2.
+    TASK.png, and TASK.dcm if it is DICOM); a bad study is passed over and listed at the end, with exit code 2.
     """
     into_folder = not out.name.lower().endswith(_LABEL_SUFFIXES)
     extras = {"--report": report, "--picture": picture, "--uncertainty": uncertainty}
@@ -51,6 +56,8 @@ def segment(
     from brainmvp.study import Study
 
     found = Study.from_folder(study)
+    if out.suffix.lower() == ".dcm" and not found.series:
+        raise BrainMVPError(f"{study} is not DICOM; {out} needs DICOM series to refer to. Use .seg.nrrd.")
     segmenter = Segmenter.load(task, model, device)
     result = _run(segmenter, found, reference)
     result.save(out)
@@ -75,7 +82,7 @@ def _check_names(out: Path, into_folder: bool, extras: dict[str, Path | None]) -
         )
     if out.is_file() and into_folder:
         raise BrainMVPError(f"{out} is a file; give a folder, or a name such as {out}.nii.gz.")
-    wanted = {"--report": (".json",), "--picture": (".png",), "--uncertainty": _LABEL_SUFFIXES}
+    wanted = {"--report": (".json",), "--picture": (".png",), "--uncertainty": _IMAGE_SUFFIXES}
     for option, path in extras.items():
         if path is None:
             continue
@@ -126,10 +133,12 @@ def _segment_many(
 
 
 def save_all(result: "Segmentation", folder: Path) -> None:
-    """Write a result as TASK.nii.gz, TASK.seg.nrrd, TASK.png and TASK.json into a folder."""
+    """Write a result as TASK.nii.gz, TASK.seg.nrrd, TASK.png, TASK.json and, of DICOM, TASK.dcm into a folder."""
     name = result.task.name
     result.save(folder / f"{name}.nii.gz")
     result.save(folder / f"{name}.seg.nrrd")
+    if result.dicom_reference:
+        result.save(folder / f"{name}.dcm")
     result.save_picture(folder / f"{name}.png")
     _write_report(result, folder / f"{name}.json")
 

@@ -1,0 +1,137 @@
+"""A segmentation as DICOM SEG, which a PACS keeps beside the series that it was made on."""
+
+import os
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+from pydicom import Dataset, dcmread
+from pydicom.sr.codedict import codes
+from pydicom.uid import generate_uid
+
+from brainmvp import __version__
+from brainmvp.dicom.series import DicomImage
+from brainmvp.errors import BrainMVPError
+from brainmvp.tasks import Label, Task
+from brainmvp.volume import Volume, atomically
+
+_CATEGORY = hd.sr.CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure")  # DICOM CID 7150
+_BRAIN = hd.sr.CodedConcept("12738006", "SCT", "Brain")
+# Series numbers of results stand far behind those of a scanner.
+_SERIES_NUMBER = 9000
+# What an anonymised header may lack, but a DICOM file has to hold, if only empty (type 2 of PS3.3).
+_MAY_BE_EMPTY = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+    "AccessionNumber", "ReferringPhysicianName",
+)  # fmt: skip
+
+
+def write_dicom_seg(
+    labels: Volume,
+    image: DicomImage,
+    task: Task,
+    path: str | os.PathLike[str],
+    names: dict[int, str] | None = None,
+    model: str | None = None,
+) -> Path:
+    """Write a label map as DICOM SEG; the file appears complete or not at all.
+
+    labels: (X, Y, Z) on the grid of `image`, the series that every frame then refers to; names: what to call a label
+    where it is not the task's own name, by value, for those that are offered; model: what found the labels, None
+    where a person drew or corrected them. Raises `BrainMVPError` if the labels lie elsewhere or the series' headers
+    do not suffice.
+    """
+    if labels.shape != image.shape or not labels.same_grid(Volume(labels.data, image.affine)):
+        raise BrainMVPError(
+            f"The segmentation does not lie on the grid of {image.name}; DICOM SEG needs the grid of a DICOM series."
+        )
+    names = names or {label.value: label.name for label in task.labels}
+    described = [label for label in task.labels if label.value in names]
+    numbered = np.zeros(256, np.uint8)
+    for number, label in enumerate(described, start=1):
+        numbered[label.value] = number
+    sources = [_header(path) for path in dict.fromkeys(plane.path for plane in image.planes)]
+    series_number = _SERIES_NUMBER + (image.number or 0)
+    try:
+        result = hd.seg.Segmentation(
+            source_images=sources,
+            pixel_array=_frames(numbered[labels.data], image, sources[0]),
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=[
+                _segment(number, label, names[label.value], model)
+                for number, label in enumerate(described, start=1)
+            ],
+            series_instance_uid=generate_uid(),
+            series_number=series_number,
+            sop_instance_uid=generate_uid(),
+            instance_number=1,
+            manufacturer="BrainMVP",
+            manufacturer_model_name=model or "BrainMVP",
+            software_versions=__version__,
+            device_serial_number="0",
+            content_label=f"BRAINMVP_{task.name}".upper().replace("-", "_")[:16],
+            content_description=f"{task.title}; not a medical device"[:64],
+            series_description=f"{task.title}, BrainMVP"[:64],
+        )
+    except (AttributeError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).splitlines()[0][:160].rstrip(".")
+        raise BrainMVPError(
+            f"The headers of {image.name} do not suffice for DICOM SEG ({reason}); write .seg.nrrd instead."
+        ) from error
+    for item, label in zip(result.SegmentSequence, described, strict=True):
+        item.RecommendedDisplayCIELabValue = cielab(label.color)
+    path = Path(path)
+    atomically(path, lambda temporary: result.save_as(temporary, write_like_original=False))
+    return path
+
+
+def cielab(color: tuple[int, int, int]) -> list[int]:
+    """Return a colour (sRGB, 0 to 255) as DICOM writes it: CIE Lab, scaled to 16 bits (PS3.3 C.10.7.1.1).
+
+    sRGB with its white point D65 (IEC 61966-2-1): what the readers in use assume, dcmqi in 3D Slicer and dcmjs in
+    OHIF, although DICOM asks for D50; with that, dcmqi turns our blue into an impossible colour.
+    """
+    values = np.array(color) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    x, y, z = np.cbrt(to_xyz @ linear / to_xyz.sum(axis=1))
+    lightness, a, b = 116 * y - 16, 500 * (x - y), 200 * (y - z)
+    scaled = np.array([lightness / 100, (a + 128) / 255, (b + 128) / 255]) * 65535
+    return [int(value) for value in np.clip(np.round(scaled), 0, 65535)]
+
+
+def _header(path: Path) -> Dataset:
+    dataset = dcmread(path, stop_before_pixels=True, force=True)
+    for keyword in _MAY_BE_EMPTY:
+        if keyword not in dataset:
+            setattr(dataset, keyword, "")
+    return dataset
+
+
+def _frames(numbers: np.ndarray, image: DicomImage, source: Dataset) -> np.ndarray:
+    """Return the segment numbers (frame, row, column) in the order in which the source's frames come."""
+    slices = numbers.transpose(2, 1, 0)
+    if image.planes[0].frame is None:
+        return slices
+    frames = np.zeros((int(source.NumberOfFrames), *slices.shape[1:]), np.uint8)
+    for plane, values in zip(image.planes, slices, strict=True):
+        frames[plane.frame] = values
+    return frames
+
+
+def _segment(number: int, label: Label, name: str, model: str | None) -> hd.seg.SegmentDescription:
+    kinds = hd.seg.SegmentAlgorithmTypeValues
+    algorithm = model and hd.AlgorithmIdentificationSequence(
+        name="BrainMVP", version=model, family=codes.cid7162.ArtificialIntelligence
+    )
+    return hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=name[:64],
+        segmented_property_category=_CATEGORY,
+        segmented_property_type=hd.sr.CodedConcept(label.code.value, label.code.scheme, label.code.meaning),
+        algorithm_type=kinds.AUTOMATIC if model else kinds.MANUAL,
+        algorithm_identification=algorithm or None,
+        tracking_uid=generate_uid(),
+        tracking_id=label.key,
+        anatomic_regions=[_BRAIN],
+    )
