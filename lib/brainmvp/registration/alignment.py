@@ -1,0 +1,92 @@
+"""Put a sequence onto the reference, or say why that failed: only what is measured better is moved."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from brainmvp.registration.motion import angle_deg, displacement_mm, rigid
+from brainmvp.registration.rigid import refine, register
+from brainmvp.registration.similarity import Similarity
+from brainmvp.volume import Volume
+
+# Images on one grid were put there by somebody's registration, or by one scan: they have the benefit of the doubt.
+_SAME_GRID_MM = 2.0
+_OTHER_GRID_MM = 1.0
+# From these disturbances the registration has to find back to itself (mm and degrees about each axis) …
+_DISTURBANCES = (((6.0, -5.0, 5.0), (5.0, 4.0, -6.0)), ((-5.0, 6.0, -6.0), (-4.0, -6.0, 5.0)))
+# … to within this, or the images do not determine it.
+_AGREEMENT_MM = 3.0
+# Below this normalised mutual information two images have next to nothing in common.
+_LEAST_SIMILARITY = 1.05
+_LEAST_OVERLAP = 0.3
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How a sequence was put onto the reference.
+
+    world: (4, 4), from the reference's world to the sequence's, RAS mm; the identity where nothing had to move;
+    moved: whether it was registered; similarity_before, similarity: normalised mutual information under the headers
+    and under `world`; overlap: share of the reference's head that the sequence covers; spread_mm: how far apart
+    disturbed registrations end, at the head's surface; shift_mm: of the head's middle; doubt: why it should not
+    be trusted, or None.
+    """
+
+    world: np.ndarray
+    moved: bool
+    similarity_before: float
+    similarity: float
+    overlap: float
+    shift_mm: float = 0.0
+    turn_deg: float = 0.0
+    spread_mm: float = 0.0
+    doubt: str | None = None
+
+    def report(self) -> dict[str, Any]:
+        """Return the alignment as JSON-ready values."""
+        return {
+            "moved": self.moved,
+            "world_of_reference_to_world_of_sequence": self.world.tolist(),
+            "shift_mm": round(self.shift_mm, 2),
+            "turn_deg": round(self.turn_deg, 2),
+            "similarity_before": round(self.similarity_before, 4),
+            "similarity": round(self.similarity, 4),
+            "overlap": round(self.overlap, 3),
+            "spread_mm": round(self.spread_mm, 2),
+            "doubt": self.doubt,
+        }
+
+
+def align(moving: Volume, fixed: Volume, seed: int = 0) -> Alignment:
+    """Return how `moving` lies on `fixed`: as its header says where the images agree with that, else registered.
+
+    A registration is doubtful if it fits no better than the headers, covers too little of the head, has too little
+    in common, or ends elsewhere when it starts some millimetres and degrees away.
+    """
+    fit = Similarity(fixed, moving, seed=seed)
+    still = np.eye(4)
+    before = fit(still)
+    tolerance = _SAME_GRID_MM if moving.same_grid(fixed) else _OTHER_GRID_MM
+    if fit.distance_to_peak(still) <= tolerance and before >= _LEAST_SIMILARITY:
+        return Alignment(still, False, before, before, fit.overlap(still))
+
+    world = register(moving, fixed, seed)
+    ends = [refine(moving, fixed, world @ rigid(np.array(s), np.array(t), fit.centre), seed) for s, t in _DISTURBANCES]
+    spread = max(displacement_mm(world, end, fit.centre) for end in ends)
+    after, overlap = fit(world), fit.overlap(world)
+    shift = float(np.linalg.norm(world[:3, :3] @ fit.centre + world[:3, 3] - fit.centre))
+    doubt = _doubt(before, after, overlap, spread)
+    return Alignment(world, True, before, after, overlap, shift, angle_deg(world), spread, doubt)
+
+
+def _doubt(before: float, after: float, overlap: float, spread: float) -> str | None:
+    if overlap < _LEAST_OVERLAP:
+        return f"it shows only {overlap:.0%} of the reference's head"
+    if after < _LEAST_SIMILARITY:
+        return f"it has next to nothing in common with the reference (normalised mutual information {after:.3f})"
+    if after < before:
+        return "no registration fits better than the headers, and those do not fit"
+    if spread > _AGREEMENT_MM:
+        return f"registrations from slightly different starts end {spread:.1f} mm apart"
+    return None

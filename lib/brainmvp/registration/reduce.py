@@ -1,0 +1,36 @@
+"""Coarse copies of an image, cheap enough to try many transforms on."""
+
+import numpy as np
+
+from brainmvp.foreground import clean, foreground
+from brainmvp.volume import Volume
+
+
+def reduced(volume: Volume, spacing: float) -> Volume:
+    """Return the image averaged over blocks of voxels, to about `spacing` mm per axis; float32.
+
+    Axes that are as coarse already, such as thick slices, stay as they are.
+    """
+    factor = np.clip(np.rint(spacing / volume.spacing), 1, np.array(volume.shape) // 2).astype(int)
+    data = np.asarray(volume.data)
+    for axis, step in enumerate(factor):
+        size = data.shape[axis] // step * step
+        if step > 1:
+            parts = (np.take(data, range(i, size, step), axis) for i in range(step))
+            data = sum(part.astype(np.float32) for part in parts) / np.float32(step)
+    affine = volume.affine @ np.diag([*factor, 1.0])
+    affine[:3, 3] += volume.affine[:3, :3] @ ((factor - 1) / 2)
+    return Volume(np.asarray(data, np.float32), affine, volume.path)
+
+
+def head_box(volume: Volume) -> Volume:
+    """Return the part of an image that holds the head, with two voxels around it."""
+    box, offset = [], []
+    mask = clean(foreground(volume))
+    for axis in range(3):
+        inside = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
+        box.append(slice(max(inside[0] - 2, 0), inside[-1] + 3))
+        offset.append(box[-1].start)
+    affine = volume.affine.copy()
+    affine[:3, 3] += volume.affine[:3, :3] @ offset
+    return Volume(volume.data[tuple(box)], affine, volume.path)
