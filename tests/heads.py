@@ -21,12 +21,18 @@ def oblique(
 
 
 def head(shape: tuple[int, int, int], affine: np.ndarray, centre: np.ndarray, seed: int = 0) -> Volume:
-    """Return a small stripped head: an ellipsoid of textured tissue, 40 x 48 x 40 mm, zero outside."""
+    """Return a small stripped head: an ellipsoid of textured tissue, 40 x 48 x 40 mm, zero outside.
+
+    The anatomy is the same for every seed; noise and contrast (inverted for odd seeds) are its own.
+    """
     rng = np.random.default_rng(seed)
     index = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), -1)
     world = index @ affine[:3, :3].T + affine[:3, 3]
     inside = (((world - centre) / np.array([20.0, 24.0, 20.0])) ** 2).sum(-1) < 1
-    data = np.where(inside, 400 + 60 * rng.standard_normal(shape), 0)
+    x, y, z = np.moveaxis(world - centre, -1, 0)
+    anatomy = np.sin(x / 4.1 + 0.5) + np.sin(y / 4.7 + x / 9) + np.sin(z / 4.3 + y / 8 + 1)
+    contrast = (1, -0.7, 0.8, -0.9)[seed % 4]
+    data = np.where(inside, 400 + 90 * contrast * anatomy + 25 * rng.standard_normal(shape), 0)
     return Volume(np.clip(data, 0, 4000).astype(np.int16), affine)
 
 

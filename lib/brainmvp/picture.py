@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from brainmvp.foreground import clean, foreground
+from brainmvp.sequences import Sequence
 from brainmvp.spatial import ras_grid, resample, resample_labels
 from brainmvp.study import Study
 from brainmvp.tasks import Task
@@ -25,21 +26,24 @@ def draw_segmentation(
     task: Task,
     path: str | os.PathLike[str],
     names: dict[int, str] | None = None,
+    reference: Sequence | None = None,
+    worlds: dict[Sequence, np.ndarray] | None = None,
 ) -> Path:
     """Draw a study with its segmentation and return the path.
 
     Top: the axial slice with most of the finding, in every sequence, outlined. Bottom: the reference's three
     planes through it, filled, and the volumes. Radiological convention: the patient's right is on the left.
-    labels: (X, Y, Z) on the reference's grid; names: label names by value where they are not the task's own.
+    labels: (X, Y, Z) on the reference's grid; names: label names by value where they are not the task's own;
+    reference: else the task's choice; worlds: (4, 4) from the reference's world to a sequence's, where registered.
     """
     names = names or task.label_names([region.name for region in task.regions])
-    reference = study.reference(task)
+    reference, worlds = study.reference(task, reference), worlds or {}
     target = read_volume(study.images[reference])
     head = foreground(target)
     grid = ras_grid(clean(head[::2, ::2, ::2]), target.affine @ np.diag([2.0, 2.0, 2.0, 1.0]), _DISPLAY_MM)
     values = resample_labels(labels.data, labels.affine, grid)
     centre = _centre(values)
-    images = {s: _windowed(resample(read_volume(p), grid)) for s, p in study.images.items()}
+    images = {s: windowed(resample(read_volume(p), grid, worlds.get(s))) for s, p in study.images.items()}
 
     columns = max(len(images), 4)
     figure = Figure(figsize=(3.1 * columns, 7.2), facecolor="black", layout="constrained")
@@ -68,7 +72,8 @@ def _centre(values: np.ndarray) -> tuple[int, int, int]:
     return tuple(int(marked.sum(axis=tuple(a for a in range(3) if a != axis)).argmax()) for axis in range(3))
 
 
-def _windowed(image: np.ndarray) -> np.ndarray:
+def windowed(image: np.ndarray) -> np.ndarray:
+    """Return an image (X, Y, Z) as grey values 0…1, from black to white between percentiles of what it shows."""
     inside = image[image != 0]
     low, high = np.percentile(inside, _WINDOW) if inside.size else (0.0, 1.0)
     return np.clip((image - low) / max(high - low, 1e-6), 0, 1)

@@ -1,22 +1,24 @@
 """From the files of a study to the tensor that a network sees, remembering the way back."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from brainmvp.clock import Clock
 from brainmvp.errors import BrainMVPError
-from brainmvp.foreground import clean, foreground
+from brainmvp.foreground import background_value, clean, foreground
 from brainmvp.intensity import normalise
+from brainmvp.registration import Alignment, align
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, ras_grid, resample, resample_mask
 from brainmvp.study import Study
 from brainmvp.volume import Volume, read_volume
 
-# (moving, reference) -> (4, 4) world of the reference to world of the moving image, mm.
-Aligner = Callable[[Volume, Volume], np.ndarray]
+# (moving, reference) -> how the one lies on the other.
+Aligner = Callable[[Volume, Volume], Alignment]
 # image -> (X, Y, Z) bool, where the brain is.
 BrainExtractor = Callable[[Volume], np.ndarray]
 
@@ -29,7 +31,8 @@ class Prepared:
     """A study on a working grid.
 
     images: (C, X, Y, Z) float32 normalised, RAS, isotropic, channels as asked for, zero where missing;
-    brain: (X, Y, Z) bool; grid: the working grid; reference: the image whose grid the result has.
+    brain: (X, Y, Z) bool; grid: the working grid; reference: the image whose grid the result has; alignments: how
+    each other sequence was put onto the reference; the doubtful ones among them are not used.
     """
 
     images: Tensor
@@ -39,11 +42,12 @@ class Prepared:
     reference_sequence: Sequence
     used: tuple[Sequence, ...]
     filled: tuple[Sequence, ...]
+    alignments: dict[Sequence, Alignment] = field(default_factory=dict)
 
-
-def same_world(moving: Volume, reference: Volume) -> np.ndarray:
-    """Return the identity: the sequences of one session share the scanner's coordinates, or are registered already."""
-    return np.eye(4)
+    @property
+    def flagged(self) -> dict[Sequence, str]:
+        """Why a sequence that is there was not used."""
+        return {s: a.doubt for s, a in self.alignments.items() if a.doubt is not None}
 
 
 def prepare(
@@ -51,34 +55,55 @@ def prepare(
     sequences: tuple[Sequence, ...],
     reference: Sequence,
     spacing: float,
-    align: Aligner = same_world,
+    align: Aligner = align,
     extract_brain: BrainExtractor = foreground,
+    clock: Clock | None = None,
 ) -> Prepared:
     """Read, align, resample and normalise the sequences of a study.
 
-    sequences: the network's channels in order; spacing: of the working grid, mm. A sequence that the study lacks
-    becomes a channel of zeros. Raises `BrainMVPError` naming the file that cannot be used.
+    sequences: the network's channels in order; spacing: of the working grid, mm. A sequence that the study lacks, or
+    whose alignment is doubtful, becomes a channel of zeros. Raises `BrainMVPError` naming the file that cannot be
+    used.
     """
+    clock = clock or Clock()
     target = read_volume(study.images[reference])
+    clock.lap("read")
     mask = extract_brain(target)
     grid = _head_grid(mask, target, spacing)
     brain = clean(resample_mask(mask, target.affine, grid))
     if not brain.any():
         raise BrainMVPError(f"{target.path} shows no head; check that it is the right image.")
     grid, brain = _cropped(grid, brain)
-    used = tuple(sequence for sequence in sequences if sequence in study.images)
+    clock.lap("brain")
+    alignments: dict[Sequence, Alignment] = {}
     channels = []
     for sequence in sequences:
-        if sequence not in study.images:
+        volume, world = target, np.eye(4)
+        if sequence in study.images and sequence is not reference:
+            volume = read_volume(study.images[sequence])
+            clock.lap("read")
+            alignments[sequence] = align(volume, target)
+            world = alignments[sequence].world
+            clock.lap("align")
+        if sequence not in study.images or (sequence in alignments and alignments[sequence].doubt):
             channels.append(torch.zeros(grid.shape))
             continue
-        volume = target if sequence is reference else read_volume(study.images[sequence])
-        world = np.eye(4) if sequence is reference else align(volume, target)
         # Slices that a sequence does not cover are not part of its brain: their zeros would shift its percentiles.
-        seen = torch.from_numpy(brain & resample_mask(foreground(volume), volume.affine, grid, world))
+        seen = torch.from_numpy(brain & resample_mask(_covered(volume), volume.affine, grid, world))
         channels.append(normalise(torch.from_numpy(resample(volume, grid, world)), seen, sequence))
+        clock.lap("resample")
+    used = tuple(
+        s for s in sequences if s in study.images and (s not in alignments or not alignments[s].doubt)
+    )
     missing = tuple(sequence for sequence in sequences if sequence not in used)
-    return Prepared(torch.stack(channels), brain, grid, target, reference, used, missing)
+    return Prepared(torch.stack(channels), brain, grid, target, reference, used, missing, alignments)
+
+
+def _covered(volume: Volume) -> np.ndarray:
+    """Return where an image was scanned: all of it, or what a stripped or masked one has left."""
+    if background_value(volume.data) is None:
+        return np.ones(volume.shape, bool)
+    return foreground(volume)
 
 
 def _cropped(grid: Grid, brain: np.ndarray) -> tuple[Grid, np.ndarray]:

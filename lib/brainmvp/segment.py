@@ -1,6 +1,5 @@
 """From a study to its segmentation on the reference's own grid."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,16 +12,19 @@ from torch import Tensor, nn
 
 from brainmvp.calibration import temper
 from brainmvp.cleaning import fill_enclosed, without_specks
+from brainmvp.clock import Clock
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
 from brainmvp.picture import draw_segmentation
-from brainmvp.prepare import prepare
+from brainmvp.prepare import Prepared, prepare
+from brainmvp.registration import Alignment
+from brainmvp.registration.picture import draw_alignments
 from brainmvp.segnrrd import write_seg_nrrd
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, put_back
 from brainmvp.study import Study
-from brainmvp.tasks import Task, get_task
+from brainmvp.tasks import Region, Task, get_task
 from brainmvp.uncertainty import voxel_uncertainty
 from brainmvp.volume import Volume, write_volume
 
@@ -38,7 +40,8 @@ class Segmentation:
 
     labels: uint8, on the reference's original grid with its affine; probabilities: (X, Y, Z) float32 by region;
     uncertainty: (X, Y, Z) float32, 0…1; left_out: why a structure is not offered, by region; label_names: what
-    each value means in this result; volumes_ml: by label name; seconds: by step.
+    each value means in this result; volumes_ml: by label name; seconds, peak_gib: by step; alignments: how each other
+    sequence was put onto the reference, by sequence.
     """
 
     study: Study
@@ -53,6 +56,13 @@ class Segmentation:
     left_out: dict[str, str]
     label_names: dict[int, str]
     seconds: dict[str, float] = field(default_factory=dict)
+    peak_gib: dict[str, float] = field(default_factory=dict)
+    alignments: dict[Sequence, Alignment] = field(default_factory=dict)
+
+    @property
+    def flagged(self) -> dict[Sequence, str]:
+        """Why a sequence that is there was not used."""
+        return {s: a.doubt for s, a in self.alignments.items() if a.doubt is not None}
 
     @property
     def volumes_ml(self) -> dict[str, float]:
@@ -88,12 +98,15 @@ class Segmentation:
             "reference": str(self.reference),
             "sequences_used": [str(sequence) for sequence in self.used],
             "sequences_filled": [str(sequence) for sequence in self.filled],
+            "sequences_flagged": {str(sequence): reason for sequence, reason in self.flagged.items()},
+            "alignments": {str(sequence): a.report() for sequence, a in self.alignments.items()},
             "left_out": self.left_out,
             "label_names": {str(value): name for value, name in self.label_names.items()},
             "volumes_ml": self.volumes_ml,
             "regions_ml": self.regions_ml,
             "mean_uncertainty": self.mean_uncertainty,
             "seconds": {step: round(value, 3) for step, value in self.seconds.items()},
+            "peak_gib": {step: round(value, 3) for step, value in self.peak_gib.items()},
         }
 
     def save(self, path: str | Path) -> Path:
@@ -131,7 +144,14 @@ class Segmentation:
 
     def save_picture(self, path: str | Path) -> Path:
         """Draw the sequences with the outlines of the structures."""
-        return draw_segmentation(self.study, self.labels, self.task, path, self.label_names)
+        worlds = {sequence: a.world for sequence, a in self.alignments.items()}
+        return draw_segmentation(
+            self.study, self.labels, self.task, path, self.label_names, self.reference, worlds
+        )
+
+    def save_alignment_picture(self, path: str | Path) -> Path:
+        """Draw how each sequence lies on the reference; what is in doubt is marked."""
+        return draw_alignments(self.study, self.reference, self.alignments, path)
 
 
 class Segmenter:
@@ -178,13 +198,12 @@ class Segmenter:
         tell = progress or (lambda step, fraction: None)
         available = set(study.images) & set(self.card.sequences)
         self.task.check_sequences(available, study.id)
-        regions, left_out = self.task.offered(available)
         chosen = study.reference(self.task, reference)
-        clock = _Clock()
+        clock = Clock()
 
         tell("Reading and aligning", 0.0)
-        prepared = prepare(study, self.card.sequences, chosen, self.card.spacing)
-        clock.lap("prepare")
+        prepared = prepare(study, self.card.sequences, chosen, self.card.spacing, clock=clock)
+        regions, left_out = self._offered(prepared, study)
 
         tell("Segmenting", 0.3)
         with torch.inference_mode():
@@ -212,8 +231,20 @@ class Segmenter:
         tell("Done", 1.0)
         return Segmentation(
             study, self.task, self.card.id, labels, by_region, uncertainty, chosen, prepared.used, prepared.filled,
-            left_out, self.task.label_names(list(by_region)), clock.seconds,
+            left_out, self.task.label_names(list(by_region)), clock.seconds, clock.peak_gib,
+            prepared.alignments,
         )  # fmt: skip
+
+    def _offered(self, prepared: Prepared, study: Study) -> tuple[list[Region], dict[str, str]]:
+        """Return what can be offered with the sequences that could be aligned, and why the rest cannot."""
+        try:
+            self.task.check_sequences(set(prepared.used), study.id)
+        except BrainMVPError as error:
+            reasons = "; ".join(f"{sequence}: {reason}" for sequence, reason in prepared.flagged.items())
+            raise BrainMVPError(
+                f"{error} Not usable because they do not align with {prepared.reference_sequence}: {reasons}."
+            ) from error
+        return self.task.offered(set(prepared.used))
 
     def _labels(self, probabilities: dict[str, np.ndarray], reference: Volume) -> Volume:
         masks = {name: values > self.card.thresholds.get(name, 0.5) for name, values in probabilities.items()}
@@ -247,17 +278,6 @@ def predict(
         logits = sliding_window_inference(inputs, edges, 1, network, overlap, mode="gaussian")
     logits = logits[0].float().cpu()
     return temper(logits, torch.ones(len(logits)) if temperatures is None else temperatures).numpy()
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, step: str) -> None:
-        now = time.perf_counter()
-        self.seconds[step] = now - self._last
-        self._last = now
 
 
 def pick_device(name: str) -> torch.device:

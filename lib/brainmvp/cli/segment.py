@@ -43,7 +43,8 @@ def segment(
     """Segment a study; the result lies on the original grid of one of its sequences.
 
     Given an output folder, each study gets a folder of its own there (TASK.nii.gz, TASK.seg.nrrd, TASK.json,
-    TASK.png, and TASK.dcm if it is DICOM); a bad study is passed over and listed at the end, with exit code 2.
+    TASK.png, and TASK.dcm if it is DICOM); a bad study is passed over and listed at the end, with exit code 2. A
+    sequence that does not align with the others is not used; a picture (…_alignment.png) then shows why.
     """
     into_folder = not out.name.lower().endswith(_LABEL_SUFFIXES)
     extras = {"--report": report, "--picture": picture, "--uncertainty": uncertainty}
@@ -61,6 +62,7 @@ def segment(
     segmenter = Segmenter.load(task, model, device)
     result = _run(segmenter, found, reference)
     result.save(out)
+    flagged = _draw_flagged(result, out.parent / f"{out.name.split('.')[0]}_alignment.png")
     if uncertainty:
         result.save_uncertainty(uncertainty)
     if picture:
@@ -71,7 +73,7 @@ def segment(
         print_json(result.report())
     else:
         show(result)
-        say(f"Written: {', '.join(str(path) for path in (out, *extras.values()) if path)}")
+        say(f"Written: {', '.join(str(path) for path in (out, *extras.values(), flagged) if path)}")
 
 
 def _check_names(out: Path, into_folder: bool, extras: dict[str, Path | None]) -> None:
@@ -141,6 +143,12 @@ def save_all(result: "Segmentation", folder: Path) -> None:
         result.save(folder / f"{name}.dcm")
     result.save_picture(folder / f"{name}.png")
     _write_report(result, folder / f"{name}.json")
+    _draw_flagged(result, folder / f"{name}_alignment.png")
+
+
+def _draw_flagged(result: "Segmentation", path: Path) -> Path | None:
+    """Draw the alignments if one of them is doubtful: a number alone convinces nobody."""
+    return result.save_alignment_picture(path) if result.flagged else None
 
 
 def _run(
@@ -162,8 +170,18 @@ def show(result: "Segmentation") -> None:
     rows = [(name, f"{volume:.2f}") for name, volume in result.volumes_ml.items()]
     print_table(f"{result.study.id}, {result.model}", {"Structure": "left", "mL": "right"}, rows)
     say(f"  used {', '.join(result.used)}; on the grid of {result.reference}")
-    if result.filled:
-        say(f"  missing, filled: {', '.join(result.filled)}")
+    for sequence, alignment in result.alignments.items():
+        if alignment.doubt:
+            say(f"  {sequence} is not used, its alignment is doubtful: {alignment.doubt}")
+        elif alignment.moved:
+            say(
+                f"  {sequence} was moved by {alignment.shift_mm:.1f} mm and turned by {alignment.turn_deg:.1f}°"
+            )
+    missing = [sequence for sequence in result.filled if sequence not in result.flagged]
+    if missing:
+        say(f"  missing, filled: {', '.join(missing)}")
     for reason in result.left_out.values():
         say(f"  left out: {reason}")
-    say(f"  {sum(result.seconds.values()):.1f} s")
+    steps = (f"{name} {value:.1f}" for name, value in result.seconds.items())
+    peak = max(result.peak_gib.values())
+    say(f"  {sum(result.seconds.values()):.1f} s ({', '.join(steps)}), at most {peak:.1f} GiB")

@@ -100,7 +100,12 @@ def _outside_of_hull(brain: np.ndarray, spacing: float) -> np.ndarray:
 def _millimetres(brain: np.ndarray, spacing: float) -> list[np.ndarray]:
     """Return the coordinates from the middle of the brain's box, mm, RAS."""
     middle = [(np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {a})))[[0, -1]].mean()) for a in range(3)]
-    return np.ogrid[tuple(slice(-m * spacing, (n - m) * spacing - 1e-6, spacing) for m, n in zip(middle, brain.shape, strict=True))]
+    return np.ogrid[
+        tuple(
+            slice(-m * spacing, (n - m) * spacing - 1e-6, spacing)
+            for m, n in zip(middle, brain.shape, strict=True)
+        )
+    ]
 
 
 def _smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, sigma: float) -> np.ndarray:

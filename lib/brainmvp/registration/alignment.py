@@ -12,11 +12,11 @@ from brainmvp.volume import Volume
 
 # Images on one grid were put there by somebody's registration, or by one scan: they have the benefit of the doubt.
 _SAME_GRID_MM = 2.0
-_OTHER_GRID_MM = 1.0
+_OTHER_GRID_MM = 1.5
 # From these disturbances the registration has to find back to itself (mm and degrees about each axis) …
 _DISTURBANCES = (((6.0, -5.0, 5.0), (5.0, 4.0, -6.0)), ((-5.0, 6.0, -6.0), (-4.0, -6.0, 5.0)))
 # … to within this, or the images do not determine it.
-_AGREEMENT_MM = 3.0
+_AGREEMENT_MM = 2.5
 # Below this normalised mutual information two images have next to nothing in common.
 _LEAST_SIMILARITY = 1.05
 _LEAST_OVERLAP = 0.3
@@ -72,8 +72,11 @@ def align(moving: Volume, fixed: Volume, seed: int = 0) -> Alignment:
         return Alignment(still, False, before, before, fit.overlap(still))
 
     world = register(moving, fixed, seed)
-    ends = [refine(moving, fixed, world @ rigid(np.array(s), np.array(t), fit.centre), seed) for s, t in _DISTURBANCES]
-    spread = max(displacement_mm(world, end, fit.centre) for end in ends)
+    ends = [
+        refine(moving, fixed, world @ rigid(np.array(s), np.array(t), fit.centre), seed)
+        for s, t in _DISTURBANCES
+    ]
+    spread = max(displacement_mm(world, end, fit.centre, fit.radius) for end in ends)
     after, overlap = fit(world), fit.overlap(world)
     shift = float(np.linalg.norm(world[:3, :3] @ fit.centre + world[:3, 3] - fit.centre))
     doubt = _doubt(before, after, overlap, spread)
@@ -84,7 +87,9 @@ def _doubt(before: float, after: float, overlap: float, spread: float) -> str | 
     if overlap < _LEAST_OVERLAP:
         return f"it shows only {overlap:.0%} of the reference's head"
     if after < _LEAST_SIMILARITY:
-        return f"it has next to nothing in common with the reference (normalised mutual information {after:.3f})"
+        return (
+            f"it has next to nothing in common with the reference (normalised mutual information {after:.3f})"
+        )
     if after < before:
         return "no registration fits better than the headers, and those do not fit"
     if spread > _AGREEMENT_MM:

@@ -17,7 +17,7 @@ def angle_deg(motion: np.ndarray) -> float:
     return float(np.degrees(Rotation.from_matrix(motion[:3, :3]).magnitude()))
 
 
-def displacement_mm(first: np.ndarray, second: np.ndarray, centre: np.ndarray, radius: float = 70.0) -> float:
-    """Return how far apart two motions put the surface of a head around `centre`, at most over its six poles, mm."""
+def displacement_mm(first: np.ndarray, second: np.ndarray, centre: np.ndarray, radius: float) -> float:
+    """Return how far apart two motions put the surface of a head of this radius, at most over its six poles, mm."""
     poles = np.vstack([centre[:, None] + radius * np.hstack([np.eye(3), -np.eye(3)]), np.ones(6)])
     return float(np.linalg.norm(((first - second) @ poles)[:3], axis=0).max())

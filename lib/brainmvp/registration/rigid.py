@@ -1,5 +1,9 @@
 """Rigid registration by mutual information, from coarse to fine, with SimpleITK."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
@@ -15,6 +19,7 @@ _LEVELS = (8.0, 4.0, 2.0)
 _BINS = 32
 _POINTS = 40_000  # per level, at most
 _SAME_AXIS = 0.8  # cosine: axes within 37° of each other count as the same
+_ITK_SETTING = threading.Lock()
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -45,7 +50,6 @@ def _descend(
     for spacing in levels:
         target, image = head_box(reduced(fixed, spacing)), reduced(moving, spacing)
         method = sitk.ImageRegistrationMethod()
-        method.SetNumberOfThreads(1)
         method.SetMetricAsMattesMutualInformation(_BINS)
         method.SetMetricSamplingStrategy(method.RANDOM)
         method.SetMetricSamplingPercentage(min(1.0, _POINTS / target.data.size), seed + 1)
@@ -59,9 +63,22 @@ def _descend(
         method.SetOptimizerScalesFromPhysicalShift()
         transform = _to_euler(world, centre)
         method.SetInitialTransform(transform, inPlace=True)
-        method.Execute(to_itk(target), to_itk(image))
+        with _one_thread():
+            method.Execute(to_itk(target), to_itk(image))
         world = _to_world(transform)
     return world
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let ITK add up in one order while the block runs. The filter's own setting does not reach all of its parts."""
+    with _ITK_SETTING:
+        before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+        try:
+            yield
+        finally:
+            sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
 def _matched(volume: Volume, other: Volume) -> Volume:

@@ -13,7 +13,7 @@ _POINTS = 15_000
 _RANGE = (1.0, 99.0)
 # With less of the reference's head in view than this, a value says nothing.
 _LEAST_OVERLAP = 0.25
-# How far a probe goes: beyond the width of the peak's noise, within the peak. Degrees move the head's surface as far.
+# How far a probe goes, mm and degrees: within the peak, beyond its noise. Both move a head's surface about as far.
 _PROBE = 3.0
 
 
@@ -25,6 +25,7 @@ class Similarity:
     so that no transform gains from hitting the grid.
 
     fixed: the reference; moving: the other image; spacing: both are averaged to voxels of about this size, mm.
+    centre, radius: of the points, mm.
     """
 
     def __init__(self, fixed: Volume, moving: Volume, spacing: float = 4.0, seed: int = 0) -> None:
@@ -34,6 +35,7 @@ class Similarity:
         self._points = np.vstack([fixed.affine[:3, :3] @ index + fixed.affine[:3, 3:], np.ones(_POINTS)])
         self._fixed = _binned(values, values)
         self.centre = self._points[:3].mean(1)
+        self.radius = float(np.sqrt((self._points[:3].var(1)).sum()))
         self._moving = reduced(moving, spacing)
         self._to_index = np.linalg.inv(self._moving.affine)
         self._levels = self._moving.data[self._moving.data != 0]
@@ -67,7 +69,7 @@ class Similarity:
             if here <= max(ahead, behind):
                 return float("inf")
             best[axis] = _PROBE * (ahead - behind) / (2 * (2 * here - ahead - behind))
-        return displacement_mm(rigid(best[:3], best[3:], self.centre), np.eye(4), self.centre)
+        return displacement_mm(rigid(best[:3], best[3:], self.centre), np.eye(4), self.centre, self.radius)
 
     def _seen(self, world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         index = (self._to_index @ world @ self._points)[:3]

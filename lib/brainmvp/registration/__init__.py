@@ -1,0 +1,6 @@
+"""Rigid registration of the sequences of a study, measured."""
+
+from brainmvp.registration.alignment import Alignment, align
+from brainmvp.registration.rigid import register
+
+__all__ = ["Alignment", "align", "register"]

@@ -1,0 +1,32 @@
+"""Scan a made-up head as a scanner would: moved, on a grid of its own, in thick slices."""
+
+import numpy as np
+
+from brainmvp.registration.motion import rigid
+from brainmvp.spatial import Grid, resample
+from brainmvp.volume import Volume
+
+
+def scan(
+    head: Volume,
+    spacing: tuple[float, float, float],
+    motion: np.ndarray | None = None,
+    part: slice = slice(None),
+) -> Volume:
+    """Return the head on a slightly oblique grid of this spacing after a motion (4, 4); part: of the slices."""
+    shape = np.ceil(np.array(head.shape) * head.spacing / spacing).astype(int)
+    affine = rigid(np.zeros(3), np.array([4.0, -2.0, 3.0]), np.zeros(3))
+    affine[:3, :3] *= spacing
+    middle = head.affine[:3, :3] @ ((np.array(head.shape) - 1) / 2) + head.affine[:3, 3]
+    affine[:3, 3] = middle - affine[:3, :3] @ ((shape - 1) / 2)
+    back = None if motion is None else np.linalg.inv(motion)
+    data = resample(head, Grid(tuple(shape.tolist()), affine), back)[:, :, part]
+    affine[:3, 3] += affine[:3, 2] * (part.start or 0)
+    return Volume(data, affine)
+
+
+def errors_mm(found: np.ndarray, true: np.ndarray, brain: Volume) -> np.ndarray:
+    """Return how far from its true place each of some thousand points of the brain was put, mm."""
+    index = np.argwhere(brain.data)[::97]
+    points = brain.affine @ np.c_[index, np.ones(len(index))].T
+    return np.linalg.norm(((found - true) @ points)[:3], axis=0)
