@@ -1,0 +1,97 @@
+"""Work in threads, results on the main thread.
+
+MRML and Qt belong to the main thread. A piece of work touches neither; what it returns, and what it reports on the
+way, waits in a queue until the main thread calls `drain`: a timer in Slicer, a loop in the tests.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import traceback
+from typing import Any, Callable
+
+from .errors import Abandoned, ModuleError
+
+
+class Job:
+    """One piece of work; it calls `report` often, which is also where it learns that nobody waits any more."""
+
+    def __init__(self, name: str, tell: Callable[[str, float | None], None]) -> None:
+        self.name = name
+        self._tell = tell
+        self._abandoned = threading.Event()
+
+    @property
+    def abandoned(self) -> bool:
+        return self._abandoned.is_set()
+
+    def abandon(self) -> None:
+        """Stop waiting: what the work returns or reports is thrown away from now on."""
+        self._abandoned.set()
+
+    def report(self, step: str, fraction: float | None = None) -> None:
+        """Say what is being done (fraction 0…1, None where nobody knows); raises `Abandoned`."""
+        if self.abandoned:
+            raise Abandoned
+        self._tell(step, fraction)
+
+
+class Background:
+    """Starts jobs and delivers what becomes of them."""
+
+    def __init__(self) -> None:
+        self._arrived: queue.SimpleQueue = queue.SimpleQueue()
+        self._running: list[Job] = []
+
+    @property
+    def running(self) -> list[Job]:
+        """The jobs that somebody waits for."""
+        return [job for job in self._running if not job.abandoned]
+
+    def start(
+        self,
+        name: str,
+        work: Callable[[Job], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[ModuleError], None],
+        progress: Callable[[str, float | None], None] | None = None,
+    ) -> Job:
+        """Run `work` in a thread of its own; `done`, `failed` and `progress` are called by `drain`."""
+
+        def tell(step: str, fraction: float | None) -> None:
+            if progress:
+                self._arrived.put((job, progress, (step, fraction), False))
+
+        def run() -> None:
+            try:
+                result = work(job)
+            except Abandoned:
+                self._arrived.put((job, None, (), True))
+            except ModuleError as error:
+                self._arrived.put((job, failed, (error,), True))
+            except Exception as error:
+                sentence = f"{name} failed ({type(error).__name__}: {error}); please report it."
+                self._arrived.put((job, failed, (ModuleError(sentence, traceback.format_exc()),), True))
+            else:
+                self._arrived.put((job, done, (result,), True))
+
+        job = Job(name, tell)
+        self._running.append(job)
+        threading.Thread(target=run, name=f"BrainMVP {name}", daemon=True).start()
+        return job
+
+    def drain(self) -> None:
+        """Deliver what has arrived since the last call; a result whose job was abandoned is dropped."""
+        for _ in range(self._arrived.qsize()):
+            job, receiver, values, last = self._arrived.get()
+            if last and job in self._running:
+                self._running.remove(job)
+            if receiver and not job.abandoned:
+                receiver(*values)
+
+    def close(self) -> None:
+        """Abandon everything: after this nothing is delivered."""
+        for job in self._running:
+            job.abandon()
+        self._running.clear()

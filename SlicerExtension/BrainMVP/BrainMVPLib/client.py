@@ -1,0 +1,182 @@
+"""MONAI Label's REST interface, and what BrainMVP's server adds to it.
+
+Where a stock server lacks an addition, the method says so by what it returns (None, an empty list), not by failing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable
+from urllib.parse import quote
+
+from .errors import ServerError
+from .multipart import split_answer
+from .transport import Report, Transport
+
+# An inference on a busy computer without a GPU takes minutes, and the server says nothing until it is done.
+_INFERENCE_SECONDS = 3600.0
+_STATE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Inference:
+    """An answer to `infer`: the label file, and what the server says of it."""
+
+    file: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Client:
+    """What a MONAI Label server can be asked."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+
+    @property
+    def url(self) -> str:
+        return self.transport.url
+
+    def info(self) -> dict[str, Any]:
+        """Return what the server is and offers: name, models, strategies, counts of studies."""
+        answer = self.transport.json("GET", "/info/", _STATE_SECONDS)
+        if not isinstance(answer, dict) or not isinstance(answer.get("models"), dict):
+            raise ServerError(f"{self.url} is no MONAI Label server; check the address.", str(answer)[:500])
+        return answer
+
+    # Studies
+
+    def next_study(self, strategy: str, annotator: str) -> dict[str, Any]:
+        """Return the study to label next, with why and until when it is reserved; empty where none is left."""
+        return (
+            self.transport.json("POST", f"/activelearning/{quote(strategy)}", json={"annotator": annotator})
+            or {}
+        )
+
+    def skip(self, study: str, reason: str, annotator: str) -> bool:
+        """Tell the server not to propose a study again; return whether it understood."""
+        return self._added("POST", "/studies/skip", study, {"reason": reason, "annotator": annotator})
+
+    def release(self, study: str, annotator: str) -> bool:
+        """Give a reserved study back; return whether the server understood."""
+        return self._added("POST", "/studies/release", study, {"annotator": annotator})
+
+    def has_image(self, image: str) -> bool:
+        """Tell whether the server has an image."""
+        try:
+            self.transport.json("GET", "/datastore/image/info", _STATE_SECONDS, params={"image": image})
+        except ServerError as error:
+            if error.away:
+                raise
+            return False
+        return True
+
+    def checksum(self, image: str) -> str | None:
+        """Return the SHA-256 of an image's file, or None where the server has no such image or no checksums."""
+        try:
+            answer = self.transport.json("GET", "/datastore/image/checksum", params={"image": image})
+        except ServerError as error:
+            if error.away:
+                raise
+            return None
+        return answer.get("sha256") if isinstance(answer, dict) else None
+
+    def download_image(self, image: str, target: Path, report: Report) -> Path:
+        """Store an image of the server as a file."""
+        self.transport.download("GET", "/datastore/image", target, report, params={"image": image})
+        return target
+
+    def upload_image(self, study: str, sequence: str | None, file: Path, report: Report) -> None:
+        """Send one image of a study; `sequence` is None for a server that knows no sequences."""
+        fields = {"params": json.dumps({"sequence": sequence} if sequence else {})}
+        self.transport.upload("/datastore/image", "file", file, fields, report, params={"image": study})
+
+    # Segmentations
+
+    def infer(self, model: str, image: str, folder: Path, report: Report) -> Inference:
+        """Segment an image; return the label file, stored in `folder`."""
+        target = folder / "answer.multipart"
+        answer = self.transport.download(
+            "POST",
+            f"/infer/{quote(model)}",
+            target,
+            report,
+            _INFERENCE_SECONDS,
+            params={"image": image, "output": "all"},
+            data={"params": json.dumps({"result_extension": ".nrrd"})},
+        )
+        body = target.read_bytes()
+        target.unlink()
+        facts, content, name = split_answer(answer.headers.get("Content-Type", ""), body)
+        file = folder / f"result{_suffix(name)}"
+        file.write_bytes(content)
+        return Inference(file, facts)
+
+    def progress(self, model: str, image: str) -> tuple[str, float] | None:
+        """Return what a running inference does and how far it is, or None where the server does not say."""
+        try:
+            answer = self.transport.json(
+                "GET", f"/progress/{quote(model)}", _STATE_SECONDS, params={"image": image}
+            )
+        except ServerError:
+            return None
+        return (str(answer["step"]), float(answer["fraction"])) if answer else None
+
+    def uncertainty(self, model: str, image: str, target: Path, report: Report) -> Path:
+        """Store the uncertainty (0…1) of the last inference on an image as a NIfTI file."""
+        self.transport.download(
+            "GET", f"/uncertainty/{quote(model)}", target, report, params={"image": image}
+        )
+        return target
+
+    def submit_label(self, study: str, file: Path, tag: str, notes: dict[str, Any], report: Report) -> None:
+        """Store a label of a study under a tag: `final` or `draft`."""
+        fields = {"params": json.dumps(notes)}
+        query = {"image": study, "tag": tag}
+        self.transport.upload("/datastore/label", "label", file, fields, report, params=query)
+
+    # Models
+
+    def models(self) -> list[dict[str, Any]]:
+        """Return the versions of the models, oldest first; empty where the server keeps no versions."""
+        return self._or_nothing("/models", list) or []
+
+    def serve_model(self, name: str, version: int) -> None:
+        """Make the server answer with another version of a model from now on."""
+        self.transport.json("POST", f"/models/{quote(name)}/serve", json={"version": version})
+
+    def train(self, model: str) -> None:
+        """Start a training."""
+        self.transport.json("POST", f"/train/{quote(model)}", json={})
+
+    def training(self) -> dict[str, Any] | None:
+        """Return the state of the training, or None where none was ever started."""
+        return self._or_nothing("/train/", dict)
+
+    def stop_training(self) -> None:
+        """Stop the training."""
+        self.transport.json("DELETE", "/train/")
+
+    def _added(self, method: str, path: str, study: str, body: dict[str, str]) -> bool:
+        try:
+            self.transport.json(method, path, params={"image": study}, json=body)
+        except ServerError as error:
+            if error.status in (404, 405):
+                return False
+            raise
+        return True
+
+    def _or_nothing(self, path: str, kind: Callable[..., Any]) -> Any:
+        try:
+            answer = self.transport.json("GET", path, _STATE_SECONDS)
+        except ServerError as error:
+            if error.away:
+                raise
+            return None
+        return answer if isinstance(answer, kind) else None
+
+
+def _suffix(name: str) -> str:
+    known = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
+    return next((suffix for suffix in known if name.lower().endswith(suffix)), ".nrrd")

@@ -1,0 +1,87 @@
+"""A server on this computer, where `brainmvp` is installed: a process that is started, watched and stopped again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+from .errors import ModuleError
+
+LOOPBACK = "127.0.0.1"
+# Slicer's own Python and libraries, which another Python must not find.
+_SLICERS = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "QT_PLUGIN_PATH")
+
+
+def find_command() -> str | None:
+    """Return the `brainmvp` command of this computer, or None where it is not installed."""
+    return os.environ.get("BRAINMVP_COMMAND") or shutil.which("brainmvp")
+
+
+class LocalServer:
+    """One server process; its output goes to a log file."""
+
+    def __init__(self, log: Path, environment: dict[str, str] | None = None) -> None:
+        self.log = log
+        self.url = ""
+        self._environment = environment
+        self._process: subprocess.Popen | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, studies: Path) -> str:
+        """Start serving the studies below a folder and return the address, which answers some seconds later."""
+        command = find_command()
+        if command is None:
+            raise ModuleError(
+                "There is no brainmvp command on this computer; install it, or set BRAINMVP_COMMAND."
+            )
+        if not studies.is_dir():
+            raise ModuleError(f"{studies} is not a folder; choose the folder that holds the studies.")
+        self.stop()
+        port = _free_port()
+        environment = dict(self._environment or {k: v for k, v in os.environ.items() if k not in _SLICERS})
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("w") as log:
+            try:
+                self._process = subprocess.Popen(
+                    [command, "serve", "--studies", str(studies), "--host", LOOPBACK, "--port", str(port)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                )
+            except OSError as error:
+                raise ModuleError(
+                    f"{command} does not start; install brainmvp again.", repr(error)
+                ) from error
+        self.url = f"http://{LOOPBACK}:{port}"
+        return self.url
+
+    def stop(self, seconds: float = 5.0) -> None:
+        """Stop the server if it runs."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process = None
+
+    def tail(self, lines: int = 12) -> str:
+        """Return the end of the log."""
+        return (
+            "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-lines:])
+            if self.log.is_file()
+            else ""
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return probe.getsockname()[1]

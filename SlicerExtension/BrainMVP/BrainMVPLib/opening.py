@@ -1,0 +1,157 @@
+"""Opening a study: from the server, from a folder, or what is in the scene already."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from . import scene as ops
+from .background import Job
+from .client import Client
+from .errors import ModuleError
+from .session import Session
+from .shared import load_sequences
+from .tables import ANY_SEQUENCE
+
+_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mgz")
+
+
+class Opening:
+    """Brings studies into the scene and takes them out again; nothing else in the scene is touched."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._warned = ""
+
+    def next_study(self) -> None:
+        """Open the study that the server proposes, in the place of the one that is open."""
+        session, state = self.session, self.session.state
+        with session.refusing():
+            client, strategy, annotator = session.need_client(), state.strategy or "random", state.annotator
+            self._may_leave()
+            folder = session.workplace("study")
+
+            def work(job: Job) -> Any:
+                study = client.next_study(strategy, annotator)
+                return (study, _download(client, study, folder, job)) if study else None
+
+            session.wait_for("Next study", work, self._opened)
+
+    def _opened(self, answer: tuple[dict[str, Any], dict[str, Path]] | None) -> None:
+        session, state = self.session, self.session.state
+        if answer is None:
+            session.said.emit("Every study has a final label; there is nothing left to do.")
+            return
+        study, files = answer
+        nodes = {}
+        try:
+            for sequence, path in files.items():
+                nodes[sequence] = ops.load_volume(session.scene, path, f"{study['id']} {sequence}")
+        except ModuleError:
+            for node in nodes.values():
+                session.scene.RemoveNode(node)
+            raise
+        self.close_study()
+        for sequence, node in nodes.items():
+            image = (study.get("sequences") or {}).get(sequence, {}).get("image", study["id"])
+            ops.mark(node, study["id"], "sequence", sequence, image)
+            state.set_volume(sequence, node.GetID())
+        state.study, state.study_name, state.from_server = study["id"], study["id"], True
+        state.why = why_in_words(study)
+        state.opened = time.time()
+        model = study.get("task")
+        if model in session.info.get("models", {}):
+            state.model = model
+        session.said.emit(f"{study['id']} is open: {', '.join(nodes)}.")
+
+    def open_folder(self, folder: Path) -> None:
+        """Load every image of a folder as a study of that name, in the place of the one that is open."""
+        session, state = self.session, self.session.state
+        with session.refusing():
+            is_label = load_sequences().is_label
+            paths = sorted(
+                p for p in folder.iterdir() if p.name.lower().endswith(_SUFFIXES) and not is_label(p.name)
+            )
+            if not paths:
+                raise ModuleError(
+                    f"{folder} holds no images ({', '.join(_SUFFIXES)}); choose another folder."
+                )
+            self._may_leave()
+            nodes = [ops.load_volume(session.scene, path, _stem(path.name)) for path in paths]
+            self.close_study()
+            for node in nodes:
+                ops.mark(node, folder.name, "sequence")
+            state.study, state.study_name, state.from_server = "", folder.name, False
+            state.opened = time.time()
+            session.said.emit(f"{folder.name} is open: {len(nodes)} volumes.")
+            session.changed.emit()
+
+    def use_scene(self) -> None:
+        """Work on the volumes that are in the scene; everything stays, also when another study is opened later."""
+        session = self.session
+        with session.refusing():
+            self._may_leave()
+            session.state.forget_study()
+            session.state.opened = time.time()
+            session.changed.emit()
+
+    def close_study(self) -> None:
+        """Remove the open study's nodes and forget it."""
+        state = self.session.state
+        if state.study_name:
+            ops.remove_study(self.session.scene, state.study_name)
+        state.forget_study()
+
+    def _may_leave(self) -> None:
+        """Raise `ModuleError`, once, if the open study's segmentation was not submitted as it is now."""
+        session = self.session
+        segmentation = session.state.segmentation
+        if segmentation is None or segmentation.GetID() == self._warned:
+            return
+        if segmentation.GetAttribute(ops.SENT) != str(segmentation.GetSegmentation().GetMTime()):
+            self._warned = segmentation.GetID()
+            raise ModuleError(
+                f"{segmentation.GetName()} is not submitted as it is now; submit it or keep it as a draft first. To "
+                "leave it without, do the same again."
+            )
+
+    def choose(self, sequence: str, node_id: str | None) -> None:
+        """Give a sequence another volume, or none."""
+        state = self.session.state
+        state.set_volume(sequence, node_id)
+        others = [s for s in state.left_empty if s != sequence]
+        state.left_empty = others if node_id else [*others, sequence]
+        self.session.changed.emit()
+
+
+def why_in_words(study: dict[str, Any]) -> str:
+    """Say why the server chose a study, and until when it is reserved."""
+    why = study.get("why") or {}
+    sentence = str(why.get("sentence") or "")
+    if not sentence and why:
+        place = f"rank {why.get('rank', '?')} of {why.get('of', '?')}"
+        sentence = f"Chosen by {why.get('strategy', 'the server')}, {place}."
+    lease = study.get("lease") or {}
+    expires = lease.get("expires")
+    if isinstance(expires, (int, float)):
+        expires = time.strftime("%H:%M", time.localtime(expires))
+    return f"{sentence} Reserved for you until {expires}.".strip() if expires else sentence
+
+
+def _download(client: Client, study: dict[str, Any], folder: Path, job: Job) -> dict[str, Path]:
+    """Store a study's sequences as files; a server that knows no sequences has one image."""
+    name = str(study.get("name") or f"{study['id']}.nii.gz")
+    parts = study.get("sequences") or {ANY_SEQUENCE: {"image": study["id"], "name": name}}
+    files = {}
+    for number, (sequence, part) in enumerate(parts.items()):
+
+        def report(fraction: float, number: int = number, sequence: str = sequence) -> None:
+            job.report(f"Downloading {sequence}", (number + fraction) / len(parts))
+
+        files[sequence] = client.download_image(part["image"], folder / Path(part["name"]).name, report)
+    return files
+
+
+def _stem(name: str) -> str:
+    return next((name[: -len(s)] for s in _SUFFIXES if name.lower().endswith(s)), name)

@@ -1,0 +1,133 @@
+"""What the module does to the MRML scene; the scene comes from outside. For the main thread only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util import numpy_support
+
+from .errors import ModuleError
+from .study import VolumeFacts
+
+# Marks on nodes that the module made. Only nodes with the study's mark ever go away with the study.
+STUDY = "BrainMVP.Study"
+SEQUENCE = "BrainMVP.Sequence"
+IMAGE = "BrainMVP.Image"
+ROLE = "BrainMVP.Role"
+SENT = "BrainMVP.Sent"
+_SAME_GRID_MM = 1e-2
+
+
+def load_volume(scene: Any, path: Path, name: str, kind: str = "vtkMRMLScalarVolumeNode") -> Any:
+    """Read a file into a new volume node; raises `ModuleError` naming the file, and leaves nothing behind."""
+    node = scene.AddNewNodeByClass(kind, name)
+    storage = scene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    storage.SetFileName(str(path))
+    storage.SetSingleFile(True)
+    if not storage.ReadData(node) or node.GetImageData() is None:
+        scene.RemoveNode(storage)
+        scene.RemoveNode(node)
+        raise ModuleError(
+            f"{path.name} cannot be read as a volume; it may be damaged, get it again.", str(path)
+        )
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    node.CreateDefaultDisplayNodes()
+    node.SetName(name)
+    return node
+
+
+def mark(node: Any, study: str, role: str, sequence: str = "", image: str = "") -> None:
+    """Note on a node what it is to the module: of which study, and as what."""
+    for attribute, value in ((STUDY, study), (ROLE, role), (SEQUENCE, sequence), (IMAGE, image)):
+        node.SetAttribute(attribute, value or None)
+
+
+def remove_study(scene: Any, study: str) -> None:
+    """Remove the nodes that carry a study's mark, with what belongs to them; nothing else goes."""
+    for node in nodes_of(scene, "vtkMRMLDisplayableNode"):
+        if node.GetAttribute(STUDY) == study:
+            belongings = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
+            belongings += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
+            scene.RemoveNode(node)
+            for other in filter(None, belongings):
+                scene.RemoveNode(other)
+
+
+def nodes_of(scene: Any, kind: str) -> list[Any]:
+    """Return the nodes of a class, in the order of the scene."""
+    return [scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind))]
+
+
+def volumes(scene: Any, header_of: Any = lambda node: "") -> list[VolumeFacts]:
+    """Return the volumes that can be a sequence: no label maps, nothing hidden, nothing that the module computed."""
+    return [
+        VolumeFacts(node.GetID(), node.GetName() or "", header_of(node), node.GetAttribute(SEQUENCE))
+        for node in nodes_of(scene, "vtkMRMLScalarVolumeNode")
+        if not node.IsA("vtkMRMLLabelMapVolumeNode")
+        and not node.GetHideFromEditors()
+        and node.GetImageData() is not None
+        and node.GetAttribute(ROLE) in (None, "sequence")
+    ]
+
+
+def voxels(node: Any) -> np.ndarray:
+    """Return a copy of a volume's voxels (Z, Y, X), which a thread may read while the user goes on."""
+    image = node.GetImageData()
+    if image.GetNumberOfScalarComponents() != 1:
+        raise ModuleError(f"{node.GetName()} has several values a voxel; choose a plain volume.")
+    array = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
+    return array.reshape(image.GetDimensions()[::-1]).copy()
+
+
+def affine(node: Any) -> np.ndarray:
+    """Return where a volume's voxels lie, (4, 4) index to RAS world in mm, with the linear transforms it is under."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    transform = node.GetParentTransformNode()
+    if transform is not None:
+        if not transform.IsTransformToWorldLinear():
+            raise ModuleError(
+                f"{node.GetName()} lies under a warping transform; harden it in the Transforms module."
+            )
+        to_world = vtk.vtkMatrix4x4()
+        transform.GetMatrixTransformToWorld(to_world)
+        vtk.vtkMatrix4x4.Multiply4x4(to_world, matrix, matrix)
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def file_of(node: Any, any_format: bool = False) -> Path | None:
+    """Return the compressed file that holds exactly this volume, or None where it has to be written first."""
+    storage = node.GetStorageNode()
+    if storage is None or node.GetModifiedSinceRead() or node.GetParentTransformNode() is not None:
+        return None
+    path = Path(storage.GetFileName() or "")
+    return path if (any_format or path.name.lower().endswith(".nii.gz")) and path.is_file() else None
+
+
+def same_grid(node: Any, other: Any) -> bool:
+    """Tell whether two volumes have the same shape and place every corner voxel within a hundredth of a millimetre."""
+    shape = node.GetImageData().GetDimensions()
+    if shape != other.GetImageData().GetDimensions():
+        return False
+    corners = np.array(np.meshgrid(*[(0, size - 1) for size in shape])).reshape(3, -1)
+    corners = np.vstack([corners, np.ones(corners.shape[1])])
+    return bool(np.abs((affine(node) - affine(other)) @ corners).max() <= _SAME_GRID_MM)
+
+
+def matrix_of(values: np.ndarray) -> vtk.vtkMatrix4x4:
+    """Return (4, 4) numbers as a VTK matrix."""
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy(values.ravel().tolist())
+    return matrix
+
+
+def geometry_of(node: Any) -> Any:
+    """Return the empty oriented image that has a volume's grid, in world coordinates."""
+    grid = slicer.vtkOrientedImageData()
+    grid.SetDimensions(node.GetImageData().GetDimensions())
+    grid.SetGeometryFromImageToWorldMatrix(matrix_of(affine(node)))
+    return grid

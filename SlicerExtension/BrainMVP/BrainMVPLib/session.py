@@ -1,0 +1,214 @@
+"""What the panel's sections share: the scene, what is remembered, the server, and the work that is under way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable
+
+from . import scene as ops
+from .background import Background, Job
+from .client import Client
+from .errors import ModuleError
+from .outbox import Outbox
+from .shared import load_sequences, shared_folder
+from .signals import Signal
+from .state import State
+from .study import Row, assemble, sequence_teller
+from .tables import TaskSpec, load_tasks, task_of_model
+from .transport import Transport
+
+
+class Session:
+    """One user at work on one scene.
+
+    scene: the MRML scene; parameters: the parameter node; folder: where downloads and waiting labels are kept;
+    header_of: says what the DICOM header of a volume node tells of its sequence, if it has one.
+
+    Signals: `changed` (look at everything again), `failed` (a `ModuleError`), `said` (a sentence about what was
+    done), `progress` (step, fraction or None), `idle` (the work that one waits for is over).
+    """
+
+    def __init__(
+        self, scene: Any, parameters: Any, folder: Path, header_of: Callable[[Any], str] = lambda node: ""
+    ) -> None:
+        self.scene = scene
+        self.state = State(parameters)
+        self.folder = folder
+        self.header_of = header_of
+        self.outbox = Outbox(folder / "outbox")
+        self.background = Background()
+        self.client: Client | None = None
+        self.info: dict[str, Any] = {}
+        self.versions: list[dict[str, Any]] = []
+        self.tasks = load_tasks(shared_folder() / "tasks")
+        self._tell = sequence_teller(load_sequences())
+        self._job: Job | None = None
+        self._sending = False
+        self.changed, self.failed, self.said = Signal(), Signal(), Signal()
+        self.progress, self.idle = Signal(), Signal()
+
+    # Server
+
+    def connect(self, url: str, token: str = "", verify: bool | str = True) -> None:
+        """Ask the server at an address what it offers, and send it what waits for it."""
+        with self.refusing():
+            client = Client(Transport(url, token, verify))
+            self.state.url = client.url
+            self.wait_for("Connecting", lambda job: (client, client.info(), client.models()), self._connected)
+
+    def _connected(self, answer: tuple[Client, dict[str, Any], list[dict[str, Any]]]) -> None:
+        self.client, self.info, self.versions = answer
+        if self.state.model not in self.info["models"]:
+            self.state.model = next(iter(self.info["models"]), "")
+        strategies = list(self.info.get("strategies") or {})
+        if self.state.strategy not in strategies:
+            self.state.strategy = strategies[0] if strategies else "random"
+        self.send_waiting()
+
+    def disconnect(self) -> None:
+        """Forget the server."""
+        self.client, self.info, self.versions = None, {}, []
+        self.changed.emit()
+
+    def need_client(self) -> Client:
+        """Return the server's client; raises `ModuleError` where none is connected."""
+        if self.client is None:
+            raise ModuleError("No server is connected; connect to one in the Server section first.")
+        return self.client
+
+    @property
+    def server_in_words(self) -> str:
+        """What the server is and how far its studies are labelled."""
+        if self.client is None:
+            return "Not connected"
+        store = self.info.get("datastore") or {}
+        name = self.info.get("name", "MONAI Label server")
+        labelled = f"{store.get('completed', 0)} of {store.get('total', 0)} studies labelled"
+        return (
+            f"Connected: {name} {self.info.get('version', '')}, {len(self.info['models'])} models, {labelled}"
+        )
+
+    def send_waiting(self) -> None:
+        """Send the labels that wait for this server, one after another, without making anybody wait."""
+        if self.client is None or self._sending:
+            return
+        client = self.client
+        letters = [letter for letter in self.outbox.letters(client.url) if not letter.problem]
+
+        def send(job: Job) -> int:
+            for letter in letters:
+                self.outbox.send(letter, client)
+            return len(letters)
+
+        def sent(number: int) -> None:
+            self._sending = False
+            self.said.emit(f"{number} waiting label{'s' if number > 1 else ''} sent.")
+            self.changed.emit()
+
+        def still_away(error: ModuleError) -> None:
+            self._sending = False
+
+        if letters:
+            self._sending = True
+            self.background.start("Sending", send, sent, still_away)
+
+    # Task and study
+
+    @property
+    def task(self) -> TaskSpec | None:
+        """What the chosen model does; from our own tasks while no server is connected."""
+        name = self.state.model
+        if name in self.info.get("models", {}):
+            return task_of_model(name, self.info["models"][name], self.tasks)
+        return self.tasks.get(name)
+
+    def rows(self) -> list[Row]:
+        """Return, for each sequence of the task, which volume it has; what is found is remembered as chosen."""
+        task = self.task
+        if task is None:
+            return []
+        found = ops.volumes(self.scene, self.header_of)
+        chosen = {
+            s: node.GetID() for s in task.sequences for node in [self.state.volume(s)] if node is not None
+        }
+        return assemble(task, found, chosen, self.state.left_empty, self._tell)
+
+    def chosen_volumes(self) -> dict[str, Any]:
+        """Return the volume node of each sequence that has one."""
+        return {row.sequence: self.scene.GetNodeByID(row.chosen) for row in self.rows() if row.chosen}
+
+    def reference(self) -> tuple[str, Any] | None:
+        """Return the sequence on whose grid results lie, and its volume."""
+        volumes = self.chosen_volumes()
+        sequence = self.task.reference_of(volumes) if self.task else None
+        return (sequence, volumes[sequence]) if sequence else None
+
+    # Work
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is work under way that the user waits for."""
+        return self._job is not None
+
+    def wait_for(
+        self, name: str, work: Callable[[Job], Any], done: Callable[[Any], Any],
+        failed: Callable[[ModuleError], Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Do work that the user waits for and may leave; one at a time."""
+        if self.busy:
+            raise ModuleError(f"{self._job.name} is not done yet; wait, or leave it first.")
+
+        def over(receiver: Callable[[Any], Any], value: Any) -> None:
+            self._job = None
+            self.idle.emit()
+            with self.refusing():
+                receiver(value)
+            self.changed.emit()
+
+        self._job = self.background.start(
+            name,
+            work,
+            lambda result: over(done, result),
+            lambda error: over(failed or self.failed.emit, error),
+            self.progress.emit,
+        )
+        self.progress.emit(name, None)
+        self.changed.emit()
+
+    def leave(self) -> None:
+        """Stop waiting. The server may go on with what it began; its answer will be thrown away."""
+        if self._job is not None:
+            self._job.abandon()
+            name, self._job = self._job.name, None
+            self.idle.emit()
+            self.said.emit(f"{name}: left. The server may finish its part; the answer is not used.")
+            self.changed.emit()
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Turn a `ModuleError` inside the block into the signal `failed`."""
+        try:
+            yield
+        except ModuleError as error:
+            self.failed.emit(error)
+
+    def close(self) -> None:
+        """Abandon all work and forget who listens: what arrives later reaches nobody."""
+        self.background.close()
+        self._job = None
+        for signal in (self.changed, self.failed, self.said, self.progress, self.idle):
+            signal.disconnect_all()
+
+    def workplace(self, name: str) -> Path:
+        """Return a new folder for the files of one piece of work."""
+        for number in range(1, 1 << 20):
+            path = self.folder / "work" / f"{name}-{os.getpid()}-{number}"
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return path
+        raise ModuleError(f"{self.folder} is full; delete what is in it.")

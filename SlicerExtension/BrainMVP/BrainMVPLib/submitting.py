@@ -1,0 +1,151 @@
+"""Submit: final, draft, or skip; where the server is away the label waits on disk."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import measure
+from . import scene as ops
+from .background import Job
+from .errors import ModuleError, ServerError
+from .grids import file_affine, reorder
+from .measure import Change
+from .nrrd import write_nrrd
+from .segmentations import export_labels, new_segmentation
+from .session import Session
+from .tables import LabelTable
+
+
+class Submitting:
+    """Sends labels. `changes` is what the last one changed against the server's proposal."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.changes: list[Change] = []
+
+    def table(self) -> LabelTable:
+        """Return the structures of the segmentation that is open: all of the task's, or what the result offered."""
+        session = self.session
+        if session.task is None:
+            raise ModuleError(
+                "No model is chosen, so the structures are not known; connect to a server first."
+            )
+        names = {int(value): name for value, name in session.state.facts.get("table_names", {}).items()}
+        return session.task.table.renamed(names) if names else session.task.table
+
+    def start_empty(self) -> None:
+        """Make an empty segmentation with the task's segments, to draw without a proposal."""
+        session = self.session
+        with session.refusing():
+            task, reference = session.task, session.reference()
+            if task is None or reference is None:
+                raise ModuleError("Choose a model, and a volume for one of its sequences, first.")
+            if session.state.segmentation is None:
+                title = f"{session.state.study_name or reference[1].GetName()} {task.title}"
+                segmentation = new_segmentation(session.scene, reference[1], title, task.table)
+                ops.mark(segmentation, session.state.study_name, "segmentation")
+                session.state.set_segmentation(segmentation.GetID())
+            session.changed.emit()
+
+    def submit(self, tag: str, then: Any = lambda: None) -> None:
+        """Send the segmentation as `final` or `draft`; `then` is called when it is sent, or kept to be sent."""
+        session, state = self.session, self.session.state
+        with session.refusing():
+            segmentation, reference, table = state.segmentation, session.reference(), self.table()
+            if segmentation is None or reference is None:
+                raise ModuleError(
+                    "There is no segmentation to submit; run Auto-segment, or start an empty one."
+                )
+            if not state.study:
+                raise ModuleError(
+                    "The server does not know this study yet; run Auto-segment once, which sends it."
+                )
+            labels = export_labels(segmentation, table, reference[1])
+            mtime = str(segmentation.GetSegmentation().GetMTime())
+            grid, proposal = ops.affine(reference[1]), state.proposal
+            original = ops.file_of(reference[1], any_format=state.from_server)
+            study, url, client = state.study, state.url, session.client
+            notes = self._notes()
+            folder = session.workplace("submit")
+
+            def work(job: Job) -> tuple[str, list[Change]]:
+                target = file_affine(original) if original else grid
+                ordered = reorder(labels, grid, target)
+                file = Path(write_nrrd(str(folder / f"{study}.nrrd"), ordered, target))
+                changes = _compare(proposal, labels, grid, table)
+                try:
+                    if client is None:
+                        raise ServerError("No server is connected.")
+                    client.submit_label(study, file, tag, notes, lambda part: job.report("Submitting", part))
+                except ServerError as error:
+                    if not error.away:
+                        raise
+                    session.outbox.put(file, url, study, tag, notes)
+                    return (
+                        f"The server is away; the label of {study} is kept here and sent by itself later.",
+                        changes,
+                    )
+                return f"The {tag} label of {study} is stored at the server.", changes
+
+            def done(result: tuple[str, list[Change]]) -> None:
+                sentence, self.changes = result
+                segmentation.SetAttribute(ops.SENT, mtime)
+                session.said.emit(f"{sentence} {changes_in_words(self.changes)}".strip())
+                then()
+
+            session.wait_for("Submit", work, done)
+
+    def skip(self, reason: str, then: Any = lambda: None) -> None:
+        """Tell the server that the study shall not be labelled, and why."""
+        session, state = self.session, self.session.state
+        with session.refusing():
+            client, study, annotator = session.need_client(), state.study, state.annotator
+            if not study:
+                raise ModuleError("The server does not know this study; there is nothing to skip.")
+            if not reason.strip():
+                raise ModuleError("Say why the study is skipped, for whoever runs the project.")
+
+            def done(understood: bool) -> None:
+                session.said.emit(
+                    f"{study} is skipped."
+                    if understood
+                    else f"This server cannot note a skip; {study} may come again."
+                )
+                segmentation = state.segmentation
+                if segmentation is not None:
+                    segmentation.SetAttribute(ops.SENT, str(segmentation.GetSegmentation().GetMTime()))
+                then()
+
+            session.wait_for("Skip", lambda job: client.skip(study, reason.strip(), annotator), done)
+
+    def _notes(self) -> dict[str, Any]:
+        state = self.session.state
+        notes: dict[str, Any] = {"annotator": state.annotator, "model": state.facts.get("model", "")}
+        if state.model in self.session.tasks:
+            notes["task"] = state.model
+        if state.opened:
+            notes["seconds"] = round(time.time() - state.opened)
+        return notes
+
+
+def changes_in_words(changes: list[Change]) -> str:
+    """Say what changed against the proposal, in a line."""
+    touched = [c for c in changes if c.dice is not None and c.dice < 1]
+    if not changes:
+        return ""
+    if not touched:
+        return "Nothing was changed in the proposal."
+    return (
+        "Changed: "
+        + "; ".join(f"{c.name} Dice {c.dice:.2f}, {c.before_ml:.1f} to {c.after_ml:.1f} mL" for c in touched)
+        + "."
+    )
+
+
+def _compare(proposal: str, labels: np.ndarray, grid: np.ndarray, table: LabelTable) -> list[Change]:
+    before = measure.unpack(proposal, labels.shape)
+    return [] if before is None else measure.changes(before, labels, measure.voxel_ml(grid), table)

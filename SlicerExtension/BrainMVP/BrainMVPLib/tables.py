@@ -1,0 +1,185 @@
+"""The tasks, and the one table that turns label values into segments and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import ModuleError
+
+# Of structures that no task describes: colours that differ in lightness too (Okabe and Ito, 2008).
+_COLORS = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+# DICOM CID 7150, the category of what a tumour or an infarct is; and where it is.
+_CATEGORY = "SCT^49755003^Morphologically Abnormal Structure"
+_ANATOMY = "SCT^12738006^Brain"
+# The row of a model of any other MONAI Label server, which takes one image of whatever kind.
+ANY_SEQUENCE = "Image"
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One value of a label map: its name, its colour (0…255) and its code, (scheme, value, meaning) or None."""
+
+    value: int
+    name: str
+    color: tuple[int, int, int]
+    code: tuple[str, str, str] | None = None
+
+    @property
+    def terminology(self) -> str:
+        """The segment's terminology entry as Slicer writes it; empty without a code."""
+        if self.code is None:
+            return ""
+        return (
+            f"Segmentation category and type - 3D Slicer General Anatomy list~{_CATEGORY}~{'^'.join(self.code)}~^^"
+            f"~Anatomic codes - DICOM master list~{_ANATOMY}~^^"
+        )
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """The structures of a model, by value."""
+
+    structures: tuple[Structure, ...]
+
+    @property
+    def values(self) -> list[int]:
+        return [structure.value for structure in self.structures]
+
+    def renamed(self, names: dict[int, str]) -> LabelTable:
+        """Return the table with other names where `names` has one for a value, and only those values.
+
+        A result without T1CE calls the whole tumour by its own name, and does not offer what lies inside.
+        """
+        return LabelTable(
+            tuple(
+                Structure(s.value, names[s.value], s.color, s.code if names[s.value] == s.name else None)
+                for s in self.structures
+                if s.value in names
+            )
+        )
+
+    def check(self, values: Iterable[int], source: str) -> None:
+        """Raise `ModuleError` if a label map holds a value that is not in the table."""
+        unknown = sorted(set(values) - {0, *self.values})
+        if unknown:
+            raise ModuleError(
+                f"{source} holds the values {', '.join(map(str, unknown))}, which the model does not declare "
+                f"({', '.join(map(str, self.values))}); nothing was changed. Ask whoever runs the server."
+            )
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What a model is asked to find: its sequences, and the least of them that it can do with.
+
+    minimum: alternatives; reference: the order of preference for the sequence on whose grid the result lies;
+    needs: what is not offered without which sequences, (title, sequences).
+    """
+
+    name: str
+    title: str
+    sequences: tuple[str, ...]
+    minimum: tuple[tuple[str, ...], ...]
+    reference: tuple[str, ...]
+    table: LabelTable
+    needs: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def takes_any_image(self) -> bool:
+        """Whether this is a model of any MONAI Label server, which knows no sequences."""
+        return self.sequences == (ANY_SEQUENCE,)
+
+    def accepts(self, available: Iterable[str]) -> bool:
+        """Tell whether the sequences are enough."""
+        return any(set(available).issuperset(alternative) for alternative in self.minimum)
+
+    def reference_of(self, available: Iterable[str]) -> str | None:
+        """Return the sequence on whose grid the result lies."""
+        present = set(available)
+        return next((sequence for sequence in self.reference if sequence in present), None)
+
+    def what_is_missing(self, available: Iterable[str]) -> str:
+        """Say in words which sequences are missing and what that means; empty if nothing is."""
+        present = set(available)
+        absent = [sequence for sequence in self.sequences if sequence not in present]
+        if not absent:
+            return ""
+        if not self.accepts(present):
+            wanted = " or ".join("+".join(alternative) for alternative in self.minimum)
+            return f"{self.title} cannot be segmented yet: it needs {wanted}. Choose a volume for it in the table."
+        lost = [title for title, needed in self.needs if not present.issuperset(needed)]
+        effect = f"Not offered without it: {', '.join(lost)}." if lost else "The result may be less exact."
+        return f"Missing: {', '.join(absent)}. {effect}"
+
+
+def load_tasks(folder: Path) -> dict[str, TaskSpec]:
+    """Return the tasks that are described in a folder of JSON files and have labels, by name."""
+    tasks = {}
+    for path in sorted(folder.rglob("*.json")):
+        data = json.loads(path.read_text("utf-8"))
+        if data.get("labels"):
+            tasks[data["name"]] = _task(data)
+    return tasks
+
+
+def _task(data: dict[str, Any]) -> TaskSpec:
+    structures = tuple(
+        Structure(
+            label["value"],
+            label["name"],
+            tuple(label["color"]),
+            (label["code"]["scheme"], label["code"]["value"], label["code"]["meaning"]),
+        )
+        for label in data["labels"]
+    )
+    return TaskSpec(
+        name=data["name"],
+        title=data["title"],
+        sequences=tuple(data["sequences"]),
+        minimum=tuple(tuple(alternative) for alternative in data["minimum"]),
+        reference=tuple(data["reference"]),
+        table=LabelTable(structures),
+        needs=tuple((region["title"], tuple(region["requires"])) for region in data.get("regions", ())),
+    )
+
+
+def task_of_model(name: str, facts: dict[str, Any], tasks: dict[str, TaskSpec]) -> TaskSpec:
+    """Return what a server's model does: one of our tasks if it is named and labelled like it, else what it declares.
+
+    facts: the model's entry in the answer to `GET /info/`. A model of any other MONAI Label server takes one image.
+    """
+    declared = _declared_labels(facts.get("labels"))
+    known = tasks.get(name)
+    if known and declared == {s.name: s.value for s in known.table.structures}:
+        return known
+    by_name = {s.name.lower(): s for task in tasks.values() for s in task.table.structures}
+    structures = []
+    for number, (label, value) in enumerate(sorted(declared.items(), key=lambda item: item[1])):
+        alike = by_name.get(label.lower())
+        color = alike.color if alike else _COLORS[number % len(_COLORS)]
+        structures.append(Structure(value, label, color, alike.code if alike else None))
+    sequences = tuple(facts.get("sequences") or (ANY_SEQUENCE,))
+    minimum = tuple(tuple(alternative) for alternative in facts.get("minimum") or (sequences,))
+    title = str(facts.get("description") or name)
+    return TaskSpec(name, title, sequences, minimum, sequences, LabelTable(tuple(structures)))
+
+
+def _declared_labels(labels: Any) -> dict[str, int]:
+    """Return name: value of what a model declares: a table, or a list counted from 1."""
+    if isinstance(labels, dict):
+        pairs = ((str(name), value) for name, value in labels.items())
+    else:
+        pairs = ((str(name), number) for number, name in enumerate(labels or (), 1))
+    return {name: int(value) for name, value in pairs if isinstance(value, int) and value > 0}

@@ -1,0 +1,124 @@
+"""The model section: train, stop, watch, compare versions, go back to one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .background import Job
+from .errors import ModuleError
+from .session import Session
+
+_STATES = {
+    "RUNNING": "Training.",
+    "SUBMITTED": "Training.",
+    "DONE": "The last training is done.",
+    "ERROR": "The last training failed; the server's log says why.",
+}
+
+
+class Training:
+    """Starts and watches trainings at the server. `status` is what the server says of the last one."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.status: dict[str, Any] | None = None
+        self._asking = False
+
+    @property
+    def running(self) -> bool:
+        status = self.status or {}
+        return status.get("status") in ("RUNNING", "SUBMITTED") or self.progress.get("state") == "running"
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """The progress that BrainMVP's server adds to the stock answer."""
+        found = (self.status or {}).get("progress")
+        return found if isinstance(found, dict) else {}
+
+    def start(self) -> None:
+        """Train the chosen model on the final labels; only ever called because somebody asked for it."""
+        session = self.session
+        with session.refusing():
+            client, model = session.need_client(), session.state.model
+            session.wait_for(
+                "Starting the training", lambda job: client.train(model), lambda _: self._started(model)
+            )
+
+    def _started(self, model: str) -> None:
+        self.session.said.emit(f"The training of {model} has begun; you can go on working.")
+        self.ask()
+
+    def stop(self) -> None:
+        """Stop the training."""
+        session = self.session
+        with session.refusing():
+            client = session.need_client()
+            session.wait_for(
+                "Stopping the training", lambda job: client.stop_training(), lambda _: self.ask()
+            )
+
+    def ask(self) -> None:
+        """Ask the server how the training is, without making anybody wait."""
+        session = self.session
+        if session.client is None or self._asking:
+            return
+        client = session.client
+        self._asking = True
+
+        def work(job: Job) -> tuple[Any, list[dict[str, Any]]]:
+            return client.training(), client.models()
+
+        def done(answer: tuple[Any, list[dict[str, Any]]]) -> None:
+            self._asking = False
+            self.status, session.versions = answer
+            session.changed.emit()
+
+        def failed(error: ModuleError) -> None:
+            self._asking = False
+
+        session.background.start("Asking", work, done, failed)
+
+    def restore(self, version: int) -> None:
+        """Make the server answer with an earlier version of the chosen model."""
+        session = self.session
+        with session.refusing():
+            client, model = session.need_client(), session.state.model
+
+            def work(job: Job) -> list[dict[str, Any]]:
+                client.serve_model(model, version)
+                return client.models()
+
+            def done(versions: list[dict[str, Any]]) -> None:
+                session.versions = versions
+                session.said.emit(f"{model}@{version} is used from now on.")
+
+            session.wait_for("Restoring", work, done)
+
+    def versions(self) -> list[dict[str, Any]]:
+        """Return the versions of the chosen model, oldest first."""
+        model = self.session.state.model
+        mine = [entry for entry in self.session.versions if entry.get("name") == model]
+        return sorted(mine, key=lambda entry: entry.get("version", 0))
+
+    def held_out(self) -> list[tuple[int, float]]:
+        """Return the held-out Dice of each version that has one, oldest first."""
+        points = []
+        for entry in self.versions():
+            dice = (entry.get("held_out") or {}).get("dice")
+            if isinstance(dice, (int, float)):
+                points.append((entry["version"], float(dice)))
+        return points
+
+    def in_words(self) -> str:
+        """Say how the training is."""
+        progress = self.progress
+        if progress.get("message"):
+            return str(progress["message"])
+        if progress.get("epoch") is not None:
+            parts = [f"Epoch {progress['epoch']} of {progress.get('epochs', '?')}"]
+            if progress.get("dice") is not None:
+                parts.append(f"Dice {progress['dice']:.3f}")
+            if progress.get("seconds_left") is not None:
+                parts.append(f"about {max(1, round(progress['seconds_left'] / 60))} min left")
+            return ", ".join(parts)
+        return _STATES.get((self.status or {}).get("status"), "No training yet.")
