@@ -20,6 +20,7 @@ from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
+from brainmvp_app.recent import Recent
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class SegmentationTask(InferTask):
             config={"device": device_list(), "result_extension": list(RESULT_SUFFIXES)},
         )
         self.task = task
+        self.recent = Recent()
         self._datastore = datastore
         self._device = device
         self._loaded: dict[str, tuple[str, Segmenter]] = {}  # by device: the version's name, and the model
@@ -104,11 +106,19 @@ class SegmentationTask(InferTask):
             raise RefusedError(400, f"result_extension has to be one of {', '.join(RESULT_SUFFIXES)}.")
         study, reference = self._datastore.find(request["study"])
         device = self._device_of(request.get("device"))
-        with _TURN.of_client():
-            waited = time.perf_counter()
-            segmenter = self._segmenter(device)
-            loaded = time.perf_counter()
-            result = segmenter.segment(study, reference)
+        image = request["study"]
+        self.recent.tell(image, "Waiting for other inferences", 0.0)
+        try:
+            with _TURN.of_client():
+                waited = time.perf_counter()
+                segmenter = self._segmenter(device)
+                loaded = time.perf_counter()
+                result = segmenter.segment(
+                    study, reference, lambda step, part: self.recent.tell(image, step, part)
+                )
+        finally:
+            self.recent.over(image)
+        self.recent.keep(image, result)
         segmented = time.perf_counter()
         file = _write(result, suffix)
         written = time.perf_counter()

@@ -26,6 +26,7 @@ from monailabel.utils.others.generic import remove_file
 from brainmvp_app.annotation_routes import make_annotation_router
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.incoming import received
+from brainmvp_app.transfer_routes import make_transfer_router
 from brainmvp_app.version_routes import make_version_router
 
 Params = Annotated[str, Form()]
@@ -53,6 +54,7 @@ def make_router() -> APIRouter:
         router.add_api_route(path, _closed(sentence), methods=["GET", "POST", "PUT", "DELETE"], name="closed")
     router.include_router(make_annotation_router())
     router.include_router(make_version_router())
+    router.include_router(make_transfer_router())
     router.add_api_route("/infer/{model}", run_inference, methods=["POST"])
     # PUT /datastore/ is the old path, which MONAI Label's own client still uses.
     for path in ("/datastore/image", "/datastore/"):

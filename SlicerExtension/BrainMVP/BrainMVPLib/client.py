@@ -117,7 +117,7 @@ class Client:
         """Return what a running inference does and how far it is, or None where the server does not say."""
         try:
             answer = self.transport.json(
-                "GET", f"/progress/{quote(model)}", _STATE_SECONDS, params={"image": image}
+                "GET", f"/infer/{quote(model)}/progress", _STATE_SECONDS, params={"image": image}
             )
         except ServerError:
             return None

@@ -11,7 +11,7 @@ from .background import Job
 from .client import Client
 from .errors import ModuleError
 from .session import Session
-from .shared import load_sequences
+from .shared import is_label
 from .tables import ANY_SEQUENCE
 
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mgz")
@@ -69,7 +69,6 @@ class Opening:
         """Load every image of a folder as a study of that name, in the place of the one that is open."""
         session, state = self.session, self.session.state
         with session.refusing():
-            is_label = load_sequences().is_label
             paths = sorted(
                 p for p in folder.iterdir() if p.name.lower().endswith(_SUFFIXES) and not is_label(p.name)
             )

@@ -62,10 +62,10 @@ def nodes_of(scene: Any, kind: str) -> list[Any]:
     return [scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind))]
 
 
-def volumes(scene: Any, header_of: Any = lambda node: "") -> list[VolumeFacts]:
+def volumes(scene: Any) -> list[VolumeFacts]:
     """Return the volumes that can be a sequence: no label maps, nothing hidden, nothing that the module computed."""
     return [
-        VolumeFacts(node.GetID(), node.GetName() or "", header_of(node), node.GetAttribute(SEQUENCE))
+        VolumeFacts(node.GetID(), node.GetName() or "", node.GetAttribute(SEQUENCE))
         for node in nodes_of(scene, "vtkMRMLScalarVolumeNode")
         if not node.IsA("vtkMRMLLabelMapVolumeNode")
         and not node.GetHideFromEditors()

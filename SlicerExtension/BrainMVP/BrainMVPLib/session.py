@@ -13,10 +13,10 @@ from .background import Background, Job
 from .client import Client
 from .errors import ModuleError
 from .outbox import Outbox
-from .shared import load_sequences, shared_folder
+from .shared import sequence_teller, shared_package
 from .signals import Signal
 from .state import State
-from .study import Row, assemble, sequence_teller
+from .study import Row, assemble
 from .tables import TaskSpec, load_tasks, task_of_model
 from .transport import Transport
 
@@ -25,26 +25,29 @@ class Session:
     """One user at work on one scene.
 
     scene: the MRML scene; parameters: the parameter node; folder: where downloads and waiting labels are kept;
-    header_of: says what the DICOM header of a volume node tells of its sequence, if it has one.
+    header_of: the facts of a volume's DICOM header by its node's id, if it has one.
 
     Signals: `changed` (look at everything again), `failed` (a `ModuleError`), `said` (a sentence about what was
     done), `progress` (step, fraction or None), `idle` (the work that one waits for is over).
     """
 
     def __init__(
-        self, scene: Any, parameters: Any, folder: Path, header_of: Callable[[Any], str] = lambda node: ""
+        self,
+        scene: Any,
+        parameters: Any,
+        folder: Path,
+        header_of: Callable[[str], dict[str, Any]] = lambda node_id: {},
     ) -> None:
         self.scene = scene
         self.state = State(parameters)
         self.folder = folder
-        self.header_of = header_of
         self.outbox = Outbox(folder / "outbox")
         self.background = Background()
         self.client: Client | None = None
         self.info: dict[str, Any] = {}
         self.versions: list[dict[str, Any]] = []
-        self.tasks = load_tasks(shared_folder() / "tasks")
-        self._tell = sequence_teller(load_sequences())
+        self.tasks = load_tasks(shared_package() / "tasks")
+        self._tell = sequence_teller(header_of)
         self._job: Job | None = None
         self._sending = False
         self.changed, self.failed, self.said = Signal(), Signal(), Signal()
@@ -130,7 +133,7 @@ class Session:
         task = self.task
         if task is None:
             return []
-        found = ops.volumes(self.scene, self.header_of)
+        found = ops.volumes(self.scene)
         chosen = {
             s: node.GetID() for s in task.sequences for node in [self.state.volume(s)] if node is not None
         }

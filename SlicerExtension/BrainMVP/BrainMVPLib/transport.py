@@ -196,7 +196,7 @@ class FormBody:
         if self._head:
             block, self._head = self._head, b""
         else:
-            block = self._file.read(_CHUNK)
+            block = b"" if self._file.closed else self._file.read(_CHUNK)
             if not block:
                 self._file.close()
                 block, self._tail = self._tail, b""

@@ -1,0 +1,54 @@
+"""What a client may ask about inferences: how far one is, and how unsure the last one on an image was."""
+
+from collections import OrderedDict
+from threading import Lock
+
+import numpy as np
+
+from brainmvp.segment import Segmentation
+from brainmvp.volume import Volume
+
+# Some 9 MB each for a 240 x 240 x 155 grid.
+_KEPT = 8
+
+
+class Recent:
+    """The running inferences and the last uncertainty maps of one model, by image id; safe to share."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._steps: dict[str, tuple[str, float]] = {}
+        self._maps: OrderedDict[str, tuple[str, np.ndarray, np.ndarray]] = OrderedDict()
+
+    def tell(self, image: str, step: str, fraction: float) -> None:
+        """Note what the inference on an image does, and how far it is, 0…1."""
+        with self._lock:
+            self._steps[image] = step, fraction
+
+    def over(self, image: str) -> None:
+        """Note that the inference on an image has ended."""
+        with self._lock:
+            self._steps.pop(image, None)
+
+    def step(self, image: str) -> tuple[str, float] | None:
+        """Return what the inference on an image does, or None where none runs."""
+        with self._lock:
+            return self._steps.get(image)
+
+    def keep(self, image: str, result: Segmentation) -> None:
+        """Keep the uncertainty of a result, in steps of 1/255."""
+        levels = np.round(result.uncertainty * 255).astype(np.uint8)
+        with self._lock:
+            self._maps[image] = result.model, levels, result.labels.affine
+            self._maps.move_to_end(image)
+            while len(self._maps) > _KEPT:
+                self._maps.popitem(last=False)
+
+    def uncertainty(self, image: str) -> tuple[str, Volume] | None:
+        """Return the model version and the map (X, Y, Z) float32, 0…1, of the last result, or None."""
+        with self._lock:
+            kept = self._maps.get(image)
+        if kept is None:
+            return None
+        model, levels, affine = kept
+        return model, Volume(levels.astype(np.float32) / 255, affine)

@@ -1,0 +1,74 @@
+"""The routes that spare a client time: checksums, the progress of an inference, the uncertainty on demand."""
+
+import hashlib
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from fastapi.background import BackgroundTasks
+from fastapi.responses import FileResponse, Response
+from monailabel.config import settings
+from monailabel.endpoints.user.auth import RBAC, User
+from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.others.generic import remove_file
+
+from brainmvp.volume import write_volume
+from brainmvp_app.errors import RefusedError
+from brainmvp_app.recent import Recent
+
+Reader = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
+
+
+def make_transfer_router() -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(tags=["Transfers"])
+    router.add_api_route("/datastore/image/checksum", checksum, methods=["GET"])
+    router.add_api_route("/infer/{model}/progress", progress, methods=["GET"])
+    router.add_api_route("/uncertainty/{model}", uncertainty, methods=["GET"])
+    return router
+
+
+def checksum(user: Reader, image: str) -> dict[str, Any]:
+    """Return the SHA-256 and the size of an image's file, so that a client sends only what is not here yet."""
+    study, sequence = app_instance().datastore().find(image)
+    path = study.images[sequence]
+    facts = path.stat()
+    return {"image": image, "sha256": _sha256(path, facts.st_mtime_ns, facts.st_size), "bytes": facts.st_size}
+
+
+def progress(user: Reader, model: str, image: str) -> dict[str, Any]:
+    """Return `step` and `fraction` of the inference that runs on an image; nothing where none does."""
+    step = _recent(model).step(image)
+    return {"step": step[0], "fraction": step[1]} if step else {}
+
+
+def uncertainty(user: Reader, background_tasks: BackgroundTasks, model: str, image: str) -> Response:
+    """Return the uncertainty of the last result on an image, as NIfTI on the same grid."""
+    kept = _recent(model).uncertainty(image)
+    if kept is None:
+        raise RefusedError(
+            404, f"No result of {model} on {image} is kept here any more; segment it again first."
+        )
+    version, volume = kept
+    handle, name = tempfile.mkstemp(prefix="brainmvp-uncertainty-", suffix=".nii.gz")
+    os.close(handle)
+    background_tasks.add_task(remove_file, name)
+    write_volume(volume, Path(name))
+    headers = {"X-BrainMVP-Model": version}
+    return FileResponse(name, media_type="application/gzip", filename="uncertainty.nii.gz", headers=headers)
+
+
+def _recent(model: str) -> Recent:
+    task = app_instance()._infers.get(model)
+    if task is None:
+        raise RefusedError(404, f"There is no model {model!r}.")
+    return task.recent
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: Path, changed: int, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

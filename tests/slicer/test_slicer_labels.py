@@ -1,0 +1,150 @@
+"""Label values survive import, editing and export exactly, whatever the grid and whatever the user does to segments."""
+
+import numpy as np
+import pytest
+from BrainMVPLib import scene as ops
+from BrainMVPLib.errors import ModuleError
+from BrainMVPLib.grids import file_affine, reorder
+from BrainMVPLib.nrrd import write_nrrd
+from BrainMVPLib.segmentations import export_labels, import_labels, new_segmentation
+from BrainMVPLib.shared import shared_package
+from BrainMVPLib.tables import LabelTable, Structure, load_tasks
+from heads import oblique
+from vtk.util import numpy_support
+
+TUMOUR = load_tasks(shared_package() / "tasks")["tumour"].table
+
+
+def drawn(values):
+    """Return voxels (Z, Y, X) with a box for each value, one inside the other."""
+    labels = np.zeros((20, 26, 32), np.uint8)
+    for number, value in enumerate(values):
+        labels[3 + number : 14 - number, 4 + 2 * number : 20 - number, 5 + number : 25 - 2 * number] = value
+    return labels
+
+
+def segments(segmentation):
+    inside = segmentation.GetSegmentation()
+    return [inside.GetNthSegment(number) for number in range(inside.GetNumberOfSegments())]
+
+
+def paint(segmentation, number, box):
+    """Add a box (slices of Z, Y, X) to a segment, as the Segment Editor does."""
+    segment = segments(segmentation)[number]
+    image = segment.GetRepresentation("Binary labelmap")
+    array = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    low = image.GetExtent()[4::-2]
+    array[tuple(slice(s.start - o, s.stop - o) for s, o in zip(box, low, strict=True))] = (
+        segment.GetLabelValue()
+    )
+    image.GetPointData().GetScalars().Modified()
+    image.Modified()
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "LAI"])
+@pytest.mark.parametrize("values", [(2, 1, 4), (2, 1, 3)])
+def test_values_survive_import_edit_and_export(scene, volume, brats, values, axes):
+    table = brats if 4 in values else TUMOUR
+    affine, labels = oblique((0.9, 1.1, 2.6), axes), drawn(values)
+    reference = volume(labels.astype(np.int16), affine)
+    segmentation = import_labels(
+        scene, volume(labels, affine, "seg", label=True), table, reference, "s", "it"
+    )
+    assert [s.GetName() for s in segments(segmentation)] == [s.name for s in table.structures]
+    np.testing.assert_array_equal(export_labels(segmentation, table, reference), labels)
+    box = (slice(4, 6), slice(5, 7), slice(6, 9))
+    paint(segmentation, 2, box)
+    edited = labels.copy()
+    edited[box] = max(values)
+    np.testing.assert_array_equal(export_labels(segmentation, table, reference), edited)
+
+
+def test_values_do_not_depend_on_what_is_absent_renamed_or_reordered(scene, volume, brats):
+    affine, labels = oblique(), drawn((4,))
+    reference = volume(labels.astype(np.int16), affine)
+    segmentation = import_labels(
+        scene, volume(labels, affine, "seg", label=True), brats, reference, "s", "it"
+    )
+    assert len(segments(segmentation)) == 3
+    segmentation.GetSegmentation().SetSegmentIndex(segmentation.GetSegmentation().GetNthSegmentID(2), 0)
+    segments(segmentation)[0].SetName("what lights up")
+    segmentation.GetSegmentation().RemoveSegment(segmentation.GetSegmentation().GetNthSegmentID(1))
+    np.testing.assert_array_equal(export_labels(segmentation, brats, reference), labels)
+
+
+def test_two_structures_of_one_name_stay_two(scene, volume):
+    table = LabelTable((Structure(3, "lesion", (9, 9, 9)), Structure(5, "lesion", (99, 99, 99))))
+    affine, labels = oblique(), drawn((5, 3))
+    reference = volume(labels.astype(np.int16), affine)
+    segmentation = import_labels(
+        scene, volume(labels, affine, "seg", label=True), table, reference, "s", "it"
+    )
+    np.testing.assert_array_equal(export_labels(segmentation, table, reference), labels)
+
+
+def test_segments_have_the_task_s_names_colours_and_codes(scene, volume):
+    affine, labels = oblique(), drawn((2, 1, 3))
+    reference = volume(labels.astype(np.int16), affine)
+    segmentation = import_labels(
+        scene, volume(labels, affine, "seg", label=True), TUMOUR, reference, "s", "it"
+    )
+    segment = segments(segmentation)[1]
+    assert segment.GetName() == "Peritumoural oedema"
+    np.testing.assert_allclose(segment.GetColor(), np.array([244, 214, 49]) / 255)
+    assert "SCT^79654002^Edema" in segment.GetTerminology()
+
+
+def test_a_segment_of_the_user_is_named_or_taken_by_its_name(scene, volume, brats):
+    reference = volume(drawn((1,)).astype(np.int16), oblique())
+    segmentation = new_segmentation(scene, reference, "s", brats)
+    source = import_labels(
+        scene, volume(drawn((4,)), oblique(), "x", label=True), brats, reference, "x", "it"
+    )
+    inside = source.GetSegmentation()
+    copied = inside.GetNthSegment(2)
+    copied.RemoveTag("BrainMVP.Value")
+    copied.SetName("cyst")
+    segmentation.GetSegmentation().CopySegmentFromSegmentation(inside, inside.GetNthSegmentID(2))
+    with pytest.raises(ModuleError, match="“cyst” is none of the model's structures"):
+        export_labels(segmentation, brats, reference)
+    segments(segmentation)[3].SetName("enhancing tumour ")
+    np.testing.assert_array_equal(export_labels(segmentation, brats, reference), drawn((4,)))
+
+
+def test_an_empty_segmentation_exports_as_zeros(scene, volume, brats):
+    reference = volume(drawn((1,)).astype(np.int16), oblique())
+    empty = new_segmentation(scene, reference, "s", brats)
+    assert not export_labels(empty, brats, reference).any()
+
+
+def test_another_grid_or_value_is_refused_and_adds_nothing(scene, volume, brats):
+    labels, affine = drawn((1, 2, 4)), oblique()
+    reference = volume(labels.astype(np.int16), affine)
+    moved = affine.copy()
+    moved[0, 3] += 0.5
+    for wrong in (volume(labels, moved, "x", label=True), volume(labels[1:], affine, "x", label=True)):
+        with pytest.raises(ModuleError, match=r"does not lie on the grid of FLAIR.*nothing was changed"):
+            import_labels(scene, wrong, brats, reference, "s", "The result")
+    with pytest.raises(ModuleError, match="holds the values 3, which the model does not declare"):
+        import_labels(
+            scene, volume(drawn((3,)), affine, "x", label=True), brats, reference, "s", "The result"
+        )
+    assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LAS", "LPI", "SAR"])
+def test_the_order_of_a_file_s_voxels_is_found_again(tmp_path, volume, axes):
+    """Slicer reverses an axis of a left-handed file when it reads it."""
+    affine = np.eye(4)
+    turn = {"RAS": np.eye(3), "LAS": np.diag([-1, 1, 1]), "LPI": np.diag([-1, -1, -1])}
+    affine[:3, :3] = oblique()[:3, :3] @ turn.get(axes, np.eye(3)[[2, 1, 0]]) @ np.diag([1, 2, 3])
+    affine[:3, 3] = 5, 6, 7
+    labels = drawn((2, 1, 3))
+    write_nrrd(str(tmp_path / "file.nrrd"), labels, affine)
+    node = volume(labels, affine)
+    assert np.linalg.det(ops.affine(node)[:3, :3]) > 0
+    found = file_affine(tmp_path / "file.nrrd")
+    np.testing.assert_allclose(found, affine, atol=1e-9)
+    np.testing.assert_array_equal(reorder(ops.voxels(node), ops.affine(node), found), labels)
+    with pytest.raises(ModuleError, match="open the study again"):
+        reorder(labels, oblique((1, 2, 3)), affine)

@@ -1,0 +1,275 @@
+"""A study from the server to the server: next, segment, correct, submit, next; on the real scene and a real server."""
+
+import json
+import shutil
+from itertools import count
+
+import numpy as np
+import pytest
+from BrainMVPLib import scene as ops
+from BrainMVPLib import views
+from BrainMVPLib.opening import Opening
+from BrainMVPLib.segmentations import export_labels
+from BrainMVPLib.segmenting import Segmenting
+from BrainMVPLib.session import Session
+from BrainMVPLib.submitting import Submitting
+from BrainMVPLib.training import Training
+
+from brainmvp.volume import read_volume
+
+_NUMBERS = count(1)
+
+
+@pytest.fixture
+def connected(session, server, settle):
+    session.connect(server.url)
+    settle(session)
+    assert session.errors == []
+    session.state.annotator = f"annotator{next(_NUMBERS)}"
+    session.state.model = "tumour"
+    session.state.strategy = "sequential"
+    return session
+
+
+@pytest.fixture
+def new_study(server, write_study):
+    names = []
+
+    def make(sequences):
+        names.append(f"case{next(_NUMBERS):03d}")
+        return write_study(names[-1], sequences, server.studies)
+
+    yield make
+    for name in names:
+        shutil.rmtree(server.studies / name, ignore_errors=True)
+
+
+def nodes(scene):
+    return {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}
+
+
+def test_a_study_goes_all_the_way_and_the_next_one_takes_its_place(
+    connected, server, settle, new_study, volume, scene
+):
+    session = connected
+    first, second = new_study("T1CE FLAIR T1 T2"), new_study("T1CE FLAIR")
+    mine = volume(np.ones((4, 5, 6), np.int16), np.eye(4), "my own scan")
+    before = nodes(scene)
+    opening, segmenting, submitting = Opening(session), Segmenting(session), Submitting(session)
+    opening.next_study()
+    settle(session)
+    assert session.errors == []
+    assert session.state.study == first.name
+    assert {row.sequence: row.note for row in session.rows()} == dict.fromkeys(
+        ("T1", "T1CE", "T2", "FLAIR"), "Chosen"
+    )
+    reference = session.reference()[1]
+    segmenting.segment()
+    settle(session)
+    assert session.errors == []
+    segmentation = session.state.segmentation
+    assert "Segmented by tumour@" in session.heard[-1]
+    assert {"Downloading the result"} <= set(session.steps)
+    assert not any("Uploading" in step for step in session.steps)  # the server has it all
+
+    labels = export_labels(segmentation, submitting.table(), reference)
+    segment = segmentation.GetSegmentation().GetNthSegment(1)
+    from vtk.util import numpy_support
+
+    image = segment.GetRepresentation("Binary labelmap")
+    if image.GetPointData().GetScalars() is not None and labels.any():
+        array = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
+        array[array == segment.GetLabelValue()] = 0
+        image.Modified()
+    corrected = np.where(labels == 2, 0, labels)
+    np.testing.assert_array_equal(export_labels(segmentation, submitting.table(), reference), corrected)
+
+    submitting.submit("final", opening.next_study)
+    settle(session)
+    assert session.errors == []
+    assert session.state.study == second.name
+    stored = read_volume(server.studies / "labels" / "final" / f"{first.name}.nrrd")
+    original = read_volume(first / f"{first.name}_t1ce.nii.gz")
+    assert stored.same_grid(original, 1e-4)
+    counts = np.bincount(stored.data.ravel().astype(int), minlength=4)
+    np.testing.assert_array_equal(counts, np.bincount(corrected.ravel(), minlength=4))
+    change = {c.name: c for c in submitting.changes}["Peritumoural oedema"]
+    assert change.dice in (0, None)
+    assert change.after_ml == 0
+    notes = json.loads((server.studies / ".brainmvp" / "datastore_v2.json").read_text())
+    info = notes["objects"][first.name]["labels"]["final"]["info"]
+    assert info["annotator"] == session.state.annotator
+    assert info["model"].startswith("tumour@")
+    assert info["task"] == "tumour"
+    assert before <= nodes(scene)
+    assert scene.GetNodeByID(mine.GetID()) is mine
+    assert all(
+        node.GetAttribute(ops.STUDY) != first.name for node in ops.nodes_of(scene, "vtkMRMLDisplayableNode")
+    )
+
+
+def test_left_handed_files_come_back_in_their_own_order(connected, server, settle, new_study):
+    session = connected
+    study = new_study("DWI ADC FLAIR")  # the third is LAS
+    (study / "study.json").write_text(json.dumps({"sequences": {"DWI": f"{study.name}_flair.nii.gz"}}))
+    Opening(session).next_study()
+    settle(session)
+    assert session.state.model == "stroke"
+    submitting = Submitting(session)
+    submitting.start_empty()
+    node = session.reference()[1]
+    file = read_volume(study / f"{study.name}_flair.nii.gz")
+    assert np.linalg.det(file.affine[:3, :3]) < 0 < np.linalg.det(ops.affine(node)[:3, :3])
+    submitting.submit("draft")
+    settle(session)
+    assert session.errors == []
+    assert read_volume(server.studies / "labels" / "draft" / f"{study.name}.nrrd").same_grid(file, 1e-4)
+
+
+def test_a_folder_goes_up_once_and_compressed(connected, server, settle, write_study, tmp_path, new_study):
+    session = connected
+    folder = write_study("Anna B.", "T1CE FLAIR T2")
+    opening, segmenting = Opening(session), Segmenting(session)
+    opening.open_folder(folder)
+    assert [row.note[:6] for row in session.rows()] == ["Missin", "Found:", "Found:", "Found:"]
+    segmenting.segment()
+    settle(session)
+    assert session.errors == []
+    uploads = [step for step in session.steps if step.startswith("Uploading")]
+    assert {"Uploading T1CE", "Uploading FLAIR", "Uploading T2"} == set(uploads)
+    sent = server.studies / session.state.study
+    assert sent.name.startswith("Anna-B-")
+    assert (sent / "t1ce.nii.gz").read_bytes() == (folder / "Anna B._t1ce.nii.gz").read_bytes()
+    assert "Without T1" in session.heard[-1]
+
+    first = session.state.segmentation
+    session.steps.clear()
+    segmenting.segment()
+    settle(session)
+    assert not any(step.startswith("Uploading") for step in session.steps)
+    assert first.GetName().endswith("(version 1)")
+    assert not first.GetDisplayNode().GetVisibility()
+    assert session.state.segmentation is not first
+
+    # A volume that was changed in Slicer goes up as it is now, packed by a thread.
+    node = session.chosen_volumes()["T2"]
+    node.GetImageData().GetPointData().GetScalars().Modified()
+    node.GetImageData().Modified()
+    node.Modified()
+    segmenting.segment()
+    settle(session)
+    assert session.errors == []
+    assert any(step == "Packing T2" for step in session.steps)
+    again = read_volume(server.studies / session.state.study / "t2.nrrd")
+    np.testing.assert_allclose(again.affine, ops.affine(node), atol=1e-9)
+    shutil.rmtree(sent)
+    shutil.rmtree(server.studies / session.state.study)
+
+
+def test_the_uncertainty_comes_on_demand_and_goes_with_the_result(connected, settle, new_study, scene):
+    session = connected
+    new_study("T1CE FLAIR")
+    segmenting = Segmenting(session)
+    Opening(session).next_study()
+    settle(session)
+    segmenting.toggle_uncertainty()
+    assert "run Auto-segment first" in session.errors.pop()
+    segmenting.segment()
+    settle(session)
+    views.compare(scene, session.chosen_volumes(), lambda names: None)
+    segmenting.toggle_uncertainty()
+    settle(session)
+    assert session.errors == []
+    uncertain = session.state.uncertainty
+    assert ops.same_grid(uncertain, session.reference()[1])
+    composite = views.composite_of(scene, "BrainMVP1")
+    assert composite.GetForegroundVolumeID() == uncertain.GetID()
+    segmenting.toggle_uncertainty()
+    assert composite.GetForegroundVolumeID() is None
+    segmenting.segment()
+    settle(session)
+    assert session.state.uncertainty is None
+
+
+def test_skip_and_draft_and_nothing_left(connected, server, settle, new_study):
+    session = connected
+    study = new_study("T1CE FLAIR")
+    opening, submitting = Opening(session), Submitting(session)
+    opening.next_study()
+    settle(session)
+    submitting.skip("  ")
+    assert "Say why" in session.errors.pop()
+    submitting.skip("moved during the scan")
+    settle(session)
+    assert session.heard[-1] == f"{study.name} is skipped."
+    shutil.rmtree(study)
+    for folder in server.studies.iterdir():
+        if (
+            folder.is_dir()
+            and folder.name not in ("labels", ".brainmvp")
+            and not (server.studies / "labels" / "final" / f"{folder.name}.nrrd").exists()
+        ):
+            shutil.rmtree(folder)
+    opening.next_study()
+    settle(session)
+    assert "nothing left" in session.heard[-1]
+
+
+def test_unsubmitted_work_is_not_left_by_accident(connected, settle, new_study):
+    session = connected
+    new_study("T1CE FLAIR"), new_study("T1CE FLAIR")
+    opening, submitting = Opening(session), Submitting(session)
+    opening.next_study()
+    settle(session)
+    study = session.state.study
+    submitting.start_empty()
+    opening.next_study()
+    assert "not submitted as it is now" in session.errors.pop()
+    assert session.state.study == study
+    opening.next_study()
+    settle(session)
+    assert session.state.study not in ("", study)
+
+
+def test_a_saved_scene_reopens_in_the_same_place(connected, server, settle, new_study, scene, tmp_path):
+    import slicer
+
+    session = connected
+    new_study("T1CE FLAIR")
+    Opening(session).next_study()
+    settle(session)
+    Segmenting(session).segment()
+    settle(session)
+    text = scene.SetSaveToXMLString(1), scene.Commit()
+    again = slicer.vtkMRMLScene()
+    again.SetSceneXMLString(scene.GetSceneXMLString())
+    again.SetLoadFromXMLString(1)
+    again.Import()
+    assert text
+    state = Session(again, again.GetFirstNodeByClass("vtkMRMLScriptedModuleNode"), tmp_path / "again").state
+    for name in ("study", "study_name", "model", "facts", "proposal", "from_server", "annotator", "url"):
+        assert getattr(state, name) == getattr(session.state, name), name
+    assert state.segmentation.GetName() == session.state.segmentation.GetName()
+    assert state.volume("FLAIR").GetName() == session.state.volume("FLAIR").GetName()
+    assert state.facts["model"].startswith("tumour@")
+
+
+def test_training_versions_and_going_back(connected, settle, tiny_models):
+    session = connected
+    training = Training(session)
+    training.ask()
+    settle(session)
+    assert training.in_words()
+    versions = training.versions()
+    assert [entry["name"] for entry in versions] == ["tumour"] * len(versions)
+    served = next(entry["version"] for entry in versions if entry["served"])
+    other = next((entry["version"] for entry in versions if entry["version"] != served), served)
+    training.restore(other)
+    settle(session)
+    assert next(entry["version"] for entry in training.versions() if entry["served"]) == other
+    training.restore(served)
+    settle(session)
+    assert session.errors == []
+    training.restore(99)
+    settle(session)
+    assert session.errors
