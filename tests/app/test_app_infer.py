@@ -62,7 +62,7 @@ def test_the_answer_states_what_the_result_rests_on(
     assert facts["label_names"]["Enhancing tumour"] == 3
     assert facts["volumes_ml"].keys() == facts["label_names"].keys()
     assert 0 <= facts["uncertainty"]["mean"] <= 1
-    assert {"prepare", "network", "restore", "write", "total"} <= facts["latencies"].keys()
+    assert {"read", "align", "resample", "network", "restore", "write", "total"} <= facts["latencies"].keys()
 
 
 def test_the_volumes_are_those_of_the_label(server: Server, new_study: NewStudy, tmp_path: Path) -> None:
