@@ -22,7 +22,7 @@ from brainmvp_app.choice import Chooser
 from brainmvp_app.datastore import DRAFT, StudyDatastore
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import check_tag
-from brainmvp_app.infer import SegmentationTask
+from brainmvp_app.infer import DICOM_SEG, SegmentationTask
 from brainmvp_app.scorer import Scorer
 from brainmvp_app.strategies import make_strategies
 from brainmvp_app.web import install
@@ -95,6 +95,8 @@ class BrainMVPApp(MONAILabelApp):
         tag = request.get("label_tag", DefaultLabelTag.ORIGINAL.value)
         if request.get("save_label"):  # what cannot be stored is refused before the work, not after
             check_tag(tag)
+            if request.get("result_extension") == DICOM_SEG:
+                raise RefusedError(400, "Labels are stored as images; ask for DICOM SEG without save_label.")
             store.check_lies_on_reference(image)
         # The stock method runs the task; a path makes it look nothing up.
         result = super().infer(request | {"image": path, "study": image, "save_label": False}, store)

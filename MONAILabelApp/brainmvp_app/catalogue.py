@@ -7,6 +7,7 @@ from pathlib import Path
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study, find_studies
 from brainmvp.tasks import Task
+from brainmvp_app.fetched import with_files
 
 
 class Catalogue:
@@ -34,7 +35,8 @@ class Catalogue:
             self.root,
             on_error=lambda folder, error: problems.update({os.path.relpath(folder, self.root): str(error)}),
         )
-        self.studies = {study.id: study for study in studies}
+        made = self.root / ".brainmvp" / "images"
+        self.studies = {study.id: with_files(study, made / study.id) for study in studies}
         self.problems = problems
 
     def _folders(self) -> Iterator[tuple[str, int]]:

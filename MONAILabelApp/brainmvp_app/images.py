@@ -10,6 +10,7 @@ from brainmvp.study import Study, image_files
 from brainmvp.volume import atomically
 from brainmvp_app.catalogue import task_of
 from brainmvp_app.errors import RefusedError
+from brainmvp_app.fetched import FetchedImages, place_of
 from brainmvp_app.ids import check_new_study
 from brainmvp_app.incoming import image_suffix, read_upload
 from brainmvp_app.index import StudyIndex
@@ -35,7 +36,7 @@ class ImageStore(StudyIndex):
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """Return what a client needs to fetch and show a study: its sequences, reference, task, labels' grid."""
         study, sequence = self.find(image_id)
-        path = study.images[sequence]
+        path = place_of(study, sequence)
         task = task_of(study, self.tasks)
         return super().get_image_info(study.id) | {
             "path": str(path),
@@ -59,6 +60,8 @@ class ImageStore(StudyIndex):
         read_upload(path)
         with self.turns.take():
             known = self.catalogue.studies.get(study_id)
+            if known:
+                _refuse_dicom(known)
             if known and sequence in known.images:
                 if known.images[sequence].read_bytes() != path.read_bytes():
                     raise RefusedError(
@@ -93,6 +96,7 @@ class ImageStore(StudyIndex):
     def remove_image(self, image_id: str) -> None:
         """Remove a study with its labels, or with `ID@SEQUENCE` one sequence; other files in its folder stay."""
         study, sequence = self.find(image_id)
+        _refuse_dicom(study)
         files = image_files(study.folder)
         if image_id != study.id and len(study.images) > 1:
             if (study.folder / _OVERRIDE).exists():
@@ -123,6 +127,13 @@ class ImageStore(StudyIndex):
         noted = client_info(info)
         with self.turns.take():
             super().update_image_info(self.study(image_id).id, noted)
+
+
+def _refuse_dicom(study: Study) -> None:
+    if isinstance(study.images, FetchedImages):
+        raise RefusedError(
+            409, f"{study.id} is a DICOM study; add and remove its series where they are kept."
+        )
 
 
 def _stated_sequence(stated: object, filename: str) -> Sequence:

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Condition, Lock
 from typing import Any
@@ -20,11 +21,13 @@ from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
+from brainmvp_app.fetched import FetchedImages, as_dicom, fetch
 from brainmvp_app.recent import Recent
 
 logger = logging.getLogger(__name__)
 
-RESULT_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha")
+DICOM_SEG = ".dcm"
+RESULT_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha", DICOM_SEG)
 
 
 class _Turn:
@@ -105,10 +108,18 @@ class SegmentationTask(InferTask):
         if suffix not in RESULT_SUFFIXES:
             raise RefusedError(400, f"result_extension has to be one of {', '.join(RESULT_SUFFIXES)}.")
         study, reference = self._datastore.find(request["study"])
+        if suffix == DICOM_SEG and not isinstance(study.images, FetchedImages):
+            raise RefusedError(
+                400, 'DICOM SEG needs DICOM images; ask for "result_extension": ".seg.nrrd" in params.'
+            )
         device = self._device_of(request.get("device"))
         image = request["study"]
-        self.recent.tell(image, "Waiting for other inferences", 0.0)
+        self.recent.tell(image, "Fetching the images", 0.0)
         try:
+            fetch(
+                study, (reference, *self.task.sequences)
+            )  # before it is anyone's turn: an archive can be slow
+            self.recent.tell(image, "Waiting for other inferences", 0.0)
             with _TURN.of_client():
                 waited = time.perf_counter()
                 segmenter = self._segmenter(device)
@@ -120,7 +131,7 @@ class SegmentationTask(InferTask):
             self.recent.over(image)
         self.recent.keep(image, result)
         segmented = time.perf_counter()
-        file = _write(result, suffix)
+        file = _write(replace(result, study=as_dicom(study)), suffix)
         written = time.perf_counter()
         seconds = result.seconds | {
             "wait": waited - begin,

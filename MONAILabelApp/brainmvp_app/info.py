@@ -1,9 +1,11 @@
 """What is noted about studies and labels, and what of it a client may write."""
 
+from pathlib import Path
 from typing import Any
 
 from brainmvp.study import Study
 from brainmvp_app.errors import RefusedError
+from brainmvp_app.fetched import place_of
 from brainmvp_app.ids import image_id
 from brainmvp_app.incoming import image_suffix
 
@@ -12,15 +14,22 @@ _COMPUTED = ("path", "name", "reference", "sequences", "ts")
 
 
 def sequences_info(study: Study) -> dict[str, dict[str, Any]]:
-    """Return, for each sequence of a study, the id to fetch it by, a file name for it, and its size in bytes."""
+    """Return, for each sequence of a study, the id to fetch it by, a file name for it, and its size in bytes.
+
+    The size of what a DICOM series becomes is known (not null) once somebody asked for it.
+    """
     return {
         str(sequence): {
             "image": image_id(study.id, sequence),
-            "name": f"{study.id}_{sequence.lower()}{image_suffix(path.name)}",
-            "bytes": path.stat().st_size,
+            "name": f"{study.id}_{sequence.lower()}{image_suffix(place_of(study, sequence).name)}",
+            "bytes": _size(place_of(study, sequence)),
         }
-        for sequence, path in study.images.items()
+        for sequence in study.images
     }
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def client_info(info: object) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from monailabel.utils.others.generic import remove_file
 from brainmvp_app.annotation_routes import make_annotation_router
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.incoming import received
+from brainmvp_app.infer import DICOM_SEG
 from brainmvp_app.transfer_routes import make_transfer_router
 from brainmvp_app.version_routes import make_version_router
 
@@ -93,9 +94,7 @@ def run_inference(
             400, f"params may not set {', '.join(named)}; give image and model in the address."
         )
     if output == ResultType.dicom_seg:
-        raise RefusedError(
-            400, 'DICOM SEG needs DICOM images; ask for "result_extension": ".seg.nrrd" in params.'
-        )
+        output, params = ResultType.image, json.dumps(wishes | {"result_extension": DICOM_SEG})
     return infer.run_inference(background_tasks, model, image, "", params, None, None, output)
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,7 @@ class Study:
 
     id: str
     folder: Path
-    images: dict[Sequence, Path | DicomImage]
+    images: Mapping[Sequence, Path | DicomImage]
     label: Path | None = None
     series: tuple[SeriesEntry, ...] = ()
 
@@ -215,6 +215,8 @@ def _from_override(folder: Path) -> Study:
     if not named:
         raise BrainMVPError(f"{path} names no sequence; add at least one.")
     numbers = {sequence: number for sequence, number in named.items() if sequence not in files}
+    if numbers and files:
+        raise BrainMVPError(f"{path} names files and series numbers; use one or the other.")
     images, series = _numbered(folder, numbers) if numbers else ({}, [])
     return Study(_study_id(folder), folder, _in_order(files | images), label, tuple(series))
 

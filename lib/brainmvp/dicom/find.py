@@ -2,18 +2,20 @@
 
 import hashlib
 import os
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from brainmvp.dicom.choose import SeriesEntry, choose
 from brainmvp.dicom.headers import Slice, read_slices
 from brainmvp.dicom.series import DicomImage, images_of
 from brainmvp.sequences import Sequence
 
-# A folder of results, and names that DICOM files never have: they are not opened.
-_OTHER_SUFFIXES = (".json", ".txt", ".png", ".jpg", ".html", ".pdf", ".xml", ".zip", ".bval", ".bvec", ".py")
+# Names that DICOM files never have: they are not opened.
+_OTHER_SUFFIXES = (".json", ".txt", ".png", ".jpg", ".html", ".pdf", ".xml", ".zip", ".nii", ".gz", ".nrrd")
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,9 @@ def dicom_studies(folders: Iterable[Path]) -> list[DicomStudy]:
     """Return the studies of the DICOM files that lie in these folders (not below them)."""
     by_study: dict[str, list[Slice]] = defaultdict(list)
     for folder in folders:
-        for path in _files(folder):
-            for one in read_slices(path):
-                by_study[one.facts.get("StudyInstanceUID", "")].append(one)
+        for one in _slices_in(folder, _signature(folder)):
+            by_study[one.facts.get("StudyInstanceUID", "")].append(one)
     return [_study(uid, slices) for uid, slices in by_study.items()]
-
-
-def holds_dicom(folder: Path) -> bool:
-    """Tell whether a DICOM image lies in this folder (not below it), by its first that can be read."""
-    return any(read_slices(path) for path in _files(folder))
 
 
 def _study(uid: str, slices: list[Slice]) -> DicomStudy:
@@ -52,11 +48,31 @@ def _study(uid: str, slices: list[Slice]) -> DicomStudy:
     return DicomStudy(uid, folder, images, tuple(series))
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(
-        entry
-        for entry in folder.iterdir()
-        if not entry.name.startswith(".")
-        and not entry.name.lower().endswith(_OTHER_SUFFIXES)
-        and entry.is_file()
-    )
+def _signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return what tells whether a folder's files changed: their names, times and sizes."""
+    with os.scandir(folder) as entries:
+        files = [
+            (entry.name, entry.stat().st_mtime_ns, entry.stat().st_size)
+            for entry in entries
+            if not entry.name.startswith(".")
+            and not entry.name.lower().endswith(_OTHER_SUFFIXES)
+            and entry.is_file()
+        ]
+    return tuple(sorted(files))
+
+
+# A server looks at its studies again whenever one of them changes; reading a header takes a millisecond.
+@lru_cache(maxsize=1 << 13)
+def _slices_in(folder: Path, signature: tuple[tuple[str, int, int], ...]) -> tuple[Slice, ...]:
+    slices = [one for name, _, _ in signature for one in read_slices(folder / name)]
+    common: dict[str, dict[str, Any]] = {}  # by series: most facts are the same in all of its slices
+    for one in slices:
+        shared = common.setdefault(one.facts["SeriesInstanceUID"], dict(one.facts))
+        for keyword in [k for k, value in shared.items() if one.facts.get(k) != value]:
+            del shared[keyword]
+    return tuple(_compact(one, common[one.facts["SeriesInstanceUID"]]) for one in slices)
+
+
+def _compact(one: Slice, shared: dict[str, Any]) -> Slice:
+    own = {keyword: value for keyword, value in one.facts.items() if keyword not in shared}
+    return Slice(one.path, one.frame, ChainMap(own, shared))

@@ -1,19 +1,19 @@
 """The facts of one slice, read from a DICOM header: plain values by DICOM keyword.
 
-Only the keywords listed here are ever read, and none of them names a patient: what is not read cannot leak.
+Only the keywords listed here are kept, and none of them names a patient: what is not kept cannot leak.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 KEYWORDS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Manufacturer",
@@ -21,17 +21,15 @@ KEYWORDS = (
     "BodyPartExamined", "ContrastBolusAgent", "ScanningSequence", "SequenceVariant", "ScanOptions",
     "MRAcquisitionType", "AngioFlag", "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "EchoTrainLength",
     "EchoNumbers", "DiffusionBValue", "DiffusionDirectionality", "DiffusionGradientOrientation", "AcquisitionNumber",
-    "TemporalPositionIdentifier", "TriggerTime", "InstanceNumber", "ImagesInAcquisition", "NumberOfFrames",
-    "SeriesDate", "SeriesTime", "AcquisitionTime", "ContentTime", "Rows", "Columns", "PixelSpacing",
+    "TemporalPositionIdentifier", "TriggerTime", "InstanceNumber", "ImagesInAcquisition",
+    "AcquisitionTime", "Rows", "Columns", "PixelSpacing",
     "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient", "PhotometricInterpretation",
     "SamplesPerPixel", "ConversionType", "AcquisitionContrast", "ComplexImageComponent", "EchoPulseSequence",
     "TimeOfFlightContrast", "FrameOfReferenceUID",
 )  # fmt: skip
-_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ContrastBolusAgentSequence")
-# Where vendors keep the b-value and the number of slices, from their DICOM conformance statements.
-_SIEMENS_B, _GE_B, _PHILIPS_B = 0x0019100C, 0x00431039, 0x20011003
-_PHILIPS_SLICES, _GE_SLICES = 0x20011018, 0x0021104F
-_PRIVATE = (_SIEMENS_B, _GE_B, _PHILIPS_B, _PHILIPS_SLICES, _GE_SLICES)
+_TAGS = {keyword: Tag(keyword) for keyword in KEYWORDS}
+# Where vendors keep the b-value, from their DICOM conformance statements.
+_SIEMENS_B, _GE_B, _PHILIPS_B = Tag(0x0019100C), Tag(0x00431039), Tag(0x20011003)
 # GE adds 10^9 to a b-value that stands for itself and not for the series.
 _GE_OFFSET = 1_000_000
 
@@ -71,7 +69,7 @@ class Slice:
 
     path: Path
     frame: int | None
-    facts: dict[str, Any]
+    facts: Mapping[str, Any]
 
 
 def read_slices(path: Path) -> list[Slice]:
@@ -95,31 +93,30 @@ def slices_of(dataset: Dataset, path: Path) -> Iterator[Slice]:
 
 
 def _read(path: Path) -> Dataset | None:
-    wanted = [*KEYWORDS, *_GROUPS, *map(Tag, _PRIVATE)]
     try:
         with path.open("rb") as file:
             has_preamble = file.read(132)[128:] == b"DICM"
         # Files from before DICOM part 10 begin without the preamble; then only the name says what they are.
         if not has_preamble and path.suffix.lower() not in (".dcm", ".ima"):
             return None
-        return dcmread(path, stop_before_pixels=True, specific_tags=wanted, force=not has_preamble)
+        return dcmread(path, stop_before_pixels=True, force=not has_preamble)
     except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, struct.error):
         return None
 
 
 def _plain_facts(dataset: Dataset) -> dict[str, Any]:
-    facts = {keyword: _plain(_value(dataset, keyword)) for keyword in KEYWORDS}
-    facts["DiffusionBValue"] = _first(facts["DiffusionBValue"], *_private_b_values(dataset))
-    facts["NumberOfSlices"] = _first(*(_number(dataset, tag) for tag in (_PHILIPS_SLICES, _GE_SLICES)))
-    facts["SequenceName"] = _first(facts["SequenceName"], facts["PulseSequenceName"])
+    present = {keyword: tag for keyword, tag in _TAGS.items() if tag in dataset}
+    facts = {keyword: _plain(_value(dataset, tag)) for keyword, tag in present.items()}
+    facts["DiffusionBValue"] = _first(facts.get("DiffusionBValue"), *_private_b_values(dataset))
+    facts["SequenceName"] = _first(facts.get("SequenceName"), facts.get("PulseSequenceName"))
     agents = dataset.get("ContrastBolusAgentSequence") or []
     meanings = [str(agent.get("CodeMeaning", "")) for agent in agents]
-    facts["ContrastBolusAgent"] = _first(facts["ContrastBolusAgent"], ", ".join(filter(None, meanings)))
-    if facts["TimeOfFlightContrast"] == "YES":
+    facts["ContrastBolusAgent"] = _first(facts.get("ContrastBolusAgent"), ", ".join(filter(None, meanings)))
+    if facts.get("TimeOfFlightContrast") == "YES":
         facts["AngioFlag"] = "Y"
-    if not facts["ScanningSequence"] and facts["EchoPulseSequence"]:
+    if not facts.get("ScanningSequence"):
         kinds = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": ("SE", "GR")}
-        facts["ScanningSequence"] = kinds.get(facts["EchoPulseSequence"])
+        facts["ScanningSequence"] = kinds.get(facts.get("EchoPulseSequence"))
     return {keyword: value for keyword, value in facts.items() if value not in (None, "", ())}
 
 
@@ -129,7 +126,7 @@ def _frame_facts(shared: Dataset, frame: Dataset) -> dict[str, Any]:
         for source in (shared, frame):
             for item in list(source.get(group) or [])[:1]:
                 for theirs, ours in names.items():
-                    value = _plain(_value(item, theirs))
+                    value = _plain(_value(item, Tag(theirs))) if theirs in item else None
                     if value not in (None, "", ()):
                         facts[ours] = value
     if isinstance(facts.get("InversionTime"), tuple):
@@ -144,16 +141,12 @@ def _private_b_values(dataset: Dataset) -> Iterator[float | None]:
     yield _number(dataset, _PHILIPS_B)
 
 
-def _number(dataset: Dataset, tag: int) -> float | None:
+def _number(dataset: Dataset, tag: BaseTag) -> float | None:
     """Return the first number of a private element, whose type a reader without a dictionary cannot know."""
-    if Tag(tag) not in dataset:
-        return None
-    value = dataset[Tag(tag)].value
+    value = _value(dataset, tag) if tag in dataset else None
     if isinstance(value, bytes):
         if tag == _PHILIPS_B and len(value) == 4:
             return float(struct.unpack("<f", value)[0])
-        if tag in (_PHILIPS_SLICES, _GE_SLICES) and len(value) in (2, 4):
-            return float(int.from_bytes(value, "little"))
         value = value.decode("ascii", "ignore").split("\\")
     first = value[0] if isinstance(value, list | tuple) or hasattr(value, "append") else value
     try:
@@ -162,9 +155,9 @@ def _number(dataset: Dataset, tag: int) -> float | None:
         return None
 
 
-def _value(dataset: Dataset, keyword: str) -> Any:
+def _value(dataset: Dataset, tag: BaseTag) -> Any:
     try:
-        return dataset.get(keyword)
+        return dataset[tag].value
     except (ValueError, TypeError):  # not what the element's type allows: as good as empty
         return None
 

@@ -34,6 +34,12 @@ def read_image(image: "DicomImage") -> Volume:
     return Volume(np.stack(slices, axis=-1), image.affine)
 
 
+def read_headers(image: "DicomImage") -> list[Dataset]:
+    """Return the headers of an image's files without their voxels, in the order of its slices."""
+    files = dict.fromkeys(plane.path for plane in image.planes)
+    return [dcmread(path, stop_before_pixels=True, force=True) for path in files]
+
+
 def _frames(path: Path) -> tuple[Dataset, np.ndarray]:
     try:
         dataset = dcmread(path, force=True)

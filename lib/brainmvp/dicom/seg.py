@@ -5,7 +5,7 @@ from pathlib import Path
 
 import highdicom as hd
 import numpy as np
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
@@ -50,7 +50,7 @@ def write_dicom_seg(
     numbered = np.zeros(256, np.uint8)
     for number, label in enumerate(described, start=1):
         numbered[label.value] = number
-    sources = [_header(path) for path in dict.fromkeys(plane.path for plane in image.planes)]
+    sources = [_completed(header) for header in image.headers()]
     series_number = _SERIES_NUMBER + (image.number or 0)
     try:
         result = hd.seg.Segmentation(
@@ -100,8 +100,7 @@ def cielab(color: tuple[int, int, int]) -> list[int]:
     return [int(value) for value in np.clip(np.round(scaled), 0, 65535)]
 
 
-def _header(path: Path) -> Dataset:
-    dataset = dcmread(path, stop_before_pixels=True, force=True)
+def _completed(dataset: Dataset) -> Dataset:
     for keyword in _MAY_BE_EMPTY:
         if keyword not in dataset:
             setattr(dataset, keyword, "")

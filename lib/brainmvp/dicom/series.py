@@ -5,12 +5,13 @@ planes of a localiser), and a folder several series.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom import Dataset
 
 from brainmvp.dicom.headers import Slice
 from brainmvp.volume import Volume
@@ -87,6 +88,12 @@ class DicomImage:
         from brainmvp.dicom.read import read_image
 
         return read_image(self)
+
+    def headers(self) -> list[Dataset]:
+        """Return the headers of its files without their voxels, in the order of its slices."""
+        from brainmvp.dicom.read import read_headers
+
+        return read_headers(self)
 
 
 def images_of(slices: Iterable[Slice]) -> list[DicomImage]:
@@ -166,7 +173,9 @@ def _image(group: list[Slice], notes: list[str], short: str) -> DicomImage:
         one = group[0]
         size = (int(one.facts.get("Columns", 0)), int(one.facts.get("Rows", 0)), len(group))
         planes = tuple(_plane(one) for one in group)
-        return DicomImage(planes, size, np.eye(4), one.facts, ("the slices have no position",), tuple(notes))
+        return DicomImage(
+            planes, size, np.eye(4), dict(one.facts), ("the slices have no position",), tuple(notes)
+        )
     ordered, positions, normal = _ordered(placed)
     flaws += _gaps(positions @ normal)
     affine = _affine(ordered[0].facts, positions, normal)
@@ -184,7 +193,7 @@ def _image(group: list[Slice], notes: list[str], short: str) -> DicomImage:
         tilt = np.degrees(np.arccos(min(abs(float(axis @ (_LPS_TO_RAS[:3, :3] @ normal))), 1.0)))
         if tilt > 0.5:
             notes.append(f"slices shifted against each other (gantry tilt {tilt:.1f}°), kept as they are")
-    facts = ordered[len(ordered) // 2].facts
+    facts = dict(ordered[len(ordered) // 2].facts)
     planes = tuple(_plane(one) for one in ordered)
     return DicomImage(planes, size, affine, facts, tuple(flaws), tuple(notes))
 
@@ -219,7 +228,7 @@ def _gaps(along: np.ndarray) -> list[str]:
     return []
 
 
-def _affine(facts: dict[str, Any], positions: np.ndarray, normal: np.ndarray) -> np.ndarray:
+def _affine(facts: Mapping[str, Any], positions: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Return index (column, row, slice) to RAS millimetres (DICOM PS3.3 C.7.6.2.1.1)."""
     row, column = np.array(facts["ImageOrientationPatient"], float).reshape(2, 3)
     between_rows, between_columns = facts["PixelSpacing"]
