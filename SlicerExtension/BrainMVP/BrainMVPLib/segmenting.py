@@ -187,6 +187,7 @@ class Segmenting:
             **answer.facts,
             "image": image,
             "table_names": {str(s.value): s.name for s in table.structures},
+            "volumes_ml": measure.volumes_ml(labels, measure.voxel_ml(grid), table),
         }
         state.proposal = measure.pack(labels)
         session.said.emit(summary(answer.facts))

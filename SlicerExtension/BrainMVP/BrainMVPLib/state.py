@@ -45,7 +45,7 @@ class State:
     url = _Remembered("http://127.0.0.1:8000")
     annotator = _Remembered("")
     strategy = _Remembered("")
-    model = _Remembered("")
+    model = _Remembered("tumour")
     train_after_submit = _Remembered(False)
     study = _Remembered("")
     study_name = _Remembered("")

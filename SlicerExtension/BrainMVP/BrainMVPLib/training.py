@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 from .background import Job
 from .errors import ModuleError
@@ -35,18 +35,25 @@ class Training:
         found = (self.status or {}).get("progress")
         return found if isinstance(found, dict) else {}
 
-    def start(self) -> None:
-        """Train the chosen model on the final labels; only ever called because somebody asked for it."""
+    def start(self, then: Callable[[], Any] = lambda: None) -> None:
+        """Train the chosen model on the final labels; only ever called because somebody asked for it.
+
+        then: called afterwards, whether it could be started or not.
+        """
         session = self.session
         with session.refusing():
             client, model = session.need_client(), session.state.model
-            session.wait_for(
-                "Starting the training", lambda job: client.train(model), lambda _: self._started(model)
-            )
 
-    def _started(self, model: str) -> None:
-        self.session.said.emit(f"The training of {model} has begun; you can go on working.")
-        self.ask()
+            def started(_: Any) -> None:
+                session.said.emit(f"The training of {model} has begun; you can go on working.")
+                self.ask()
+                then()
+
+            def failed(error: ModuleError) -> None:
+                session.failed.emit(error)
+                then()
+
+            session.wait_for("Starting the training", lambda job: client.train(model), started, failed)
 
     def stop(self) -> None:
         """Stop the training."""

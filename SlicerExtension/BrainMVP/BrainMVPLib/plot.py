@@ -1,0 +1,48 @@
+"""Draws the held-out Dice of the model versions."""
+
+from __future__ import annotations
+
+import qt
+
+_MARGIN, _TOP = 34, 12
+
+
+def draw_versions(points: list[tuple[int, float]], served: int | None, width: int, height: int) -> qt.QPixmap:
+    """Return a picture of (version, Dice) points; the served version is a filled square, the others are circles."""
+    picture = qt.QPixmap(width, height)
+    picture.fill(qt.QColor("white"))
+    painter = qt.QPainter()
+    painter.begin(picture)
+    try:
+        _draw(painter, points, served, width, height)
+    finally:
+        painter.end()
+    return picture
+
+
+def _draw(painter: qt.QPainter, points: list, served: int | None, width: int, height: int) -> None:
+    left, bottom = _MARGIN, height - _MARGIN + 10
+    line, grid = qt.QColor("#1F4E79"), qt.QColor("#D0D5DA")
+    for tenth in range(0, 11, 2):
+        y = int(bottom - (bottom - _TOP) * tenth / 10)
+        painter.setPen(grid)
+        painter.drawLine(left, y, width - 8, y)
+        painter.setPen(qt.QColor("black"))
+        painter.drawText(4, y + 4, f"{tenth / 10:.1f}")
+    step = (width - left - 30) / max(1, len(points) - 1)
+    places = [
+        (int(left + 12 + n * step), int(bottom - (bottom - _TOP) * dice))
+        for n, (_, dice) in enumerate(points)
+    ]
+    painter.setPen(line)
+    for (x1, y1), (x2, y2) in zip(places, places[1:]):
+        painter.drawLine(x1, y1, x2, y2)
+    for (x, y), (version, dice) in zip(places, points):
+        painter.setPen(line)
+        if version == served:
+            painter.fillRect(x - 5, y - 5, 10, 10, line)
+        else:
+            painter.drawEllipse(x - 4, y - 4, 8, 8)
+        painter.setPen(qt.QColor("black"))
+        painter.drawText(x - 12, y - 9 if y > _TOP + 16 else y + 20, f"{dice:.2f}")
+        painter.drawText(x - 6, height - 6, f"v{version}")

@@ -1,0 +1,288 @@
+"""What goes wrong between Slicer and a server: one sentence each, and nothing of the scene is lost."""
+
+import json
+import shutil
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from BrainMVPLib import transport
+from BrainMVPLib.errors import ServerError
+from BrainMVPLib.nrrd import write_nrrd
+from BrainMVPLib.opening import Opening
+from BrainMVPLib.segmenting import Segmenting
+from BrainMVPLib.submitting import Submitting
+from BrainMVPLib.training import Training
+from BrainMVPLib.transport import Transport
+from heads import oblique
+
+AFFINE = oblique()
+LABELS = {"lesion": 2, "rim": 7}
+
+
+class StockServer(ThreadingHTTPServer):
+    """Answers like a stock MONAI Label server with a model for one image, and badly where a test wants it.
+
+    wrong: by path, how: an HTTP status, "slow", "cut" (closes in the middle of the body), "gone" (closes at once).
+    """
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.wrong = {}
+        self.calls = []
+        self.images = {}
+        self.labels = {}
+        self.result = b""
+        self.release = threading.Event()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request, client_address):
+        pass  # closing early is what some tests want
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def answer(self):
+        server, path = self.server, self.path.split("?")[0]
+        server.calls.append(f"{self.command} {path}")
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        wrong = server.wrong.get(path)
+        if wrong == "gone":
+            self.close_connection = True
+            self.connection.close()
+            return
+        if wrong == "slow":
+            server.release.wait(20)
+        if isinstance(wrong, int):
+            return self.send(wrong, b"Internal Server Error", "text/plain")
+        if path == "/info/":
+            models = {"lesions": {"labels": LABELS, "description": "Lesions"}}
+            facts = {"name": "Stock", "version": "1", "models": models, "strategies": {"random": {}}}
+            return self.send(200, json.dumps(facts).encode())
+        if path == "/datastore/image/info":
+            name = self.path.split("image=")[1]
+            return self.send(200 if name in server.images else 404, b"{}")
+        if path == "/datastore/image":
+            server.images[self.path.split("image=")[1]] = body
+            return self.send(200, b"{}")
+        if path == "/datastore/label":
+            server.labels[self.path.split("image=")[1]] = body
+            return self.send(200, b"{}")
+        if path == "/infer/lesions":
+            parts = (
+                b'--B\r\nContent-Disposition: form-data; name="params"\r\n\r\n{}\r\n'
+                b'--B\r\nContent-Disposition: form-data; name="file"; filename="r.nrrd"\r\n\r\n'
+            )
+            return self.send(200, parts + server.result + b"\r\n--B--\r\n", "multipart/form-data; boundary=B")
+        return self.send(404, b'{"detail": "Not Found"}')
+
+    do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815  # the names that http.server calls
+
+    def send(self, status, body, kind="application/json"):
+        cut = self.server.wrong.get(self.path.split("?")[0]) == "cut"
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if cut else body)
+        self.close_connection = True
+
+
+@pytest.fixture
+def stock(tmp_path, monkeypatch):
+    monkeypatch.setattr(transport, "_PAUSES", (0.01, 0.02))
+    with StockServer() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        answer(server, tmp_path, AFFINE, (2, 7))
+        yield server
+        server.release.set()
+        server.shutdown()
+
+
+def answer(server, folder, affine, values, shape=(10, 12, 14)):
+    """Let the server answer inferences with boxes of some values on a grid."""
+    labels = np.zeros(shape, np.uint8)
+    for number, value in enumerate(values):
+        labels[2 + number : 8, 3 + number : 9, 2:9] = value
+    server.result = Path(write_nrrd(str(folder / "answer.nrrd"), labels, affine)).read_bytes()
+    return labels
+
+
+@pytest.fixture
+def study(session, stock, volume, settle):
+    volume(np.arange(1680, dtype=np.int16).reshape(10, 12, 14), AFFINE, "head")
+    session.connect(stock.url)
+    settle(session)
+    assert session.errors == []
+    return session
+
+
+def test_a_stock_server_with_one_image_works_without_what_it_lacks(study, stock, settle):
+    segmenting, submitting, training = Segmenting(study), Submitting(study), Training(study)
+    assert [row.sequence for row in study.rows()] == ["Image"]
+    segmenting.segment()
+    settle(study)
+    assert study.errors == []
+    assert study.state.facts["volumes_ml"].keys() == LABELS.keys()
+    assert len(stock.images) == 1
+    segmenting.segment()
+    settle(study)
+    assert stock.calls.count("PUT /datastore/image") == 1
+    submitting.submit("final")
+    settle(study)
+    assert "Nothing was changed in the proposal" in study.heard[-1]
+    assert len(stock.labels) == 1
+    submitting.skip("no")
+    settle(study)
+    assert "cannot note a skip" in study.heard[-1]
+    training.ask()
+    settle(study)
+    assert training.in_words() == "No training yet."
+    assert training.versions() == []
+
+
+@pytest.mark.parametrize("step", ["/datastore/image", "/infer/lesions"])
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [(500, "The server failed (500"), ("gone", "No server answers"), ("cut", "")],
+)
+def test_a_server_that_fails_at_a_step_leaves_the_scene_as_it_was(
+    study, stock, settle, scene, step, how, says
+):
+    before = scene.GetNumberOfNodes()
+    stock.wrong[step] = how
+    Segmenting(study).segment()
+    settle(study)
+    assert len(study.errors) == 1
+    assert says in study.errors[0]
+    assert scene.GetNumberOfNodes() == before
+    assert study.state.segmentation is None
+    assert not study.busy
+    stock.wrong.clear()
+    Segmenting(study).segment()
+    settle(study)
+    assert study.state.segmentation is not None
+
+
+def test_another_geometry_or_an_undeclared_value_is_refused(study, stock, settle, scene, tmp_path):
+    moved = AFFINE.copy()
+    moved[:3, 3] += 1
+    for affine, values, says in ((moved, (2,), "does not lie on the grid"), (AFFINE, (3,), "the values 3")):
+        answer(stock, tmp_path, affine, values)
+        before = scene.GetNumberOfNodes()
+        Segmenting(study).segment()
+        settle(study)
+        assert says in study.errors.pop()
+        assert scene.GetNumberOfNodes() == before
+
+
+def test_a_slow_server_can_be_left_and_its_answer_is_not_used(study, stock, settle):
+    stock.wrong["/infer/lesions"] = "slow"
+    Segmenting(study).segment()
+    while "POST /infer/lesions" not in stock.calls:
+        time.sleep(0.01)
+        study.background.drain()
+    begin = time.perf_counter()
+    study.leave()
+    assert time.perf_counter() - begin < 0.1
+    assert not study.busy
+    assert "The server may finish its part" in study.heard[-1]
+    stock.release.set()
+    time.sleep(0.3)
+    study.background.drain()
+    assert study.state.segmentation is None
+
+
+def test_a_volume_removed_during_an_inference_is_told(study, stock, settle, scene):
+    stock.wrong["/infer/lesions"] = "slow"
+    node = study.reference()[1]
+    Segmenting(study).segment()
+    scene.RemoveNode(node)
+    stock.release.set()
+    settle(study)
+    assert "is gone; load it again" in study.errors[-1]
+    assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+
+def test_a_label_waits_while_the_server_is_away_and_is_sent_once(study, stock, settle):
+    Segmenting(study).segment()
+    settle(study)
+    stock.wrong["/datastore/label"] = 503
+    Submitting(study).submit("final")
+    settle(study)
+    assert study.errors == []
+    assert "sent by itself later" in study.heard[-1]
+    Submitting(study).submit("final")
+    settle(study)
+    assert len(study.outbox.letters()) == 1
+    study.send_waiting()
+    settle(study)
+    assert len(study.outbox.letters()) == 1
+    stock.wrong.clear()
+    study.send_waiting()
+    settle(study)
+    assert study.outbox.letters() == []
+    assert len(stock.labels) == 1
+    assert study.heard[-1] == "1 waiting label sent."
+
+
+def test_a_refused_label_stays_and_says_why(study, stock, settle):
+    Segmenting(study).segment()
+    settle(study)
+    stock.wrong["/datastore/label"] = 503
+    Submitting(study).submit("final")
+    settle(study)
+    stock.wrong["/datastore/label"] = 422
+    study.send_waiting()
+    settle(study)
+    assert "422" in study.outbox.letters()[0].problem
+    calls = len(stock.calls)
+    study.send_waiting()
+    settle(study)
+    assert len(stock.calls) == calls
+
+
+def test_what_may_not_be_repeated_is_not(stock):
+    client = Transport(stock.url)
+    for path in ("/infer/lesions", "/datastore/image"):
+        stock.wrong[path] = 503
+    for method, path, times in (("POST", "/infer/lesions", 1), ("GET", "/datastore/image", 3)):
+        with pytest.raises(ServerError) as failure:
+            client.json(method, path)
+        assert failure.value.away
+        assert stock.calls.count(f"{method} {path}") == times
+
+
+def test_what_is_no_server_is_told(session, settle, stock):
+    for url, says in (
+        ("ftp://somewhere", "is no address of a server"),
+        ("http://127.0.0.1:1", "No server answers"),
+        (f"{stock.url}/datastore", "Not Found"),
+    ):
+        session.connect(url)
+        settle(session)
+        assert says in session.errors.pop()
+
+
+def test_next_study_that_cannot_be_downloaded_keeps_the_open_one(study, stock, settle, scene):
+    Segmenting(study).segment()
+    settle(study)
+    before = scene.GetNumberOfNodes()
+    Submitting(study).submit("draft")
+    settle(study)
+    Opening(study).next_study()
+    settle(study)
+    assert study.errors.pop()
+    assert scene.GetNumberOfNodes() == before
+    assert study.state.segmentation is not None
+    shutil.rmtree(study.folder / "work")

@@ -1,0 +1,128 @@
+"""Which volume is which sequence, what is missing, and how it is shown."""
+
+import numpy as np
+import pytest
+import slicer
+from BrainMVPLib import measure, views
+from BrainMVPLib.opening import why_in_words
+from BrainMVPLib.shared import sequence_teller, shared_package
+from BrainMVPLib.study import VolumeFacts, assemble
+from BrainMVPLib.tables import load_tasks, task_of_model
+
+TASKS = load_tasks(shared_package() / "tasks")
+HEADERS = {
+    "scan2": {"Modality": "MR", "SeriesDescription": "t1_mprage", "ContrastBolusAgent": "Gadovist", "EchoTime": 3.0,
+              "RepetitionTime": 1900.0, "InversionTime": 900.0, "ScanningSequence": ("GR", "IR")},
+    "scan3": {"Modality": "MR", "ImageType": ("ORIGINAL", "PRIMARY", "LOCALIZER"), "SeriesDescription": "flair loc"},
+}  # fmt: skip
+
+
+def rows(names, chosen=None, left_empty=(), task="tumour"):
+    tell = sequence_teller(lambda node_id: HEADERS.get(node_id, {}))
+    volumes = [VolumeFacts(name, name) for name in names]
+    return {row.sequence: row for row in assemble(TASKS[task], volumes, chosen or {}, left_empty, tell)}
+
+
+def test_names_and_headers_tell_sequences_and_a_header_outweighs_a_name():
+    found = rows(["p_flair", "scan2", "scan3", "p_t2", "p_seg"])
+    assert found["FLAIR"].chosen == "p_flair"
+    assert found["T1CE"].chosen == "scan2"
+    assert found["T2"].note == "Found: by its name"
+    assert found["T1"].note == "Missing"
+
+
+def test_two_claims_are_shown_until_the_user_decides():
+    found = rows(["a_flair", "b_flair"])["FLAIR"]
+    assert found.disputed
+    assert found.claims == ("a_flair", "b_flair")
+    assert found.chosen is None
+    assert rows(["a_flair", "b_flair"], {"FLAIR": "b_flair"})["FLAIR"].chosen == "b_flair"
+    assert rows(["a_flair"], left_empty=["FLAIR"])["FLAIR"].chosen is None
+    assert rows(["a_flair"], {"FLAIR": "removed"})["FLAIR"].chosen == "a_flair"
+
+
+def test_what_is_missing_is_said_with_what_it_means():
+    task = TASKS["tumour"]
+    assert task.what_is_missing(["T1", "T1CE", "T2", "FLAIR"]) == ""
+    without = task.what_is_missing(["FLAIR", "T2"])
+    assert without == "Missing: T1, T1CE. Not offered without it: Tumour core, Enhancing tumour."
+    assert "needs FLAIR or T1CE or T2" in task.what_is_missing(["T1"])
+    assert task.reference_of(["T2", "FLAIR"]) == "FLAIR"
+
+
+def test_a_model_of_any_server_has_its_own_table():
+    task = task_of_model("x", {"labels": ["spleen", "liver"]}, TASKS)
+    assert task.sequences == ("Image",)
+    assert [(s.value, s.name) for s in task.table.structures] == [(1, "spleen"), (2, "liver")]
+    assert len({s.color for s in task.table.structures}) == 2
+    ours = task_of_model(
+        "tumour", {"labels": {s.name: s.value for s in TASKS["tumour"].table.structures}}, TASKS
+    )
+    assert ours is TASKS["tumour"]
+    other = task_of_model("tumour", {"labels": {"Enhancing tumour": 4, "background": 0}}, TASKS)
+    assert [(s.value, s.code[1]) for s in other.table.structures] == [(4, "108369006")]
+
+
+def test_why_a_study_was_chosen_is_said():
+    study = {"why": {"sentence": "It is unlike any labelled study."}, "lease": {"expires": "14:20"}}
+    assert why_in_words(study) == "It is unlike any labelled study. Reserved for you until 14:20."
+    assert why_in_words({}) == ""
+
+
+def test_volumes_and_changes_are_those_of_the_voxels():
+    table = TASKS["tumour"].table
+    before = np.zeros((4, 5, 6), np.uint8)
+    before[0, 0, :4] = 2
+    after = before.copy()
+    after[0, 0, 3] = 0
+    after[1, 0, 0] = 2
+    change = measure.changes(before, after, 0.5, table)[1]
+    assert (change.before_ml, change.after_ml, change.dice) == (2.0, 2.0, 0.75)
+    assert measure.volumes_ml(after, 0.5, table)["Peritumoural oedema"] == 2.0
+    np.testing.assert_array_equal(measure.unpack(measure.pack(after), after.shape), after)
+    assert measure.unpack(measure.pack(after), (3, 5, 6)) is None
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_each_sequence_gets_a_linked_view_and_one_click_leads_back(scene, volume, number):
+    rng = np.random.default_rng(1)
+    names = ["T1", "T1CE", "T2", "FLAIR"][:number]
+    nodes = {
+        name: volume(rng.integers(0, 900, (6, 7, 8)).astype(np.int16), np.eye(4), name) for name in names
+    }
+    before = scene.GetFirstNodeByClass("vtkMRMLLayoutNode").GetViewArrangement()
+    fitted = []
+    assert views.compare(scene, nodes, fitted.extend) == before
+    assert len(fitted) == number
+    shown = {
+        n.GetLayoutName(): n for n in scene.GetNodesByClass("vtkMRMLSliceNode") if n.GetLayoutName() in fitted
+    }
+    for name, view in zip(names, fitted, strict=True):
+        composite = views.composite_of(scene, view)
+        assert composite.GetBackgroundVolumeID() == nodes[name].GetID()
+        assert composite.GetLinkedControl()
+        assert composite.GetHotLinkedControl()
+        assert shown[view].GetLayoutLabel() == name
+        assert shown[view].GetOrientation() == "Axial"
+    assert len({node.GetViewGroup() for node in shown.values()}) == 1
+    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    assert crosshair.GetCrosshairMode() == slicer.vtkMRMLCrosshairNode.ShowBasic
+    assert (
+        views.compare(scene, nodes, fitted.extend) == -1
+    )  # shown already: what was before stays what it was
+    views.restore(scene, before)
+    assert scene.GetFirstNodeByClass("vtkMRMLLayoutNode").GetViewArrangement() == before
+    assert crosshair.GetCrosshairMode() == slicer.vtkMRMLCrosshairNode.NoCrosshair
+
+
+def test_the_grey_scale_is_set_once_and_then_the_user_s(volume):
+    voxels = np.zeros((10, 10, 10), np.int16)
+    voxels[2:8, 2:8, 2:8] = np.linspace(100, 900, 216).reshape(6, 6, 6)
+    node = volume(voxels, np.eye(4))
+    views.set_window(node)
+    display = node.GetDisplayNode()
+    assert display.GetWindowLevelMax() == pytest.approx(900, abs=10)
+    assert display.GetWindowLevelMin() == pytest.approx(0, abs=110)
+    display.SetWindowLevelMinMax(1, 2)
+    views.set_window(node)
+    assert display.GetWindowLevelMax() == 2

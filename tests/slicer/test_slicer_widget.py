@@ -1,0 +1,191 @@
+"""The panel, driven by clicks: real Qt widgets, the real scene, a real server."""
+
+import importlib
+import shutil
+import sys
+import time
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("PySide6", reason="PySide6 is not installed")
+
+import slicer
+from desktop import Desktop
+from PySide6 import QtCore, QtTest, QtWidgets
+
+MODULE = Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP"
+_NUMBERS = count(1)
+
+
+@pytest.fixture
+def desktop(scene, tmp_path, monkeypatch):
+    desktop = Desktop(scene, tmp_path / "settings")
+    desktop.install(monkeypatch, MODULE)
+    for name in [name for name in sys.modules if name.startswith("BrainMVPLib.") or name == "BrainMVP"]:
+        if name in ("BrainMVP", "BrainMVPLib.widget", "BrainMVPLib.cells", "BrainMVPLib.plot"):
+            monkeypatch.delitem(sys.modules, name)
+    module = importlib.import_module("BrainMVP")
+    desktop.module = module
+    desktop.widget = module.BrainMVPWidget()
+    desktop.widget.setup()
+    desktop.widget.enter()
+    monkeypatch.setattr(slicer, "modules", SimpleNamespace(brainmvp=desktop), raising=False)
+    yield desktop
+    desktop.widget.cleanup()
+
+
+@pytest.fixture
+def panel(desktop):
+    return desktop.widget.panel
+
+
+@pytest.fixture
+def click(desktop):
+    """Return a function that clicks a button and waits until what it began is over."""
+
+    def click(name):
+        button = getattr(desktop.widget.panel.ui, name)
+        assert button.enabled, f"{name} cannot be clicked"
+        QtTest.QTest.mouseClick(button, QtCore.Qt.MouseButton.LeftButton)
+        wait(lambda: not desktop.widget.panel.session.busy)
+
+    return click
+
+
+def wait(until, seconds=120):
+    """Let Qt's events and the panel's timer run until something is so, and everything is shown."""
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, "it did not happen"
+        QtWidgets.QApplication.processEvents()
+        time.sleep(0.005)
+    for _ in range(30):
+        QtWidgets.QApplication.processEvents()
+        time.sleep(0.004)
+
+
+def test_a_study_by_clicks(panel, click, server, write_study, desktop, scene):
+    name = f"clicks{next(_NUMBERS)}"
+    write_study(name, "T1CE FLAIR T1 T2", server.studies)
+    panel.ui.urlEdit.setText(server.url)
+    click("connectButton")
+    assert panel.ui.serverState.text.startswith("Connected: BrainMVP")
+    panel.ui.annotatorEdit.setText("Reader")
+    panel.ui.annotatorEdit.editingFinished.emit()
+    click("nextButton")
+    assert panel.ui.studyText.text.startswith(name)
+    assert [panel.ui.sequenceTable.cellWidget(row, 1).currentText for row in range(4)] == [
+        f"{name} {sequence}" for sequence in ("T1", "T1CE", "T2", "FLAIR")
+    ]
+    click("compareButton")
+    assert scene.GetFirstNodeByClass("vtkMRMLLayoutNode").GetViewArrangement() == 52604
+    click("segmentButton")
+    assert "Segmented by tumour@" in panel.ui.messageText.text
+    assert panel.ui.volumesTable.rowCount == 3
+    assert panel.editor.segmentation is panel.session.state.segmentation
+    click("uncertaintyButton")
+    assert panel.session.state.uncertainty is not None
+    click("overlayButton")
+    assert not panel.session.state.segmentation.GetDisplayNode().GetVisibility()
+    click("backButton")
+    click("followingButton")
+    assert panel.ui.messageText.text.startswith("Shown: ")
+    click("draftButton")
+    assert "draft label" in panel.ui.messageText.text
+    click("submitButton")
+    assert (server.studies / "labels" / "final" / f"{name}.nrrd").is_file()
+    shutil.rmtree(server.studies / name)
+
+
+def test_two_volumes_for_one_sequence_are_shown_and_chosen_by_hand(panel, volume, desktop):
+    import numpy as np
+
+    panel.session.state.model = "tumour"
+    first = volume(np.ones((4, 5, 6), np.int16), np.eye(4), "day1_flair")
+    volume(np.ones((4, 5, 6), np.int16), np.eye(4), "day2_flair")
+    wait(lambda: "FLAIR" in panel.ui.missingText.text)
+    assert "More than one volume claims FLAIR" in panel.ui.missingText.text
+    row = 3
+    assert panel.ui.sequenceTable.item(row, 2).text() == "Choose: 2 volumes claim it"
+    box = panel.ui.sequenceTable.cellWidget(row, 1)
+    index = [box.itemText(n) for n in range(box.count)].index("day1_flair")
+    box.setCurrentIndex(index)
+    box.activated.emit(index)
+    wait(lambda: panel.ui.sequenceTable.item(row, 2).text() == "Chosen")
+    assert panel.session.state.volume("FLAIR") is first
+    assert "Missing: T1, T1CE, T2" in panel.ui.missingText.text
+
+
+def test_an_error_is_a_sentence_with_details_on_demand(panel, click):
+    panel.ui.urlEdit.setText("http://127.0.0.1:1")
+    click("connectButton")
+    assert "No server answers at http://127.0.0.1:1" in panel.ui.messageText.text
+    assert panel.ui.detailsText.isHidden()
+    panel.ui.detailsButton.setChecked(True)
+    assert not panel.ui.detailsText.isHidden()
+    assert "refused" in panel.ui.detailsText.toPlainText().lower()
+    click("overlayButton")
+    assert "no segmentation yet" in panel.ui.messageText.text
+    assert not panel.ui.nextButton.enabled
+
+
+def test_a_label_waits_visibly_while_the_server_is_away(
+    panel, click, volume, write_study, tmp_path, desktop, server
+):
+    desktop.folder = str(write_study("waiting", "FLAIR T1CE"))
+    click("folderButton")
+    panel.session.state.study = "waiting-1"
+    panel.session.state.url = "http://127.0.0.1:1"
+    click("emptyButton")
+    click("submitButton")
+    assert "kept here and sent by itself later" in panel.ui.messageText.text
+    assert panel.ui.waitingText.text.startswith("1 labels wait")
+    assert not panel.ui.sendButton.isHidden()
+
+
+def test_the_module_can_be_loaded_again_during_an_inference(panel, desktop, server, click, write_study):
+    desktop.folder = str(write_study("reload", "FLAIR T1CE"))
+    panel.ui.urlEdit.setText(server.url)
+    click("connectButton")
+    click("folderButton")
+    QtTest.QTest.mouseClick(panel.ui.segmentButton, QtCore.Qt.MouseButton.LeftButton)
+    assert panel.session.busy
+    assert not panel.ui.progressFrame.isHidden()
+    old = panel.session
+    desktop.widget.cleanup()
+    again = desktop.module.BrainMVPWidget()
+    again.setup()
+    desktop.widget = again
+    end = time.monotonic() + 5
+    while old.background.running or time.monotonic() < end - 4:
+        QtWidgets.QApplication.processEvents()
+        time.sleep(0.01)
+    assert again.panel.session.state.study_name == "reload"
+    assert again.panel.session.state.segmentation is None
+    assert not again.panel.session.busy
+
+
+def test_every_control_has_a_tool_tip_and_a_place_in_the_tab_order(panel):
+    controls = (QtWidgets.QAbstractButton, QtWidgets.QLineEdit, QtWidgets.QComboBox, QtWidgets.QTableWidget)
+    for name, widget in vars(panel.ui).items():
+        if isinstance(widget, controls) and not name.startswith(("qt_", "ScrollLeft", "ScrollRight")):
+            assert widget.toolTip, name
+    order, widget = [], panel.ui.urlEdit
+    for _ in range(200):
+        widget = widget.nextInFocusChain()
+        order.append(widget)
+    named = [
+        w
+        for w in (panel.ui.connectButton, panel.ui.nextButton, panel.ui.segmentButton, panel.ui.submitButton)
+    ]
+    places = [order.index(w) for w in named]
+    assert places == sorted(places)
+
+
+def test_the_self_test_passes(desktop, panel):
+    test = desktop.module.BrainMVPTest()
+    test.setUp = lambda: None  # the scene of this test is empty already
+    test.runTest()
