@@ -39,3 +39,18 @@ def make_case(task: Task, name: str, root: Path, number: int = 0) -> Case:
 def make_cases(task: Task, count: int, root: Path) -> list[Case]:
     """Write several."""
     return [make_case(task, f"{task.name}-{number}", root, number) for number in range(count)]
+
+
+def write_index(cases: list[Case], root: Path) -> Path:
+    """Write the index of cases that lie below a folder, one patient each."""
+    from brainmvp.cohort import Image, Index, Session
+
+    sessions = [
+        Session(
+            dataset="test", subject=case.patient, session="1", label=case.target,
+            images=tuple(Image(sequence=s, file=str(p.relative_to(root))) for s, p in case.study.images.items()),
+            segmentation=case.label and str(case.label.relative_to(root)),
+        )
+        for case in cases
+    ]  # fmt: skip
+    return Index(root, sessions).write(root / "index.json")

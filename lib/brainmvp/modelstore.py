@@ -192,7 +192,8 @@ class ModelStore:
 def write_model(card: Card, weights: dict[str, Tensor], folder: Path) -> None:
     """Write `card.json` and `weights.safetensors` into an existing folder."""
     save_file(
-        {key: value.detach().cpu().contiguous() for key, value in weights.items()},
+        # Copies: MONAI's DynUNet lists its layers twice, and safetensors stores no memory that is shared.
+        {key: value.detach().cpu().contiguous().clone() for key, value in weights.items()},
         folder / "weights.safetensors",
     )
     (folder / "card.json").write_text(card.model_dump_json(indent=1, exclude_defaults=False), "utf-8")

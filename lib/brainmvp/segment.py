@@ -160,7 +160,7 @@ class Segmenter:
     def __init__(self, model: Model, device: str = "auto") -> None:
         if model.card.kind != "segmentation" or model.card.task is None:
             raise BrainMVPError(
-                f"{model.card.id} is an {model.card.kind}, not a segmentation model; choose another."
+                f"{model.card.id} is no segmentation model ({model.card.kind}); choose another."
             )
         self.card = model.card
         self.task = get_task(model.card.task)

@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from brainmvp import __version__
-from brainmvp.cli import demo, doctor, index, models, phantom, segment, serve, study, train_builtin
+from brainmvp.cli import (
+    classify,
+    demo,
+    doctor,
+    evaluate,
+    finetune,
+    index,
+    models,
+    phantom,
+    segment,
+    serve,
+    study,
+    tasks,
+    train_builtin,
+)
 from brainmvp.cli.console import Group
 
 app = typer.Typer(
@@ -26,6 +40,10 @@ app.command("demo")(demo.demo)
 app.add_typer(models.app, name="models")
 app.command("phantom")(phantom.phantom)
 app.command("index")(index.index)
+app.add_typer(tasks.app, name="tasks")
+app.command("finetune")(finetune.finetune)
+app.command("evaluate")(evaluate.evaluate)
+app.command("classify")(classify.classify)
 app.command("train-builtin")(train_builtin.train_builtin)
 app.command("doctor")(doctor.doctor)
 

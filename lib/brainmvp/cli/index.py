@@ -19,6 +19,10 @@ def index(
         typer.Argument(help="BIDS tree, BrainMVP-16k, BraTS, ISLES or IXI folders, or one folder per study."),
     ],
     out: Annotated[Path | None, typer.Option(help="The index; default: FOLDER/index.json.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="A downstream task whose data set's own layout the folder has (`brainmvp tasks`)."),
+    ] = None,
     table: Annotated[
         Path | None,
         typer.Option(help="CSV or TSV with columns subject, label and/or split (and session, dataset)."),
@@ -35,13 +39,17 @@ def index(
 
     Files are named, not opened: `brainmvp prepare` reads them. Paths are kept relative, so that the folder can move.
     """
+    from brainmvp.cohort.releases import index_release
     from brainmvp.cohort.scan import index_folder
     from brainmvp.cohort.tables import hold_out, with_table
 
     if validation + test > 0.9:
         raise BrainMVPError("--validation and --test leave less than a tenth to train on; lower them.")
     with progress_bar("Index") as tell:
-        cohort, notes = index_folder(folder, lambda place: tell(place, 0.0))
+        if task:
+            cohort, notes = index_release(folder, _layout(task))
+        else:
+            cohort, notes = index_folder(folder, lambda place: tell(place, 0.0))
     if table:
         cohort, more = with_table(cohort, table)
         notes += more
@@ -52,6 +60,15 @@ def index(
     _show(cohort)
     counts = Counter(session.split for session in cohort.sessions)
     say(f"{', '.join(f'{count} to {side}' for side, count in counts.items())}. Written: {path}")
+
+
+def _layout(name: str) -> str:
+    from brainmvp.tasks import get_task
+
+    task = get_task(name)
+    if task.data is None:
+        raise BrainMVPError(f"The {name} task names no data set; index the folder without --task.")
+    return task.data.layout
 
 
 def _show(cohort: "Index") -> None:

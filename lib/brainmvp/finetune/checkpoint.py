@@ -57,7 +57,7 @@ class RunFolder:
 
     def save_best(self, weights: dict[str, Tensor]) -> None:
         """Keep the best weights so far."""
-        held = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+        held = {key: value.detach().cpu().contiguous().clone() for key, value in weights.items()}
         atomically(self.path / _BEST, lambda path: save_file(held, path))
 
     def load_best(self) -> dict[str, Tensor] | None:

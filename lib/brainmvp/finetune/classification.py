@@ -7,15 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from brainmvp.classify import class_probabilities, crop
 from brainmvp.finetune.augment import change_intensity, draw_flips, turn
-from brainmvp.finetune.prepared import PreparedCase, to_tensor
+from brainmvp.finetune.prepared import PreparedCase
 from brainmvp.finetune.problem import Sample, Validation
 from brainmvp.finetune.randomness import between
 from brainmvp.tasks import Recipe, Task
 
 
 @dataclass(frozen=True)
-class Classification:
+class ClassificationProblem:
     """The classification problem of a task; window: voxels of a crop of the resized brain."""
 
     task: Task
@@ -55,21 +56,3 @@ class Classification:
         )
         score = metrics["accuracy"] if np.isnan(metrics["auc"]) else metrics["auc"]
         return Validation(score, {name: value for name, value in metrics.items() if not np.isnan(value)})
-
-
-def class_probabilities(network: nn.Module, images: np.ndarray, window: tuple[int, int, int]) -> np.ndarray:
-    """Return the probability of each class of a resized brain (C, X, Y, Z), from its middle."""
-    corner = [max(size - edge, 0) // 2 for size, edge in zip(images.shape[1:], window, strict=True)]
-    device = next(network.parameters()).device
-    image = crop(images, corner, window)[None].to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        logits = network(image)
-    return logits[0].float().softmax(0).cpu().numpy()
-
-
-def crop(images: np.ndarray, corner: list[int], window: tuple[int, int, int]) -> Tensor:
-    """Return a crop (C, *window) float32, padded with zeros at the far ends where the image is smaller."""
-    box = tuple(slice(c, c + edge) for c, edge in zip(corner, window, strict=True))
-    part = to_tensor(images[(slice(None), *box)])
-    missing = [edge - size for edge, size in zip(window, part.shape[1:], strict=True)]
-    return functional.pad(part, [n for edge in reversed(missing) for n in (0, edge)])

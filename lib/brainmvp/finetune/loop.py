@@ -14,7 +14,7 @@ from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
 from brainmvp.finetune.card import make_card
 from brainmvp.finetune.checkpoint import RunFolder
-from brainmvp.finetune.classification import Classification
+from brainmvp.finetune.classification import ClassificationProblem
 from brainmvp.finetune.curves import draw_curves, draw_examples
 from brainmvp.finetune.machine import OneDevice
 from brainmvp.finetune.optim import make_optimiser, set_rate
@@ -22,7 +22,7 @@ from brainmvp.finetune.prepared import Preparation, PreparedCase, read_templates
 from brainmvp.finetune.problem import Problem, Sample, Validation
 from brainmvp.finetune.randomness import generator
 from brainmvp.finetune.result import FineTuned, Progress
-from brainmvp.finetune.segmentation import Segmentation
+from brainmvp.finetune.segmentation import SegmentationProblem
 from brainmvp.finetune.start import Start, begin
 from brainmvp.modelstore import Model
 from brainmvp.tasks import Recipe, Task
@@ -45,6 +45,7 @@ def finetune(
     machine: OneDevice | None = None,
     cache: Path | None = None,
     workers: int = 2,
+    fresh: bool = False,
     progress: Callable[[Progress], None] | None = None,
     preparing: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -65,6 +66,7 @@ def finetune(
         machine: `ManyDevices`, launched.
         cache: where prepared studies are kept, for several runs; None: in the run folder.
         workers: threads that prepare studies and make samples.
+        fresh: take the start's network, spacing and window but none of its weights, to see what they are worth.
         progress: called after every step.
         preparing: called with (studies prepared, of how many).
         should_stop: asked after every step; True keeps the state and returns what there is.
@@ -77,7 +79,8 @@ def finetune(
     recipe = recipe or task.recipe
     machine = machine or OneDevice(device)
     _check(task, train, validation, recipe)
-    begun = begin(task, start, recipe)
+    begun = begin(task, start, recipe, fresh)
+    start = None if fresh else start
     folder = RunFolder(run_folder)
     preparation = Preparation(
         task,
@@ -113,8 +116,8 @@ def _problem(task: Task, recipe: Recipe, begun: Start, cases: list[PreparedCase]
         min(edge, math.ceil(size / stride) * stride) for edge, size in zip(begun.window, largest, strict=True)
     )
     if task.kind == "classification":
-        return Classification(task, recipe, window)
-    return Segmentation(task, recipe, window, begun.overlap, begun.thresholds, begun.temperatures)
+        return ClassificationProblem(task, recipe, window)
+    return SegmentationProblem(task, recipe, window, begun.overlap, begun.thresholds, begun.temperatures)
 
 
 class _Run:

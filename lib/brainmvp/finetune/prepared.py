@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from brainmvp.case import Case, class_index, read_label
+from brainmvp.classify import resize
 from brainmvp.errors import BrainMVPError
 from brainmvp.prepare import Prepared, prepare
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, resample, resample_labels
 from brainmvp.tasks import Task
-from brainmvp.volume import Volume, atomically
+from brainmvp.volume import Volume, atomically, read_volume
 
 # The grid of the BraTS data sets, in whose world the templates lie (see `templates.py`).
 _SRI24_SHAPE = (240, 240, 155)
@@ -99,7 +99,7 @@ class Preparation:
         prepared = prepare(case.study, task.sequences, reference, self.spacing)
         images = prepared.images
         if self.grid is not None:
-            images = functional.interpolate(images[None], self.grid, mode="trilinear", align_corners=False)[0]
+            images = resize(images, self.grid)
         arrays = {"images": images.numpy().astype(np.float16)}
         if label is not None:
             arrays["labels"] = resample_labels(label.data, label.affine, prepared.grid)
@@ -161,8 +161,6 @@ def _write(path: Path, array: np.ndarray) -> None:
 
 def read_templates(folder: Path, sequences: tuple[Sequence, ...]) -> dict[Sequence, Volume] | None:
     """Return the templates that lie beside an encoder's weights, or None if one of them is not there."""
-    from brainmvp.volume import read_volume
-
     paths = {sequence: folder / "templates" / f"{sequence}.nii.gz" for sequence in sequences}
     if not all(path.is_file() for path in paths.values()):
         return None

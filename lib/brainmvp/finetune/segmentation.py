@@ -21,7 +21,7 @@ _ENHANCING_2023 = 3
 
 
 @dataclass(frozen=True)
-class Segmentation:
+class SegmentationProblem:
     """The segmentation problem of a task.
 
     window: voxels of a crop; thresholds and temperatures: by region, as in a model's card.

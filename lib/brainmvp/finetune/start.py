@@ -39,25 +39,28 @@ class Start:
         )
 
 
-def begin(task: Task, start: Model | None, recipe: Recipe) -> Start:
+def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) -> Start:
     """Return the network that a fine-tuning begins with.
 
     From a segmentation model of the store everything is kept that fits: its first convolutions by the names of their
     sequences, its last one by the names of the regions. From an encoder (our pretraining, or a published checkpoint)
-    the first convolution is shared out over the task's sequences, and a head is new. Without a start, everything is.
+    the first convolution is shared out over the task's sequences, and a head is new. Without a start, everything is;
+    `fresh` takes the start's network, spacing and window, and none of its weights.
     Raises `BrainMVPError` if there is no such network, or nothing of the start's encoder fits.
     """
     config = _config(task, start, recipe)
+    if task.kind == "classification" and config.backbone not in ("uniformer", "unet"):
+        raise BrainMVPError(f"{recipe.network} is for segmentation only; classify with uniformer or unet.")
     build = build_network if task.kind == "segmentation" else build_classifier
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = build(config)
     known = recipe if start is None else start.card
     window = known.window if task.kind == "segmentation" else recipe.window
-    same = start.card if start is not None and start.card.task == task.name else None
+    same = start.card if start is not None and not fresh and start.card.task == task.name else None
     thresholds, temperatures = (dict(same.thresholds), dict(same.temperatures)) if same else ({}, {})
     begun = Start(network, config, known.spacing, window, known.overlap, thresholds, temperatures)
-    if start is not None:
+    if start is not None and not fresh:
         _take_over(begun, task, start, "stem" not in recipe.published)
     return begun
 

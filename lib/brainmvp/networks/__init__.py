@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from brainmvp.errors import BrainMVPError
 from brainmvp.networks.classifier import Classifier
 from brainmvp.networks.config import NetworkConfig
+from brainmvp.networks.peers import build_peer
 from brainmvp.networks.segmenter import UniUNet
 from brainmvp.networks.unet import FineStep, UNet, UNetDecoder, UNetEncoder
 from brainmvp.networks.uniformer import UniFormer
@@ -32,12 +33,14 @@ def build_network(config: NetworkConfig) -> nn.Module:
     convolution. A grid that is not a multiple of `config.stride` raises BrainMVPError. Weights and activations are
     channels-last (2 to 17 times faster depth-wise convolutions on a CPU, the tensor cores' layout on a GPU).
     """
-    if config.backbone == "unet":
+    if config.backbone in ("segresnet", "dynunet"):
+        network: nn.Module = build_peer(config)
+    elif config.backbone == "unet":
         last = config.fine_width if config.patches else config.out_channels
         fine = (
             FineStep(config.in_channels, config.fine_width, config.out_channels) if config.patches else None
         )
-        network: nn.Module = UNet(build_encoder(config), UNetDecoder(last, config.widths), fine)
+        network = UNet(build_encoder(config), UNetDecoder(last, config.widths), fine)
     else:
         network = UniUNet(
             build_encoder(config), config.in_channels, config.out_channels, config.widths, config.fine_width,

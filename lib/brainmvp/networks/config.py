@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-Backbone = Literal["uniformer", "unet"]
+Backbone = Literal["uniformer", "unet", "segresnet", "dynunet"]
 
 
 class NetworkConfig(BaseModel):
@@ -63,6 +63,8 @@ class NetworkConfig(BaseModel):
                 raise ValueError(f"a UniFormer has 4 levels, got widths {self.widths}")
             if any(width % self.head_dim for width in self.widths[2:]):
                 raise ValueError(f"widths {self.widths[2:]} must be multiples of head_dim {self.head_dim}")
+        elif self.patches and self.backbone != "unet":
+            raise ValueError("patches are a part of the UNet only")
         elif self.deep_supervision:
             raise ValueError("deep supervision is a part of the UniFormer segmenter only")
         normed = self.widths if self.backbone == "unet" or self.norm == "group" else ()
@@ -73,6 +75,8 @@ class NetworkConfig(BaseModel):
     @classmethod
     def preset(cls, name: str, in_channels: int, out_channels: int) -> NetworkConfig:
         """Return a named configuration; raises KeyError with the known names.
+
+        `segresnet` and `dynunet` are what one would train without a pretraining, for comparison (`peers.py`).
 
         `uniformer` and `unet` have the published sizes (official code, `models/uniformer.py`, `models/unet3d.py`).
         `…-compact` ones are for whole brains at 2 mm on a CPU: about equal in cost, below 6 million parameters.
@@ -107,4 +111,7 @@ PRESETS: dict[str, dict] = {
         "patches": True,
         "fine_width": 8,
     },
+    # MONAI's SegResNet with the sizes of its BraTS bundle; DynUNet with those that nnU-Net plans for 1 mm brains.
+    "segresnet": {"backbone": "segresnet", "widths": (16, 32, 64, 128), "depths": (1, 2, 2, 4)},
+    "dynunet": {"backbone": "dynunet", "widths": (32, 64, 128, 256, 320), "depths": (2, 2, 2, 2, 2)},
 }

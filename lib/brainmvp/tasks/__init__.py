@@ -4,7 +4,7 @@ In this folder: the tasks that are served. In `downstream`: the ten tasks that t
 own are read from `$BRAINMVP_HOME/tasks`.
 """
 
-from brainmvp.tasks.recipe import PUBLISHED, Recipe, Result, Split
+from brainmvp.tasks.recipe import PUBLISHED, Lesions, Recipe, Result, Split
 from brainmvp.tasks.task import (
     Class,
     Code,
@@ -24,6 +24,7 @@ __all__ = [
     "Class",
     "Code",
     "Label",
+    "Lesions",
     "Recipe",
     "Region",
     "Result",

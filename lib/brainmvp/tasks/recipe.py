@@ -75,6 +75,16 @@ class Split(_Data):
     )
 
 
+class Lesions(_Data):
+    """What counts as one lesion: parts that touch after so many voxels of dilation, if larger than so many mm³.
+
+    The defaults are those of BraTS 2023 for gliomas; for metastases it has 1 voxel and 2 mm³.
+    """
+
+    dilation: NonNegativeInt = 3
+    smallest_mm3: NonNegativeFloat = 50.0
+
+
 class Result(_Data):
     """A published number. Overlaps and accuracies are 0...1, distances mm; region `mean` is the mean over regions."""
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
-from brainmvp.tasks.recipe import DataSet, Recipe, Result, Split
+from brainmvp.tasks.recipe import DataSet, Lesions, Recipe, Result, Split
 
 
 class _Data(BaseModel):
@@ -84,6 +84,7 @@ class Task(_Data):
     split: Split = Split()
     recipe: Recipe = Recipe()
     metrics: tuple[str, ...] = ()
+    lesions: Lesions = Lesions()
     published: tuple[Result, ...] = ()
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ import torch
 from brainmvp.finetune.augment import draw_flips, replace_channels, seen_regions, turn
 from brainmvp.finetune.prepared import PreparedCase
 from brainmvp.finetune.randomness import generator
-from brainmvp.finetune.segmentation import Segmentation
+from brainmvp.finetune.segmentation import SegmentationProblem
 from brainmvp.sequences import Sequence
 from brainmvp.tasks import get_task
 
@@ -16,7 +16,7 @@ PED, STROKE, VS = get_task("brats-ped-2023"), get_task("stroke"), get_task("vs-s
 
 def problem(task, window=(16, 16, 16), **changes):
     recipe = task.recipe.model_copy(update={"pair_weight": 0.1, **changes})
-    return Segmentation(task, recipe, window, 0.5, {}, {})
+    return SegmentationProblem(task, recipe, window, 0.5, {}, {})
 
 
 def case(task, shape=(20, 18, 12), fill=None):

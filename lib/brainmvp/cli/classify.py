@@ -1,0 +1,34 @@
+"""`brainmvp classify`: the probability of each class of a study."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from brainmvp.cli.console import print_json, print_table, progress_bar, say
+
+
+def classify(
+    study: Annotated[Path, typer.Argument(help="A study's folder.")],
+    task: Annotated[str, typer.Option(help="A classification task; see `brainmvp tasks list`.")],
+    model: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION; default: the task's own.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Say how probable each class is. No model for it comes with BrainMVP: `brainmvp finetune` makes one."""
+    from brainmvp.classify import StudyClassifier
+    from brainmvp.study import Study
+
+    found = Study.from_folder(study)
+    with progress_bar(found.id) as tell:
+        tell("classifying", 0.1)
+        result = StudyClassifier.load(task, model, device).classify(found)
+    if as_json:
+        print_json(result.report())
+        return
+    names = {c.key: c.name for c in result.task.classes}
+    rows = [(names[key], f"{value:.3f}") for key, value in result.probabilities.items()]
+    print_table(f"{found.id}, {result.model}", {"Class": "left", "probability": "right"}, rows)
+    say(f"  used {', '.join(result.used)}")
+    if result.filled:
+        say(f"  missing, filled: {', '.join(result.filled)}")

@@ -1,0 +1,58 @@
+"""`brainmvp tasks`: what can be learned, served or not, and how a hospital adds one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from brainmvp.cli.console import Group, print_json, print_table, say
+
+app = typer.Typer(cls=Group, help="List, show and add tasks.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the served tasks, the ten published ones, and your own."""
+    from brainmvp.tasks import downstream_names, get_task, own_folder, own_names, task_names
+
+    groups = {"served": task_names(), "published": downstream_names(), "own": own_names()}
+    tasks = [(group, get_task(name)) for group, names in groups.items() for name in names]
+    if as_json:
+        print_json([{"group": group, **task.model_dump(mode="json")} for group, task in tasks])
+        return
+    rows = [
+        (task.name, task.kind, ", ".join(task.sequences), ", ".join(task.outputs), group)
+        for group, task in tasks
+    ]
+    columns = dict.fromkeys(("Task", "Kind", "Sequences", "Finds", ""), "left")
+    print_table(None, columns, rows)
+    say(f"Own tasks are kept in {own_folder()}; `brainmvp tasks add FILE` checks one and puts it there.")
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(metavar="TASK")]) -> None:
+    """Print a task: sequences, labels, regions or classes, split, recipe, metrics, published results."""
+    from brainmvp.tasks import get_task
+
+    print_json(get_task(name).model_dump(mode="json"))
+
+
+@app.command()
+def add(file: Annotated[Path, typer.Argument(help="A task's data file, NAME.json.")]) -> None:
+    """Check a task's data file and keep it, so that every command knows the task by its name."""
+    from brainmvp.errors import BrainMVPError
+    from brainmvp.tasks import downstream_names, own_folder, read_task, task_names
+    from brainmvp.volume import atomically
+
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrainMVPError(f"{file} cannot be read ({error}); check the path.") from error
+    task = read_task(text, file.name)
+    if task.name in (*task_names(), *downstream_names()):
+        raise BrainMVPError(
+            f"{file} holds the task '{task.name}', which comes with BrainMVP; choose another name."
+        )
+    target = own_folder() / f"{task.name}.json"
+    atomically(target, lambda path: path.write_text(text, "utf-8"))
+    say(f"{task.name}: {task.title}. Kept as {target}")

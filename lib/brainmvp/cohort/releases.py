@@ -1,0 +1,163 @@
+"""The folder layouts of the downstream tasks' data sets that file names alone do not tell.
+
+Each is one pattern of paths and, where the classes stand in a table, how to read it. Sources: the releases' own
+files. What BraTS from 2019 on, ISLES and BIDS trees say by themselves, `scan.index_folder` reads.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from brainmvp.cohort.index import Image, Index, Session
+from brainmvp.cohort.scan import index_folder
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
+
+_LABEL = "label map"
+_END = r"\.nii(?:\.gz)?$"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A data set's layout.
+
+    pattern: of a path below the root, with the groups `subject`, `file` and where there are any `session` and `label`
+    (the class); files: what `file` says; example: a path, for the message; classes: reads (subject or session to
+    class) from the tables below the root.
+    """
+
+    dataset: str
+    pattern: str
+    files: dict[str, Sequence | str]
+    example: str
+    classes: Callable[[Path], dict[str, str]] | None = None
+
+
+def index_release(root: str | os.PathLike[str], layout: str) -> tuple[Index, list[str]]:
+    """Return the index of a data set in its own layout, and in sentences what was left out.
+
+    layout: as in a task's `data`. Raises `BrainMVPError` if the layout is unknown or no path is of it.
+    """
+    if layout in ("brats", "isles", "bids"):
+        return index_folder(root)
+    if layout not in RELEASES:
+        known = ", ".join(("bids", "brats", "isles", *RELEASES))
+        raise BrainMVPError(f"There is no layout '{layout}'; the layouts are {known}.")
+    release, root = RELEASES[layout], Path(root)
+    if not root.is_dir():
+        raise BrainMVPError(f"{root} is not a folder; give the folder of {release.dataset}.")
+    visits: dict[tuple[str, str], dict[str | Sequence, str]] = {}
+    given: dict[tuple[str, str], str] = {}
+    for path in _paths(root):
+        match = re.search(release.pattern + _END, path, re.IGNORECASE)
+        if match is None:
+            continue
+        groups = match.groupdict()
+        place = groups["subject"], groups.get("session") or "1"
+        files = visits.setdefault(place, {})
+        meaning = release.files[groups["file"].lower()]
+        if meaning not in files or "automated" in files[meaning]:  # a label map drawn by hand is preferred
+            files[meaning] = path
+        if groups.get("label"):
+            given[place] = groups["label"]
+    if not visits:
+        raise BrainMVPError(
+            f"{root} has no file of {release.dataset}, such as {release.example}; give its folder."
+        )
+    classes = release.classes(root) if release.classes else {}
+    sessions, notes = [], []
+    for (subject, session), files in visits.items():
+        images = [Image(sequence=s, file=files[s]) for s in Sequence if s in files]
+        if not images:
+            notes.append(f"Left out {files[_LABEL]}: a segmentation without images.")
+            continue
+        label = given.get((subject, session)) or classes.get(session) or classes.get(subject)
+        if release.classes and label is None:
+            notes.append(f"{subject}: no class in the tables of {release.dataset}.")
+        sessions.append(
+            Session(
+                dataset=release.dataset, subject=subject, session=session, images=tuple(images),
+                segmentation=files.get(_LABEL), label=label,
+            )
+        )  # fmt: skip
+    return Index(root.resolve(), sessions), notes
+
+
+def _paths(root: Path) -> Iterator[str]:
+    """Yield every image below the root, relative, with slashes, in the order of the alphabet."""
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            if name.lower().endswith(IMAGE_SUFFIXES):
+                yield (Path(folder).relative_to(root) / name).as_posix()
+
+
+def _tables(root: Path, *columns: str) -> Iterator[dict[str, str]]:
+    """Yield the rows of every CSV below the root that has these columns."""
+    for path in sorted(root.rglob("*.csv")):
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if set(columns) <= set(reader.fieldnames or ()):
+                yield from reader
+
+
+def _adni(root: Path) -> dict[str, str]:
+    """Return the class by image: LONI's table, in which early and late MCI are told apart."""
+    rows = _tables(root, "Image Data ID", "Group")
+    return {row["Image Data ID"]: re.sub("^[EL]MCI$", "MCI", row["Group"]) for row in rows}
+
+
+def _adhd(root: Path) -> dict[str, str]:
+    """Return the class by subject: DX is 0 for typically developing, 1 to 3 for the types of ADHD."""
+    names = {"0": "TDC", "1": "ADHD", "2": "ADHD", "3": "ADHD"}
+    rows = _tables(root, "ScanDir ID", "DX")
+    return {row["ScanDir ID"].zfill(7): names[row["DX"]] for row in rows if row["DX"] in names}
+
+
+def _abide(root: Path) -> dict[str, str]:
+    """Return the class by subject: DX_GROUP is 1 for autism, 2 for controls."""
+    names = {"1": "ASD", "2": "CONTROL"}
+    rows = _tables(root, "SUB_ID", "DX_GROUP")
+    return {row["SUB_ID"].zfill(7): names[row["DX_GROUP"]] for row in rows if row["DX_GROUP"] in names}
+
+
+_GLIOMA = {"t1": Sequence.T1, "t2": Sequence.T2, "flair": Sequence.FLAIR}
+
+RELEASES = {
+    "brats-2018": Release(
+        "BraTS2018", r"(?P<label>HGG|LGG)/(?P<subject>Brats18_\w+)/(?P=subject)_(?P<file>t1ce|t1|t2|flair|seg)",
+        {**_GLIOMA, "t1ce": Sequence.T1CE, "seg": _LABEL}, "HGG/Brats18_2013_2_1/Brats18_2013_2_1_t1.nii.gz",
+    ),
+    "upenn-gbm": Release(
+        "UPENN-GBM",
+        r"(?P<subject>UPENN-GBM-\d+)_(?P<session>\d+)(?:_automated_approx)?_(?P<file>T1GD|T1|T2|FLAIR|segm)",
+        {**_GLIOMA, "t1gd": Sequence.T1CE, "segm": _LABEL},
+        "images_structural/UPENN-GBM-00001_11/UPENN-GBM-00001_11_T1.nii.gz",
+    ),
+    "mrbrains": Release(
+        "MRBrainS13", r"(?:^|/)(?P<subject>\d+)/(?P<file>T1|T2_FLAIR|LabelsForTesting)",
+        {"t1": Sequence.T1, "t2_flair": Sequence.FLAIR, "labelsfortesting": _LABEL}, "TrainingData/1/T1.nii",
+    ),
+    "vs-seg": Release(
+        "VS-SEG", r"vs_gk_(?P<subject>\d+)_t1/vs_gk_(?P<file>t1|seg)_refT1",
+        {"t1": Sequence.T1CE, "seg": _LABEL}, "vs_gk_1_t1/vs_gk_t1_refT1.nii.gz",
+    ),
+    "adni": Release(
+        "ADNI", r"(?P<subject>\d{3}_S_\d{4,5})/.*(?P<session>I\d+)/(?P<file>ADNI)_[^/]*",
+        {"adni": Sequence.T1}, "002_S_0295/MP-RAGE/2006-04-18_08_20_30.0/I13722/ADNI_002_S_0295_MR_MP-RAGE_I13722.nii",
+        _adni,
+    ),
+    "adhd-200": Release(
+        "ADHD-200", r"(?P<subject>\d{7})/session_(?P<session>\d+)/anat_\d+/(?P<file>mprage)",
+        {"mprage": Sequence.T1}, "KKI/1018959/session_1/anat_1/mprage.nii.gz", _adhd,
+    ),
+    "abide": Release(
+        "ABIDE-I", r"(?P<subject>\d{7})/session_(?P<session>\d+)/anat_\d+/(?P<file>mprage)",
+        {"mprage": Sequence.T1}, "Caltech/0051456/session_1/anat_1/mprage.nii.gz", _abide,
+    ),
+}  # fmt: skip

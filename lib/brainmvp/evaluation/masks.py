@@ -1,0 +1,82 @@
+"""Metrics of one region in one case, and the rules for empty masks.
+
+Both empty: Dice and lesion scores 1, HD95 0 (nothing was to be found, and nothing was). One of them empty: Dice and
+lesion scores 0, HD95 `MISSED_MM` (BraTS' own rule). Nothing is left out of a mean because it is empty.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from monai.metrics import compute_dice, compute_hausdorff_distance
+
+from brainmvp.evaluation.lesions import lesion_scores
+from brainmvp.tasks import Lesions
+
+# About the diagonal of a BraTS image (240 x 240 x 155 mm): what BraTS gives a region that is missed or made up.
+MISSED_MM = 374.0
+
+
+@dataclass(frozen=True)
+class MaskMetrics:
+    """How a found mask compares with the true one; volumes in mL, HD95 in mm."""
+
+    dice: float
+    hd95: float
+    lesion_dice: float
+    lesion_f1: float
+    volume_error: float
+    volume_ml: float
+    true_ml: float
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def mask_metrics(found: np.ndarray, true: np.ndarray, spacing: np.ndarray, lesions: Lesions) -> MaskMetrics:
+    """Compare two masks (X, Y, Z) bool; spacing: mm along each axis. Dice and HD95 are MONAI's."""
+    voxel_ml = float(np.prod(spacing)) / 1000
+    volume, wanted = found.sum() * voxel_ml, true.sum() * voxel_ml
+    lesion_dice, lesion_f1 = lesion_scores(found, true, spacing, lesions)
+    return MaskMetrics(
+        _dice(found, true),
+        _hd95(found, true, spacing),
+        lesion_dice,
+        lesion_f1,
+        abs(volume - wanted),
+        volume,
+        wanted,
+    )
+
+
+def _dice(found: np.ndarray, true: np.ndarray) -> float:
+    if not found.any() and not true.any():
+        return 1.0
+    return float(compute_dice(_batch(found), _batch(true), include_background=True, ignore_empty=False))
+
+
+def _hd95(found: np.ndarray, true: np.ndarray, spacing: np.ndarray) -> float:
+    if not found.any() or not true.any():
+        return 0.0 if found.any() == true.any() else MISSED_MM
+    box = _box(found | true)
+    distance = compute_hausdorff_distance(
+        _batch(found[box]),
+        _batch(true[box]),
+        include_background=True,
+        percentile=95,
+        spacing=spacing.tolist(),
+    )
+    return float(distance)
+
+
+def _box(mask: np.ndarray) -> tuple[slice, slice, slice]:
+    """Return the box of a mask with a voxel around it: distances inside it are those of the whole volume."""
+    box = []
+    for axis in range(3):
+        inside = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        box.append(slice(max(int(inside[0]) - 1, 0), int(inside[-1]) + 2))
+    return tuple(box)
+
+
+def _batch(mask: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(mask))[None, None]

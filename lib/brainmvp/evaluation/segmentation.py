@@ -1,0 +1,131 @@
+"""Score a segmentation model on labelled studies, on each study's own grid."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+
+from brainmvp.calibration import Reliability
+from brainmvp.case import Case, read_label
+from brainmvp.errors import BrainMVPError
+from brainmvp.evaluation.masks import mask_metrics
+from brainmvp.evaluation.page import Row, widest_slice
+from brainmvp.segment import Segmentation, Segmenter
+from brainmvp.sequences import Sequence
+from brainmvp.spatial import Grid, ras_grid, resample, resample_labels
+from brainmvp.study import Study
+from brainmvp.tasks import Task
+from brainmvp.volume import read_volume
+
+METRICS = ("dice", "hd95", "lesion_dice", "lesion_f1", "volume_error")
+# Voxels of a case that its reliability is taken from: near or in what is found or true.
+_DOUBTED = 0.01
+_PAGE_MM = 1.0
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """One case: metrics by region and name; seconds of segmenting it; a page row; reliability samples by region."""
+
+    id: str
+    patient: str
+    regions: dict[str, dict[str, float]]
+    seconds: float
+    row: Row | None = None
+    said: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def dice(self) -> float:
+        """Mean Dice over the regions."""
+        return float(np.mean([metrics["dice"] for metrics in self.regions.values()]))
+
+
+def score_cases(
+    segmenter: Segmenter, cases: list[Case], tell: Callable[[str, float], None]
+) -> list[CaseScore]:
+    """Segment and score every case; tell: called with (id, share done)."""
+    scores = []
+    for number, case in enumerate(cases):
+        tell(case.id, number / len(cases))
+        scores.append(score_case(segmenter, case))
+    return scores
+
+
+def score_case(segmenter: Segmenter, case: Case, only: tuple[Sequence, ...] | None = None) -> CaseScore:
+    """Segment one study, with all of its sequences or some, and compare with its label on the label's own grid.
+
+    A region that the sequences cannot show is not scored. Without the label's own sequence (`only`), the label is
+    taken to the grid of the result. Raises `BrainMVPError` naming a study or label that cannot be used.
+    """
+    task = segmenter.task
+    label, sequence = read_label(task, case)
+    study = case.study
+    if only is not None:
+        study = Study(study.id, study.folder, {s: p for s, p in study.images.items() if s in only})
+    result = segmenter.segment(study, sequence if sequence in study.images else None)
+    true = label.data
+    if result.reference is not sequence:
+        true = resample_labels(label.data, label.affine, Grid(result.labels.shape, result.labels.affine))
+    masks = zip(task.regions, task.regions_of(result.labels.data), task.regions_of(true), strict=True)
+    metrics, said = {}, {}
+    for region, found, wanted in masks:
+        if region.name not in result.probabilities:
+            continue
+        metrics[region.name] = mask_metrics(found, wanted, label.spacing, task.lesions).as_dict()
+        values = result.probabilities[region.name]
+        doubted = (values > _DOUBTED) | wanted
+        said[region.name] = values[doubted], wanted[doubted]
+    return CaseScore(
+        case.id,
+        case.group,
+        metrics,
+        sum(result.seconds.values()),
+        _row(case.id, study, result, true, metrics),
+        said,
+    )
+
+
+def _row(
+    name: str, study: Study, result: Segmentation, true: np.ndarray, metrics: dict[str, dict[str, float]]
+) -> Row:
+    """Return the slice of a case with most to see, turned to RAS at 1 mm."""
+    labels = result.labels
+    image = read_volume(study.images[result.reference])
+    grid = ras_grid(np.ones(labels.shape, bool), labels.affine, _PAGE_MM, 0.0)
+    turned, found = (
+        resample_labels(np.ascontiguousarray(m), labels.affine, grid) for m in (true, labels.data)
+    )
+    z = widest_slice(turned if turned.any() else found)
+    scores = ", ".join(f"{region} {values['dice']:.2f}" for region, values in metrics.items())
+    shown = resample(image, grid)[:, :, z]
+    return Row(f"{name}\nDice {scores}", shown, turned[:, :, z], found[:, :, z])
+
+
+def reliability(scores: list[CaseScore]) -> dict[str, Reliability]:
+    """Return the reliability of each region's probabilities, over the voxels in doubt of all cases."""
+    names = dict.fromkeys(name for score in scores for name in score.said)
+    joined = {
+        name: [
+            np.concatenate(parts)
+            for parts in zip(*(s.said[name] for s in scores if name in s.said), strict=True)
+        ]
+        for name in names
+    }
+    return {name: Reliability.of(said, true) for name, (said, true) in joined.items() if len(said)}
+
+
+def subsets(task: Task) -> Iterator[tuple[Sequence, ...]]:
+    """Yield every set of the task's sequences that reaches its minimum, the largest first."""
+    for count in range(len(task.sequences), 0, -1):
+        for chosen in combinations(task.sequences, count):
+            if task.accepts(set(chosen)):
+                yield chosen
+
+
+def check_task(card_task: str | None, task: Task, model: str) -> None:
+    """Raise `BrainMVPError` if a model is not for the task that it is to be judged by."""
+    if card_task != task.name:
+        raise BrainMVPError(
+            f"{model} is a model for {card_task or 'no task'}, not for {task.name}; choose another."
+        )

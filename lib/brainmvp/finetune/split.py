@@ -1,0 +1,202 @@
+"""Who trains, who validates and who is tested: decided once, by patient, and written down."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from brainmvp.case import Case, read_label
+from brainmvp.errors import BrainMVPError
+from brainmvp.tasks import Task
+from brainmvp.volume import atomically
+
+PARTS = ("train", "validation", "test")
+
+
+class Fold(BaseModel):
+    """One way to share the patients out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+class SplitFile(BaseModel):
+    """A task's split: one fold, or as many as a cross-validation has; with what it was drawn by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    seed: int
+    stratified_by: str
+    folds: tuple[Fold, ...]
+
+    def write(self, path: Path) -> None:
+        """Write the split, complete or not at all."""
+        text = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
+        atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> SplitFile:
+        """Read a split; raises `BrainMVPError` if it is none, or has a patient on two sides."""
+        try:
+            split = cls.model_validate_json(Path(path).read_text("utf-8"))
+        except OSError as error:
+            raise BrainMVPError(f"{path} cannot be read ({error.strerror}); check the path.") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "the file"
+            raise BrainMVPError(
+                f"{path} is no split ({place}: {first['msg']}); delete it to draw one."
+            ) from error
+        for fold in split.folds:
+            both = set(fold.train) & {*fold.validation, *fold.test} | set(fold.validation) & set(fold.test)
+            if both:
+                raise BrainMVPError(f"{path} has {min(both)} on two sides; keep a patient on one side.")
+        return split
+
+    def parts(self, cases: Iterable[Case], fold: int, path: Path) -> dict[str, list[Case]]:
+        """Return the cases of each part of a fold.
+
+        Raises `BrainMVPError` if there is no such fold, it names a patient that has no case, or a case is in no part.
+        """
+        if not 0 <= fold < len(self.folds):
+            raise BrainMVPError(f"{path} has no fold {fold}; it has {len(self.folds)}, counted from 0.")
+        by_patient: dict[str, list[Case]] = {}
+        for case in cases:
+            by_patient.setdefault(case.group, []).append(case)
+        chosen = self.folds[fold]
+        named = {patient for part in PARTS for patient in getattr(chosen, part)}
+        unknown, new = sorted(named - by_patient.keys()), sorted(by_patient.keys() - named)
+        if unknown:
+            raise BrainMVPError(
+                f"{path} names {unknown[0]}, of whom the index has no labelled study; correct the index, or delete the "
+                "split to draw a new one."
+            )
+        if new:
+            raise BrainMVPError(
+                f"{new[0]} is in the index but not in {path}; add the patient there, or delete the split to draw a new "
+                "one."
+            )
+        return {part: [c for p in getattr(chosen, part) for c in by_patient[p]] for part in PARTS}
+
+
+def draw_split(
+    task: Task,
+    cases: list[Case],
+    held_out: set[str],
+    seed: int = 0,
+    tell: Callable[[int, int], None] | None = None,
+) -> SplitFile:
+    """Draw a split by the task's policy, stratified by class or by the volume of what is labelled, in thirds.
+
+    held_out: patients that the index keeps for the test; if there are any, no other is tested. The same seed and
+    patients give the same split on any computer. tell: called with (labels read, of how many).
+    Raises `BrainMVPError` if a class has too few patients to be on every side.
+    """
+    policy = task.split
+    strata = _strata(task, cases, tell)
+    sides = (
+        max(policy.folds, 2 + (policy.test > 0 and not held_out))
+        if policy.validation
+        else max(policy.folds, 2)
+    )
+    free = {name: [p for p in patients if p not in held_out] for name, patients in strata.items()}
+    for name, patients in free.items():
+        if policy.stratify == "class" and len(patients) < sides:
+            count = f"{len(patients)} patient{'' if len(patients) == 1 else 's'}"
+            raise BrainMVPError(
+                f"Class {name} has {count}, and a split by patient needs {sides}; add patients, or leave the class out."
+            )
+    ranked = [p for patients in free.values() for p in sorted(patients, key=lambda p: _draw(p, seed))]
+    if len(ranked) < sides:
+        raise BrainMVPError(
+            f"{len(ranked)} labelled patients cannot be split into {sides} parts; label more."
+        )
+    if policy.folds:
+        tests = [ranked[fold :: policy.folds] for fold in range(policy.folds)]
+    else:
+        tests = [sorted(held_out & {c.group for c in cases}) or _share(ranked, policy.test)]
+    folds = []
+    for test in tests:
+        rest = [patient for patient in ranked if patient not in set(test)]
+        validation = _share(rest, policy.validation / (1 if policy.folds or held_out else 1 - policy.test))
+        train = [patient for patient in rest if patient not in set(validation)]
+        folds.append(
+            Fold(train=tuple(sorted(train)), validation=tuple(sorted(validation)), test=tuple(sorted(test)))
+        )
+    return SplitFile(task=task.name, seed=seed, stratified_by=policy.stratify, folds=tuple(folds))
+
+
+def fraction_of(cases: list[Case], task: Task, fraction: float, seed: int) -> list[Case]:
+    """Return the cases of a share of the patients, at least one of each class; a larger share holds a smaller one."""
+    groups: dict[str, list[str]] = {}
+    for case in cases:
+        groups.setdefault(case.target or "", []).append(case.group)
+    kept: set[str] = set()
+    for patients in groups.values():
+        ranked = sorted(set(patients), key=lambda p: _draw(p, seed))
+        kept |= set(ranked[: max(round(fraction * len(ranked)), 1)])
+    return [case for case in cases if case.group in kept]
+
+
+def _share(ranked: list[str], share: float) -> list[str]:
+    """Return this share of a list, evenly spread over it, at least one if the share is above 0."""
+    count = max(round(share * len(ranked)), 1) if share > 0 else 0
+    return [ranked[int((i + 0.5) * len(ranked) / count)] for i in range(count)]
+
+
+def _strata(task: Task, cases: list[Case], tell: Callable[[int, int], None] | None) -> dict[str, list[str]]:
+    """Return the patients by stratum."""
+    values: dict[str, Any] = {}
+    for number, case in enumerate(cases, start=1):
+        if task.split.stratify == "size":
+            label, _ = read_label(task, case)
+            values[case.group] = values.get(case.group, 0.0) + float((label.data > 0).sum() * label.voxel_ml)
+        else:
+            values.setdefault(case.group, case.target or "all")
+        if tell:
+            tell(number, len(cases))
+    if task.split.stratify == "size":
+        ranked = sorted(values, key=lambda patient: (values[patient], patient))
+        values = {patient: f"third {3 * rank // len(ranked) + 1}" for rank, patient in enumerate(ranked)}
+    strata: dict[str, list[str]] = {}
+    for patient in sorted(values):
+        strata.setdefault(values[patient] if task.split.stratify != "none" else "all", []).append(patient)
+    return strata
+
+
+def _draw(patient: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}/{patient}".encode()).hexdigest()
+
+
+def split_path(index: Path, task: Task) -> Path:
+    """Return where a cohort's split of a task is kept unless a place is given: beside the index."""
+    return index.with_name(f"{index.stem}.{task.name}.split.json")
+
+
+def get_split(
+    task: Task,
+    cases: list[Case],
+    held_out: set[str],
+    path: Path,
+    seed: int = 0,
+    tell: Callable[[int, int], None] | None = None,
+) -> SplitFile:
+    """Return the split at `path`, or draw one and write it there; raises `BrainMVPError` if it is of another task."""
+    if not path.exists():
+        split = draw_split(task, cases, held_out, seed, tell)
+        split.write(path)
+        return split
+    split = SplitFile.read(path)
+    if split.task != task.name:
+        raise BrainMVPError(f"{path} is a split for {split.task}, not for {task.name}; choose another file.")
+    return split

@@ -1,0 +1,188 @@
+"""`brainmvp finetune`, `evaluate`, `classify` and `tasks`: a row of the paper's table, in miniature."""
+
+import csv
+import json
+
+import pytest
+import torch
+from labelled import make_case, make_cases, write_index
+
+from brainmvp.modelstore import ModelStore
+from brainmvp.tasks import get_task
+
+STROKE, ABIDE = get_task("stroke"), get_task("abide-1")
+TINY = ["--spacing", "4", "--window", "16", "--epochs", "1", "--batch", "2", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def strokes(tmp_path_factory):
+    root = tmp_path_factory.mktemp("strokes").resolve()
+    return write_index(make_cases(STROKE, 5, root), root)
+
+
+@pytest.fixture(scope="module")
+def brains(tmp_path_factory):
+    root = tmp_path_factory.mktemp("brains").resolve()
+    return write_index(make_cases(ABIDE, 6, root), root)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch, brainmvp):
+    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def done(result):
+    assert result.exit_code == 0, result.stderr or result.exception
+    return result.stdout
+
+
+def test_a_segmentation_is_learned_and_judged(brainmvp, home, strokes, tmp_path):
+    run = tmp_path / "run"
+    said = done(brainmvp("finetune", "stroke", strokes, "--out", run, "--network", "unet-compact", *TINY))
+    assert "3 train, 1 validation, 1 test" in said and "Stored as stroke@2" in said
+    model = ModelStore(home).get("stroke", 2)
+    assert len(model.card.training["train"]) == 3 and "validation, 1 studies" in model.card.metrics
+    out = tmp_path / "judged"
+    command = ("evaluate", "stroke", strokes, "--model", "stroke@2", "--out", out)
+    said = done(brainmvp(*command, "--part", "all", "--missing", "--against", "stroke@1"))
+    assert "Warning: stroke@2 has trained on 3 of these studies" in said
+    rows = list(csv.DictReader((out / "cases.csv").open()))
+    assert (
+        len(rows) == 5 and {"case", "region", "dice", "hd95", "lesion_f1", "volume_error"} <= rows[0].keys()
+    )
+    summary = (out / "summary.md").read_text()
+    assert "stroke@1 minus stroke@2" in summary and "Wilcoxon" in summary
+    assert summary.count("●") == 8  # DWI with or without ADC and FLAIR
+    assert r"\toprule" in (out / "summary.tex").read_text()
+    assert {"cases.png", "calibration.png"} <= {path.name for path in out.iterdir()}
+    answer = json.loads(done(brainmvp(*command, "--json")))
+    assert 0 <= answer["mean"]["dice"]["value"] <= 1
+
+
+def test_a_classification_is_learned_judged_and_used(brainmvp, home, brains, tmp_path):
+    done(
+        brainmvp("finetune", "abide-1", brains, "--out", tmp_path / "run", "--network", "unet-compact", *TINY)
+    )
+    out = tmp_path / "judged"
+    said = done(brainmvp("evaluate", "abide-1", brains, "--model", "abide-1", "--part", "all", "--out", out))
+    assert "accuracy" in said and "0.6970" in said  # the paper's row beside ours
+    rows = list(csv.DictReader((out / "cases.csv").open()))
+    assert len(rows) == 6
+    assert all(float(row["p(CONTROL)"]) + float(row["p(ASD)"]) == pytest.approx(1, abs=1e-4) for row in rows)
+    study = brains.parent / "abide-1-0"
+    report = json.loads(done(brainmvp("classify", study, "--task", "abide-1", "--json")))
+    same = next(row for row in rows if row["case"].startswith("test_abide-1-0"))
+    assert report["probabilities"]["ASD"] == pytest.approx(float(same["p(ASD)"]), abs=2e-3)
+    assert report["sequences_used"] == ["T1"] and report["answer"] in ("ASD", "CONTROL")
+    assert "Autism" in done(brainmvp("classify", study, "--task", "abide-1"))
+
+
+def test_the_curve_of_labels_is_drawn_from_scratch_and_pretrained(
+    brainmvp, home, strokes, tiny_models, tmp_path
+):
+    tiny = ModelStore(tiny_models).resolve("stroke")
+    ModelStore(home).add(tiny.card, tiny.load_weights())
+    out = tmp_path / "curve"
+    said = done(
+        brainmvp(
+            "finetune",
+            "stroke",
+            strokes,
+            "--out",
+            out,
+            "--from",
+            tiny.card.id,
+            "--fraction",
+            "0.3,1.0",
+            *TINY,
+        )
+    )
+    rows = list(csv.DictReader((out / "runs.csv").open()))
+    assert [(row["variant"], row["studies"]) for row in rows] == [
+        ("scratch", "1"), ("scratch", "3"), (f"from {tiny.card.id}", "1"), (f"from {tiny.card.id}", "3"),
+    ]  # fmt: skip
+    assert (out / "curve.png").stat().st_size > 5000 and "training, s" in said
+
+
+def test_networks_are_compared_on_one_split(brainmvp, home, strokes, tmp_path):
+    out = tmp_path / "networks"
+    networks = ["--network", "unet-compact,segresnet,dynunet"]
+    done(
+        brainmvp(
+            "finetune", "stroke", strokes, "--out", out, *networks, *TINY, "--spacing", "2", "--window", "32"
+        )
+    )
+    rows = list(csv.DictReader((out / "runs.csv").open()))
+    assert [row["variant"] for row in rows] == ["unet-compact", "segresnet", "dynunet"]
+    sizes = [int(row["parameters"]) for row in rows]
+    assert sizes[0] < sizes[1] < sizes[2]
+    assert all(float(row["inference_s"]) > 0 for row in rows)
+
+
+def test_bad_input_ends_in_one_sentence(brainmvp, home, strokes, brains, tmp_path):
+    def refused(sentence, *arguments):
+        result = brainmvp(*arguments)
+        assert result.exit_code == 2, result.stdout
+        assert sentence in result.stderr and len(result.stderr.strip().splitlines()) == 1
+
+    run = ["--out", tmp_path / "run"]
+    refused("no task named 'liver'", "finetune", "liver", strokes, *run)
+    refused("'speed' is no published behaviour", "finetune", "stroke", strokes, *run, "--published", "speed")
+    refused("holds a number outside 0 to 1", "finetune", "stroke", strokes, *run, "--fraction", "2")
+    refused("has no study that abide-1 can learn from", "finetune", "abide-1", strokes, *run)
+    refused(
+        "tumour@1 is a model for tumour, not for stroke",
+        "evaluate",
+        "stroke",
+        strokes,
+        "--model",
+        "tumour",
+        *run,
+    )
+    refused(
+        "is a task to segment, not to classify", "classify", brains.parent / "abide-1-0", "--task", "stroke"
+    )
+    refused("tumour@1 is a model for tumour", "classify", brains.parent / "abide-1-0", "--task", "abide-1",
+            "--model", "tumour")  # fmt: skip
+    split = tmp_path / "split.json"
+    fold = {"train": ["test/nobody"], "validation": [], "test": []}
+    split.write_text(json.dumps({"task": "stroke", "seed": 0, "stratified_by": "size", "folds": [fold]}))
+    refused("names test/nobody", "finetune", "stroke", strokes, *run, "--split", split)
+    lonely = [make_case(ABIDE, f"p{n}", tmp_path, n) for n in (0, 1, 2, 4)]
+    refused("Class ASD has 1 patient", "finetune", "abide-1", write_index(lonely, tmp_path), *run)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_label_that_fits_no_task_names_the_file(brainmvp, home, tmp_path):
+    cases = [make_case(STROKE, f"s{n}", tmp_path, n) for n in range(4)]
+    cases[2].label.unlink()
+    result = brainmvp("finetune", "stroke", write_index(cases, tmp_path), "--out", tmp_path / "run")
+    assert result.exit_code == 2 and "s2_seg.nii.gz is in the index but not there" in result.stderr
+
+
+def test_the_published_behaviours_are_told(brainmvp, strokes, tmp_path):
+    said = done(brainmvp("finetune", "stroke", strokes, "--out", tmp_path, "--published", "help"))
+    assert "stem" in said and "selection" in said
+
+
+def test_tasks_are_listed_shown_and_added(brainmvp, home, tmp_path):
+    listed = json.loads(done(brainmvp("tasks", "list", "--json")))
+    assert {task["group"] for task in listed} == {"served", "published"} and len(listed) == 12
+    assert json.loads(done(brainmvp("tasks", "show", "vs-seg")))["sequences"] == ["T1CE"]
+    file = tmp_path / "our-strokes.json"
+    file.write_text(json.dumps({"extends": "isles-2022", "name": "our-strokes", "title": "Strokes here"}))
+    done(brainmvp("tasks", "add", file))
+    assert "our-strokes" in done(brainmvp("tasks", "list"))
+    stolen = tmp_path / "tumour.json"
+    stolen.write_text(json.dumps({"extends": "isles-2022", "name": "tumour"}))
+    result = brainmvp("tasks", "add", stolen)
+    assert result.exit_code == 2 and "comes with BrainMVP" in result.stderr

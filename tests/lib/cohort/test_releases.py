@@ -1,0 +1,100 @@
+"""Each downstream data set is read in the layout of its own release."""
+
+from pathlib import Path
+
+import pytest
+
+from brainmvp.cohort.releases import index_release
+from brainmvp.errors import BrainMVPError
+from brainmvp.tasks import downstream_names, get_task
+
+PED = "BraTS-PED-00002-000/BraTS-PED-00002-000"
+ISLES = "sub-strokecase0009/ses-0001"
+MINIATURES = {
+    "brats-ped-2023": [f"{PED}-{s}.nii.gz" for s in ("t1n", "t1c", "t2w", "t2f", "seg")],
+    "brats-met-2023": [
+        f"{PED}-{s}.nii.gz".replace("PED", "MET") for s in ("t1n", "t1c", "t2w", "t2f", "seg")
+    ],
+    "isles-2022": [
+        *(f"{ISLES}/dwi/sub-strokecase0009_ses-0001_{s}.nii.gz" for s in ("dwi", "adc")),
+        f"{ISLES}/anat/sub-strokecase0009_ses-0001_FLAIR.nii.gz",
+        f"derivatives/{ISLES}/sub-strokecase0009_ses-0001_msk.nii.gz",
+    ],
+    "mrbrains-13": [
+        f"TrainingData/1/{name}.nii"
+        for name in ("T1", "T1_1mm", "T1_IR", "T2_FLAIR", "LabelsForTesting", "LabelsForTraining")
+    ],
+    "upenn-gbm": [
+        *(
+            f"images_structural/UPENN-GBM-00001_11/UPENN-GBM-00001_11_{s}.nii.gz"
+            for s in ("T1", "T1GD", "T2", "FLAIR")
+        ),
+        "automated_segm/UPENN-GBM-00001_11_automated_approx_segm.nii.gz",
+        "images_segm/UPENN-GBM-00001_11_segm.nii.gz",
+    ],
+    "vs-seg": [f"vs_gk_7_t1/vs_gk_{s}_refT1.nii.gz" for s in ("t1", "t2", "seg")]
+    + ["vs_gk_7_t2/vs_gk_t2_refT2.nii.gz"],
+    "brats-2018-grade": [
+        f"MICCAI_BraTS_2018_Data_Training/HGG/Brats18_2013_2_1/Brats18_2013_2_1_{s}.nii.gz"
+        for s in ("t1", "t1ce", "t2", "flair", "seg")
+    ],
+    "adni": [
+        "ADNI/002_S_0295/MP-RAGE/2006-04-18_08_20_30.0/I13722/ADNI_002_S_0295_MR_MP-RAGE_br_raw_I13722.nii"
+    ],
+    "adhd-200": ["KKI/1018959/session_1/anat_1/mprage.nii.gz", "KKI/1018959/session_1/rest_1/rest.nii.gz"],
+    "abide-1": ["Caltech/0051456/session_1/anat_1/mprage.nii.gz"],
+}
+TABLES = {
+    "adni": "Image Data ID,Subject,Group\nI13722,002_S_0295,LMCI\nI9,003_S_0001,CN\n",
+    "adhd-200": "ScanDir ID,Site,DX\n1018959,3,2\n1018960,3,pending\n",
+    "abide-1": "SITE_ID,SUB_ID,FILE_ID,DX_GROUP\nCALTECH,51456,no_filename,1\n",
+}
+EXPECTED = {
+    "brats-ped-2023": ("BraTS-PED-00002", "000", None),
+    "brats-met-2023": ("BraTS-MET-00002", "000", None),
+    "isles-2022": ("strokecase0009", "0001", None),
+    "mrbrains-13": ("1", "1", None),
+    "upenn-gbm": ("UPENN-GBM-00001", "11", None),
+    "vs-seg": ("7", "1", None),
+    "brats-2018-grade": ("Brats18_2013_2_1", "1", "HGG"),
+    "adni": ("002_S_0295", "I13722", "MCI"),
+    "adhd-200": ("1018959", "1", "ADHD"),
+    "abide-1": ("0051456", "1", "ASD"),
+}
+
+
+def write_miniature(name: str, root: Path) -> None:
+    for file in MINIATURES[name]:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
+    if name in TABLES:
+        (root / "phenotypes.csv").write_text(TABLES[name])
+
+
+@pytest.mark.parametrize("name", downstream_names())
+def test_every_data_set_is_read_in_its_own_layout(name, tmp_path):
+    task = get_task(name)
+    write_miniature(name, tmp_path)
+    index, _ = index_release(tmp_path, task.data.layout)
+    assert len(index.sessions) == 1
+    session = index.sessions[0]
+    assert (session.subject, session.session, session.label) == EXPECTED[name]
+    assert set(task.sequences) == set(session.sequences)
+    assert len(session.images) == len(task.sequences)
+    if task.kind == "segmentation":
+        assert (tmp_path / session.segmentation).is_file() and "automated" not in session.segmentation
+    else:
+        assert session.label in {c.key for c in task.classes}
+
+
+def test_a_patient_without_class_is_told_and_a_wrong_folder_refused(tmp_path):
+    write_miniature("abide-1", tmp_path)
+    (tmp_path / "phenotypes.csv").unlink()
+    index, notes = index_release(tmp_path, "abide")
+    assert index.sessions[0].label is None and notes == ["0051456: no class in the tables of ABIDE-I."]
+    with pytest.raises(BrainMVPError, match=r"has no file of MRBrainS13, such as TrainingData/1/T1\.nii"):
+        index_release(tmp_path, "mrbrains")
+    with pytest.raises(
+        BrainMVPError, match="no layout 'dicom'; the layouts are bids, brats, isles, brats-2018"
+    ):
+        index_release(tmp_path, "dicom")

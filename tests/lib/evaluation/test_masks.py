@@ -1,0 +1,77 @@
+"""Metrics of masks: kept libraries agree, hand-made cases come out as the definitions say, empty masks by rule."""
+
+import numpy as np
+import pytest
+import surface_distance
+from sklearn.metrics import f1_score
+
+from brainmvp.evaluation.lesions import lesion_dice, lesion_f1
+from brainmvp.evaluation.masks import MISSED_MM, mask_metrics
+from brainmvp.tasks import Lesions, get_task
+
+ONE_MM = np.ones(3)
+GLIOMA, METASTASES = Lesions(), get_task("brats-met-2023").lesions
+
+
+def ball(centre, radius, shape=(40, 44, 36), spacing=ONE_MM):
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), -1)
+    return np.linalg.norm((index - np.array(centre)) * spacing, axis=-1) <= radius
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9, 1.1, 3.0)])
+@pytest.mark.parametrize("seed", range(3))
+def test_libraries_agree(spacing, seed):
+    spacing, rng = np.array(spacing), np.random.default_rng(seed)
+    true = ball(rng.uniform(15, 22, 3), 9, spacing=spacing)
+    found = ball(rng.uniform(15, 22, 3), 8, spacing=spacing) | ball(
+        rng.uniform(10, 25, 3), 4, spacing=spacing
+    )
+    ours = mask_metrics(found, true, spacing, GLIOMA)
+    assert ours.dice == pytest.approx(surface_distance.compute_dice_coefficient(true, found), abs=1e-6)
+    assert ours.dice == pytest.approx(f1_score(true.ravel(), found.ravel()), abs=1e-6)
+    distances = surface_distance.compute_surface_distances(true, found, spacing)
+    theirs = surface_distance.compute_robust_hausdorff(distances, 95)
+    # One takes the voxels of a surface, the other the areas between them: less than a voxel apart.
+    assert ours.hd95 == pytest.approx(theirs, abs=float(spacing.max()))
+    assert ours.volume_error == pytest.approx(abs(found.sum() - true.sum()) * np.prod(spacing) / 1000)
+
+
+def test_empty_masks_follow_the_rule():
+    empty, some = np.zeros((20, 20, 20), bool), ball((10, 10, 10), 5, (20, 20, 20))
+    both = mask_metrics(empty, empty, ONE_MM, GLIOMA)
+    assert (both.dice, both.hd95, both.lesion_dice, both.lesion_f1, both.volume_error) == (1, 0, 1, 1, 0)
+    for found, true in ((some, empty), (empty, some)):
+        result = mask_metrics(found, true, ONE_MM, GLIOMA)
+        assert (result.dice, result.hd95, result.lesion_dice, result.lesion_f1) == (0, MISSED_MM, 0, 0)
+    same = mask_metrics(some, some, ONE_MM, GLIOMA)
+    assert (same.dice, same.hd95, same.lesion_dice, same.lesion_f1) == (1, 0, 1, 1)
+
+
+def test_lesion_wise_dice_counts_misses_and_inventions():
+    first, second, third = ball((8, 8, 8), 4), ball((28, 30, 8), 4), ball((28, 8, 28), 4)
+    true = first | second
+    assert lesion_dice(first, true, ONE_MM, GLIOMA) == pytest.approx(1 / 2)
+    assert lesion_dice(first | second | third, true, ONE_MM, GLIOMA) == pytest.approx(2 / 3)
+    assert lesion_dice(third, true, ONE_MM, GLIOMA) == 0
+    # Dice of the whole mask does not see that a small lesion was missed; this does.
+    large = ball((15, 15, 15), 9)
+    tiny = ball((35, 38, 30), 2.5)
+    assert mask_metrics(large, large | tiny, ONE_MM, GLIOMA).dice > 0.97
+    assert lesion_dice(large, large | tiny, ONE_MM, GLIOMA) == pytest.approx(1 / 2)
+
+
+def test_near_parts_are_one_lesion_and_specks_do_not_count():
+    near = ball((10, 20, 18), 4) | ball((22, 20, 18), 4)  # three voxels apart
+    assert lesion_dice(ball((10, 20, 18), 4), near, ONE_MM, GLIOMA) == pytest.approx(2 / 3, abs=0.01)
+    assert lesion_dice(ball((10, 20, 18), 4), near, ONE_MM, METASTASES) == pytest.approx(1 / 2)
+    speck = ball((10, 10, 10), 1.5)  # 19 voxels
+    assert lesion_dice(np.zeros_like(speck), speck, ONE_MM, GLIOMA) == 1
+    assert lesion_dice(np.zeros_like(speck), speck, ONE_MM, METASTASES) == 0
+
+
+def test_lesion_wise_f1():
+    first, second, third = ball((8, 8, 8), 4), ball((28, 30, 8), 4), ball((28, 8, 28), 4)
+    assert lesion_f1(first, first | second) == pytest.approx(2 / 3)
+    assert lesion_f1(first | third, first | second) == pytest.approx(1 / 2)
+    assert lesion_f1(first | second, first | second) == 1
+    assert lesion_f1(third, first) == 0

@@ -1,0 +1,49 @@
+"""Intervals cover, tests tell a difference from none, and everything goes by patient."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+from brainmvp.evaluation.classification import by_patient, classification_metrics
+from brainmvp.evaluation.statistics import bootstrap, compare_answers, compare_means, patient_means
+
+
+def test_an_interval_holds_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    intervals = [bootstrap(rng.normal(0.5, 0.1, 40), samples=300) for _ in range(100)]
+    assert 85 <= sum(i.low <= 0.5 <= i.high for i in intervals) <= 100
+    assert bootstrap(np.full(5, 0.7)).low == pytest.approx(0.7)
+
+
+def test_the_same_rows_give_the_same_interval():
+    rows = np.random.default_rng(1).normal(size=30)
+    assert bootstrap(rows) == bootstrap(rows)
+
+
+def test_a_paired_test_sees_a_small_difference_that_all_patients_share():
+    rng = np.random.default_rng(0)
+    first = rng.uniform(0.5, 0.9, 30)
+    better = compare_means(first, first + rng.normal(0.03, 0.01, 30))
+    assert better.p_value < 0.001 and better.difference.low > 0
+    assert compare_means(first, first).p_value == 1.0
+    assert compare_means(first, first + rng.normal(0, 0.05, 30)).p_value > 0.05
+
+
+def test_answers_are_compared_by_mcnemar():
+    first = np.array([True] * 10 + [False] * 10)
+    second = np.array([True] * 20)
+    assert compare_answers(first, second).p_value == pytest.approx(2 * 0.5**10)
+    assert compare_answers(first, first).p_value == 1.0
+
+
+def test_a_patient_with_many_visits_counts_once():
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.2, 0.8], [0.1, 0.9], [0.7, 0.3]])
+    targets, patients = np.array([0, 0, 0, 1, 0]), ["a", "a", "a", "b", "c"]
+    means, wanted = by_patient(probabilities, targets, patients)
+    assert np.allclose(means, [[1.3 / 3, 1.7 / 3], [0.1, 0.9], [0.7, 0.3]]) and wanted.tolist() == [0, 1, 0]
+    metrics = classification_metrics(probabilities, targets, patients)
+    assert metrics["accuracy"] == pytest.approx(2 / 3) and metrics["auc"] == 1.0
+    assert metrics["f1"] == pytest.approx((2 / 3 + 2 / 3) / 2)
+    assert balanced_accuracy_score(wanted, means.argmax(1)) == pytest.approx(0.75)
+    assert np.isnan(classification_metrics(probabilities[:1], targets[:1], ["a"])["auc"])
+    assert patient_means({"b": [1.0, 0.0], "a": [0.25]}).tolist() == [0.25, 0.5]
