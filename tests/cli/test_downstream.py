@@ -115,17 +115,10 @@ def test_the_curve_of_labels_is_drawn_from_scratch_and_pretrained(
 
 def test_networks_are_compared_on_one_split(brainmvp, home, strokes, tmp_path):
     out = tmp_path / "networks"
-    networks = ["--network", "unet-compact,segresnet,dynunet"]
-    done(
-        brainmvp(
-            "finetune", "stroke", strokes, "--out", out, *networks, *TINY, "--spacing", "2", "--window", "32"
-        )
-    )
+    done(brainmvp("finetune", "stroke", strokes, "--out", out, "--network", "unet-compact,segresnet", *TINY))
     rows = list(csv.DictReader((out / "runs.csv").open()))
-    assert [row["variant"] for row in rows] == ["unet-compact", "segresnet", "dynunet"]
-    sizes = [int(row["parameters"]) for row in rows]
-    assert sizes[0] < sizes[1] < sizes[2]
-    assert all(float(row["inference_s"]) > 0 for row in rows)
+    assert [row["variant"] for row in rows] == ["unet-compact", "segresnet"]
+    assert all(float(row["inference_s"]) > 0 and int(row["parameters"]) > 1e6 for row in rows)
 
 
 def test_bad_input_ends_in_one_sentence(brainmvp, home, strokes, brains, tmp_path):
