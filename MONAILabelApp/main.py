@@ -14,7 +14,6 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from brainmvp import __version__
 from brainmvp.annotation.leases import LEASE_SECONDS
 from brainmvp.annotation.state import AnnotationState
-from brainmvp.errors import BrainMVPError
 from brainmvp.tasks import Task, get_task, task_names
 from brainmvp_app.annotator import annotator_of, seconds_of
 from brainmvp_app.batch import BatchInference
@@ -23,13 +22,15 @@ from brainmvp_app.datastore import DRAFT, StudyDatastore
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import check_tag
 from brainmvp_app.infer import DICOM_SEG, SegmentationTask
+from brainmvp_app.pacs import is_archive
+from brainmvp_app.pacs_store import PacsDatastore, archive_folder
 from brainmvp_app.scorer import Scorer
 from brainmvp_app.strategies import make_strategies
 from brainmvp_app.web import install
 
 
 class BrainMVPApp(MONAILabelApp):
-    """Multi-sequence MRI studies, one folder each, segmented by the models `tumour` and `stroke`.
+    """Multi-sequence MRI studies of a folder or a DICOMweb archive, segmented by the models `tumour` and `stroke`.
 
     conf: `models` (names, comma-separated; default all), `device` (auto, cpu, cuda), `seed` of the strategies' draws,
     `lease_minutes` that a study is reserved for an annotator.
@@ -55,12 +56,15 @@ class BrainMVPApp(MONAILabelApp):
         server = sys.modules.get("monailabel.app")
         if server:  # absent in the processes that MONAI Label starts for long tasks
             install(server.app, str(self._datastore.root))
-            if settings.MONAI_LABEL_TASKS_SCORING:
+            # Scores need the images of every study: of an archive, that would fetch all that it holds.
+            if settings.MONAI_LABEL_TASKS_SCORING and not is_archive(studies):
                 device = conf.get("device", "auto")
                 Scorer(self._datastore, self.state.scores, self._infers, device).start()
 
     def init_datastore(self) -> StudyDatastore:
-        """Return the studies folder as a datastore of studies."""
+        """Return the studies folder, or the archive at a DICOMweb address, as a datastore of studies."""
+        if is_archive(self.studies):
+            return PacsDatastore(self.studies, self.tasks)
         return StudyDatastore(self.studies, self.tasks)
 
     def init_infers(self) -> dict[str, InferTask]:
@@ -150,9 +154,7 @@ class BrainMVPApp(MONAILabelApp):
 
 
 def _folder(studies: str) -> Path:
-    if studies.startswith(("http://", "https://")):
-        raise BrainMVPError("The studies have to be a folder on this computer, not a DICOMweb address.")
-    return Path(studies).resolve()
+    return archive_folder(studies) if is_archive(studies) else Path(studies).resolve()
 
 
 def _tasks(wanted: str) -> tuple[Task, ...]:

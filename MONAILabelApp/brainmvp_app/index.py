@@ -20,6 +20,7 @@ from brainmvp_app.catalogue import Catalogue, reference_of
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import split_image_id
 from brainmvp_app.incoming import image_suffix
+from brainmvp_app.pacs_catalogue import PacsCatalogue
 from brainmvp_app.turns import Turns, in_turn
 
 _NOTES = Path(".brainmvp", "datastore_v2.json")
@@ -34,10 +35,12 @@ class StudyIndex(LocalDatastore):
     change with every proposal, lie in a hidden folder, so that writing them does not look like a change of studies.
     """
 
-    def __init__(self, folder: str, tasks: tuple[Task, ...]) -> None:
+    def __init__(
+        self, folder: str, tasks: tuple[Task, ...], catalogue: Catalogue | PacsCatalogue | None = None
+    ) -> None:
         self.tasks = tasks
         self.root = Path(folder).resolve()
-        self.catalogue = Catalogue(self.root)
+        self.catalogue = catalogue or Catalogue(self.root)
         self.turns = Turns(self._follow_disk)
         notes = self.root / _NOTES
         notes.parent.mkdir(exist_ok=True)

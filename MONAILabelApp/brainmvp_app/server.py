@@ -12,6 +12,8 @@ from pathlib import Path
 import uvicorn
 from monailabel.config import settings
 
+from brainmvp_app.pacs import is_archive
+
 _APP = Path(__file__).parents[1]
 
 
@@ -22,16 +24,17 @@ def serve(
     origins: tuple[str, ...] = (),
     conf: dict[str, str] | None = None,
 ) -> None:
-    """Serve the studies below a folder until interrupted; ready when `GET /info/` answers.
+    """Serve the studies of a folder or a DICOMweb archive until interrupted; ready when `GET /info/` answers.
 
     origins: the web pages that may call the server from a browser, such as `http://localhost:3000`;
     conf: the app's settings, see `BrainMVPApp`.
     """
-    folder = Path(studies).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    if not is_archive(str(studies)):
+        studies = Path(studies).resolve()
+        studies.mkdir(parents=True, exist_ok=True)
     chosen = {
         "MONAI_LABEL_APP_DIR": str(_APP),
-        "MONAI_LABEL_STUDIES": str(folder),
+        "MONAI_LABEL_STUDIES": str(studies),
         "MONAI_LABEL_APP_CONF": conf or {},
         "MONAI_LABEL_SERVER_PORT": port,
         "MONAI_LABEL_CORS_ORIGINS": list(origins),
@@ -47,7 +50,7 @@ def serve(
 def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", required=True, help="folder with one folder per study")
+    parser.add_argument("--studies", required=True, help="folder of studies, or http://host/dicom-web")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument(

@@ -46,9 +46,9 @@ def app_folder() -> Path:
     raise BrainMVPError("The server app is missing from this installation; install brainmvp again.")
 
 
-def check_can_serve(studies: Path, host: str, port: int) -> None:
+def check_can_serve(studies: Path | str, host: str, port: int) -> None:
     """Raise `BrainMVPError` if there is no such folder, the port is taken or MONAI Label is not installed."""
-    if not studies.is_dir():
+    if not _is_address(studies) and not Path(studies).is_dir():
         raise BrainMVPError(f"{studies} is not a folder; give the folder that holds the studies.")
     if importlib.util.find_spec("monailabel") is None:
         raise BrainMVPError(f"MONAI Label is not installed; run `{INSTALL_MONAI_LABEL}`.")
@@ -57,7 +57,7 @@ def check_can_serve(studies: Path, host: str, port: int) -> None:
 
 
 def serve_studies(
-    studies: Path, host: str, port: int, origins: tuple[str, ...] = (), device: str = "auto"
+    studies: Path | str, host: str, port: int, origins: tuple[str, ...] = (), device: str = "auto"
 ) -> None:
     """Run the server in this process until it is stopped.
 
@@ -71,7 +71,7 @@ def serve_studies(
 
 
 @contextmanager
-def running_server(studies: Path, port: int | None = None, device: str = "auto") -> Iterator[Server]:
+def running_server(studies: Path | str, port: int | None = None, device: str = "auto") -> Iterator[Server]:
     """Run a server on loopback while the block runs; on a free port unless one is given.
 
     Raises what `check_can_serve` raises, or `BrainMVPError` with the end of the log if the server does not come up.
@@ -121,9 +121,14 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def _arguments(studies: Path, host: str, port: int, origins: tuple[str, ...], device: str) -> list[str]:
+def _is_address(studies: Path | str) -> bool:
+    return str(studies).startswith(("http://", "https://"))
+
+
+def _arguments(studies: Path | str, host: str, port: int, origins: tuple[str, ...], device: str) -> list[str]:
     allowed = [part for origin in origins for part in ("--allow-origin", origin)]
-    places = ["--studies", str(studies.resolve()), "--host", host, "--port", str(port)]
+    place = str(studies) if _is_address(studies) else str(Path(studies).resolve())
+    places = ["--studies", place, "--host", host, "--port", str(port)]
     return [*places, *allowed, "--conf", "device", device]
 
 

@@ -1,13 +1,18 @@
-"""`brainmvp serve`: the MONAI Label server on a folder of studies."""
+"""`brainmvp serve`: the MONAI Label server on a folder of studies or a DICOMweb archive."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def serve(
-    studies: Annotated[Path, typer.Option(help="The folder that holds the studies.")],
+    studies: Annotated[
+        str,
+        typer.Option(
+            help="The folder that holds the studies, or the address of a DICOMweb archive, such as "
+            "http://host/dicom-web; http://host/dicom-web?StudyDescription=*head* narrows its studies down."
+        ),
+    ],
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 opens it to the network.")
     ] = "127.0.0.1",

@@ -1,0 +1,135 @@
+"""A DICOMweb archive: what it holds, fetching series and storing results, with every failure in one sentence.
+
+Neither the sentences nor the log name a patient or a DICOM identifier.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+import requests
+from dicomweb_client.api import DICOMwebClient
+from pydicom import Dataset, dcmread
+
+from brainmvp.errors import BrainMVPError
+
+# It logs the identifiers of what it is asked for.
+logging.getLogger("dicomweb_client").setLevel(logging.ERROR)
+
+_CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
+_MOST_STUDIES = 1000
+
+
+def is_archive(studies: str) -> bool:
+    """Tell whether `--studies` is the address of an archive and not a folder."""
+    return str(studies).startswith(("http://", "https://"))
+
+
+class Pacs:
+    """An archive at an address such as `http://host:8042/dicom-web`.
+
+    What follows a question mark narrows the studies down, by DICOM keyword: `?StudyDescription=*head*`.
+    """
+
+    def __init__(self, address: str, user: str = "", password: str = "") -> None:
+        parts = urlsplit(address)
+        self.address = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        self._filters = dict(parse_qsl(parts.query))
+        session = _Session()
+        if user:
+            session.auth = (user, password)
+        self._client = DICOMwebClient(self.address, session=session)
+        self._client.set_http_retry_params(retry=False)
+
+    @property
+    def mark(self) -> str:
+        """A name for the archive's folder on this computer."""
+        host = urlsplit(self.address).hostname or "archive"
+        return f"{host}-{hashlib.sha256(self.address.encode()).hexdigest()[:8]}"
+
+    def studies(self) -> dict[str, int]:
+        """Return the number of instances of every MR study, by its UID."""
+        filters = {"ModalitiesInStudy": "MR"} | self._filters
+        with self._asking("for its studies"):
+            found = self._client.search_for_studies(
+                search_filters=filters, limit=_MOST_STUDIES, fields=["NumberOfStudyRelatedInstances"]
+            )
+        datasets = [Dataset.from_json(one) for one in found]
+        return {str(d.StudyInstanceUID): int(d.get("NumberOfStudyRelatedInstances") or 0) for d in datasets}
+
+    def series(self, study_uid: str) -> dict[str, int]:
+        """Return the number of instances of every MR series of a study, by its UID."""
+        with self._asking("for the series of a study"):
+            found = self._client.search_for_series(
+                study_uid, fields=["NumberOfSeriesRelatedInstances", "Modality"]
+            )
+        datasets = [Dataset.from_json(one) for one in found]
+        return {
+            str(d.SeriesInstanceUID): int(d.get("NumberOfSeriesRelatedInstances") or 0)
+            for d in datasets
+            if d.get("Modality") == "MR"
+        }
+
+    def headers(self, study_uid: str, series_uid: str) -> list[Dataset]:
+        """Return the headers of a series without its voxels."""
+        with self._asking("for the headers of a series"):
+            found = self._client.retrieve_series_metadata(study_uid, series_uid)
+            return [Dataset.from_json(one, _no_voxels) for one in found]
+
+    def retrieve(self, study_uid: str, series_uid: str) -> list[Dataset]:
+        """Return the files of a series, in the transfer syntax in which they are kept."""
+        with self._asking("for the images of a series"):
+            return self._client.retrieve_series(
+                study_uid, series_uid, media_types=(("application/dicom", "*"),)
+            )
+
+    def store(self, file: Path) -> None:
+        """Store a DICOM file."""
+        with self._asking("to store a result"):
+            answer = self._client.store_instances([dcmread(file)])
+            if answer.get("FailedSOPSequence"):
+                raise BrainMVPError(f"{self.address} did not accept the result; see the archive's log.")
+
+    @contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        """Turn what goes wrong in the block into one sentence."""
+        try:
+            yield
+        except BrainMVPError:
+            raise
+        except requests.Timeout as error:
+            raise BrainMVPError(
+                f"{self.address} did not answer in time when asked {what}; try again when it is less busy."
+            ) from error
+        except requests.ConnectionError as error:
+            raise BrainMVPError(
+                f"{self.address} cannot be reached; check that the archive runs and that the address is right."
+            ) from error
+        except requests.HTTPError as error:
+            status = error.response.status_code if error.response is not None else "an error"
+            remedy = (
+                "set MONAI_LABEL_DICOMWEB_USERNAME and MONAI_LABEL_DICOMWEB_PASSWORD"
+                if status in (401, 403)
+                else "see the archive's log"
+            )
+            raise BrainMVPError(f"{self.address} answered {status} when asked {what}; {remedy}.") from error
+        except Exception as error:  # an answer that is no DICOM, in one of the ways in which that can be
+            raise BrainMVPError(
+                f"{self.address} gave no usable answer when asked {what} ({type(error).__name__}); "
+                "check that the address is that of its DICOMweb service."
+            ) from error
+
+
+def _no_voxels(tag: str, vr: str, address: str) -> None:
+    """Leave out what a header only points to."""
+
+
+class _Session(requests.Session):
+    """A session none of whose requests waits for ever."""
+
+    def request(self, *args: object, **options: object) -> requests.Response:
+        options.setdefault("timeout", (_CONNECT_SECONDS, _ANSWER_SECONDS))
+        return super().request(*args, **options)

@@ -1,0 +1,181 @@
+"""The brain studies of an archive, kept in step with it in the background."""
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+
+from brainmvp.dicom.choose import choose
+from brainmvp.dicom.headers import Slice, slices_of
+from brainmvp.dicom.series import images_of
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import Sequence
+from brainmvp.study import Study
+from brainmvp.volume import atomically
+from brainmvp_app.fetched import FetchedImages
+from brainmvp_app.pacs import Pacs
+from brainmvp_app.pacs_image import ArchivedImage
+
+logger = logging.getLogger(__name__)
+
+_EVERY_SECONDS = 30.0
+# A small archive is listed at once; a large one fills in while the server works.
+_FIRST_LOOK_SECONDS = 10.0
+_ARCHIVE = "archive"
+
+
+@dataclass
+class _Known:
+    """A study as the archive had it: the number of its instances, of those of each MR series, and its images."""
+
+    instances: int
+    series: dict[str, int]
+    images: dict[Sequence, ArchivedImage]
+
+
+class PacsCatalogue:
+    """The studies of an archive that hold an MRI sequence of the brain, by an id that names nobody.
+
+    Looks like `Catalogue`. What is known of the studies is written down, so that a server that starts while the
+    archive is away still knows them.
+    """
+
+    def __init__(self, root: Path, pacs: Pacs) -> None:
+        self.root = root
+        self.studies: dict[str, Study] = {}
+        self.problems: dict[str, str] = {}
+        self._pacs = pacs
+        self._notes = root / ".brainmvp" / "archive.json"
+        self._lock = Lock()
+        self._known = self._remembered()
+        self._troubles: dict[str, str] = {}
+        self._outdated: set[str] = set()
+        self._news = False
+        self._looked = float("-inf")
+        self._looking: Thread | None = None
+
+    def changed(self) -> bool:
+        """Tell whether there is news since the last `scan`; looks into the archive again when it is time."""
+        running = self._looking is not None and self._looking.is_alive()
+        if not running and time.monotonic() - self._looked > _EVERY_SECONDS:
+            self._look()
+        return self._news
+
+    def scan(self) -> None:
+        """Take over what was found."""
+        if self._looking is None:
+            self._look()
+            self._looking.join(_FIRST_LOOK_SECONDS)
+        with self._lock:
+            self._news = False
+            self.problems = dict(self._troubles)
+            self.studies = {
+                study_id: self._current(study_id) or self._study(study_id, known.images)
+                for study_id, known in sorted(self._known.items())
+                if known.images
+            }
+            self._outdated.clear()
+
+    def _current(self, study_id: str) -> Study | None:
+        return None if study_id in self._outdated else self.studies.get(study_id)
+
+    def _study(self, study_id: str, images: dict[Sequence, ArchivedImage]) -> Study:
+        folder = self.root / ".brainmvp" / "images" / study_id
+        folder.mkdir(parents=True, exist_ok=True)  # MONAI Label drops what has no place on the disk
+        return Study(study_id, folder, FetchedImages(images, folder))
+
+    def _look(self) -> None:
+        self._looked = time.monotonic()
+        self._looking = Thread(target=self._follow_archive, name="archive", daemon=True)
+        self._looking.start()
+
+    def _follow_archive(self) -> None:
+        try:
+            listed = {_id(uid): (uid, count) for uid, count in self._pacs.studies().items()}
+        except BrainMVPError as error:
+            self._publish({_ARCHIVE: str(error)})
+            return
+        troubles: dict[str, str] = {}
+        with self._lock:
+            gone = [study_id for study_id in self._known if study_id not in listed]
+            for study_id in gone:
+                del self._known[study_id]
+            self._news = self._news or bool(gone)
+        for study_id, (uid, count) in listed.items():
+            known = self._known.get(study_id)
+            if known is None or known.instances != count:
+                self._update(study_id, uid, count, troubles)
+        self._publish(troubles)
+        self._remember()
+
+    def _update(self, study_id: str, uid: str, count: int, troubles: dict[str, str]) -> None:
+        """Read the headers of a study that is new or has changed; a series that cannot be read is left out."""
+        known = self._known.get(study_id)
+        try:
+            series = self._pacs.series(uid)
+        except BrainMVPError as error:
+            troubles[study_id] = str(error)
+            return
+        if known and known.series == series:  # something else came, such as our own result
+            known.instances = count
+            return
+        slices: list[Slice] = []
+        for series_uid in series:
+            try:
+                headers = self._pacs.headers(uid, series_uid)
+                slices += [one for header in headers for one in slices_of(header, Path())]
+            except BrainMVPError as error:
+                troubles[study_id] = f"A series was left out: {error}"
+        chosen, _ = choose(images_of(slices))
+        images = {s: ArchivedImage.known(chosen[s], self._pacs) for s in Sequence if s in chosen}
+        with self._lock:
+            # With a series left out, the study is looked at again next time.
+            self._known[study_id] = _Known(-1 if study_id in troubles else count, series, images)
+            self._outdated.add(study_id)
+            self._news = True
+
+    def _publish(self, troubles: dict[str, str]) -> None:
+        for place, trouble in troubles.items():
+            if self._troubles.get(place) != trouble:
+                logger.warning("%s: %s", place, trouble)
+        with self._lock:
+            self._news = self._news or troubles != self._troubles
+            self._troubles = troubles
+
+    def _remember(self) -> None:
+        content = {
+            study_id: {
+                "instances": known.instances,
+                "series": known.series,
+                "images": {str(s): image.as_json() for s, image in known.images.items()},
+            }
+            for study_id, known in self._known.items()
+        }
+        atomically(self._notes, lambda path: path.write_text(json.dumps(content), "utf-8"))
+
+    def _remembered(self) -> dict[str, _Known]:
+        try:
+            content: dict[str, Any] = json.loads(self._notes.read_text("utf-8"))
+            return {
+                study_id: _Known(
+                    one["instances"],
+                    one["series"],
+                    {Sequence(s): ArchivedImage.from_json(i, self._pacs) for s, i in one["images"].items()},
+                )
+                for study_id, one in content.items()
+            }
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ):  # none yet, or of another version: the archive has it all
+            return {}
+
+
+def _id(study_uid: str) -> str:
+    return f"study-{hashlib.sha256(study_uid.encode()).hexdigest()[:10]}"

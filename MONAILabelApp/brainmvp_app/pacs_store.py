@@ -1,0 +1,79 @@
+"""The datastore over an archive: its studies with labels kept here, final ones sent back as DICOM SEG."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, NoReturn
+
+import platformdirs
+from monailabel.config import settings
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from brainmvp.dicom.seg import write_dicom_seg
+from brainmvp.errors import BrainMVPError
+from brainmvp.tasks import Task
+from brainmvp.volume import read_volume
+from brainmvp_app.catalogue import reference_of
+from brainmvp_app.datastore import StudyDatastore
+from brainmvp_app.errors import RefusedError
+from brainmvp_app.fetched import as_dicom
+from brainmvp_app.info import client_info
+from brainmvp_app.pacs import Pacs
+from brainmvp_app.pacs_catalogue import PacsCatalogue
+
+
+def open_archive(address: str) -> Pacs:
+    """Return the archive at an address, with MONAI Label's settings for user and password."""
+    user, password = settings.MONAI_LABEL_DICOMWEB_USERNAME, settings.MONAI_LABEL_DICOMWEB_PASSWORD
+    return Pacs(address, user or "", password or "")
+
+
+def archive_folder(address: str) -> Path:
+    """Return the folder of this computer that holds the labels of an archive's studies and their fetched images."""
+    home = os.environ.get("BRAINMVP_HOME") or platformdirs.user_data_dir("brainmvp", appauthor=False)
+    return Path(home) / "archives" / Pacs(address).mark
+
+
+class PacsDatastore(StudyDatastore):
+    """The brain studies of an archive."""
+
+    def __init__(self, address: str, tasks: tuple[Task, ...]) -> None:
+        self._pacs = open_archive(address)
+        folder = archive_folder(address)
+        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(str(folder), tasks, PacsCatalogue(folder, self._pacs))
+
+    def save_label(
+        self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]
+    ) -> str:
+        """Store a label here and, if it is final, as DICOM SEG in the archive too; return the study's id.
+
+        Raises `RefusedError` (502) if the archive does not take it; the label is stored here all the same.
+        """
+        study_id = super().save_label(image_id, label_filename, label_tag, label_info)
+        if label_tag == DefaultLabelTag.FINAL.value:
+            try:
+                self._send(study_id, Path(label_filename), client_info(label_info))
+            except BrainMVPError as error:
+                raise RefusedError(
+                    502, f"The label of {study_id} is stored on this server, but not in the archive: {error}"
+                ) from error
+        return study_id
+
+    def _send(self, study_id: str, label: Path, info: dict[str, Any]) -> None:
+        study = self.study(study_id)
+        task = self._task_of_label(study, info)
+        volume = read_volume(label)
+        volume.data[...] = task.read_labels(volume.data, label.name)
+        image = as_dicom(study).images[reference_of(study, self.tasks)]
+        with tempfile.TemporaryDirectory(prefix="brainmvp-seg-") as folder:
+            seg = write_dicom_seg(volume, image, task, Path(folder) / "seg.dcm")
+            self._pacs.store(seg)
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> NoReturn:
+        """Refuse: the studies are the archive's."""
+        raise RefusedError(409, "The studies come from an archive; send new images there.")
+
+    def remove_image(self, image_id: str) -> NoReturn:
+        """Refuse: the studies are the archive's."""
+        raise RefusedError(409, "The studies come from an archive; remove them there.")

@@ -1,0 +1,171 @@
+"""An archive is served like a folder: found, segmented, and given its result back, on a real Orthanc."""
+
+import gzip
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dicom_files as habit
+import nibabel as nib
+import numpy as np
+import pytest
+import requests
+from app_server import APP, Server, own_command, started
+from archive_server import Archive, running_archive
+from dicom_files import write_series
+from pydicom import dcmread
+from pydicom.uid import RLELossless, generate_uid
+from test_app_dicom import scan
+from test_app_infer import infer
+
+from brainmvp.serve import free_port
+from brainmvp.volume import Volume, write_volume
+
+GOOD, BROKEN, KNEE = generate_uid(), generate_uid(), generate_uid()
+PRIVATE = ("Secret", "ID-4711", "ACC-0815")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    folder = tmp_path_factory.mktemp("orthanc")
+    with running_archive(folder) as running:
+        sent = folder / "sent"
+        t1ce, flair = scan((44, 52, 40), (1.1, 1, 1.2)), scan((50, 56, 14), (0.9, 0.95, 3.5))
+        localiser = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
+        write_series(sent / "1", scan((20, 20, 3), (2, 2, 9)), GOOD, 1, **localiser)
+        write_series(sent / "2", t1ce, GOOD, 2, syntax=RLELossless, **habit.T1CE)
+        write_series(sent / "3", flair, GOOD, 3, **habit.FLAIR)
+        for path in write_series(sent / "4", flair, BROKEN, 4, **habit.FLAIR)[5:6]:
+            broken = dcmread(path)
+            broken.PixelData = broken.PixelData[:-500]
+            broken.save_as(path)
+        write_series(sent / "5", flair, KNEE, 5, **habit.T2 | {"BodyPartExamined": "KNEE"})
+        running.send(sent)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pacs_server(archive: Archive, tiny_models: Path) -> Iterator[Server]:
+    port = free_port()
+    with started(
+        own_command(archive.dicom_web, port), tiny_models, tiny_models, port, tiny_models
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def study(pacs_server: Server) -> str:
+    return study_with(pacs_server, "T1CE")
+
+
+def study_with(server: Server, sequence: str) -> str:
+    """Return the id of the study that has a sequence."""
+    for study in server.get_json("/datastore/", output="all")["objects"]:
+        if sequence in server.get_json("/datastore/image/info", image=study)["sequences"]:
+            return study
+    raise AssertionError(f"no study with {sequence}")
+
+
+def test_every_brain_study_is_one_image(pacs_server: Server, study: str) -> None:
+    listed = pacs_server.get_json("/datastore/", output="all")["objects"]
+    assert len(listed) == 2, "the knee is none, and the series of one study are one image"
+    info = pacs_server.get_json("/datastore/image/info", image=study)
+    assert list(info["sequences"]) == ["FLAIR", "T1CE"]
+    assert GOOD not in str(info)
+
+
+def test_a_series_is_fetched_as_it_lies(pacs_server: Server, study: str) -> None:
+    answer = pacs_server.call("GET", "/datastore/image", params={"image": study})
+    image = nib.Nifti1Image.from_bytes(gzip.decompress(answer.content))
+    expected = scan((44, 52, 40), (1.1, 1, 1.2))
+    assert np.array_equal(np.asarray(image.dataobj), expected.data)
+    assert np.allclose(image.affine, expected.affine, atol=1e-5)
+
+
+def test_a_final_label_is_seen_in_the_archive_as_seg(
+    pacs_server: Server, archive: Archive, study: str, tmp_path: Path
+) -> None:
+    draft = infer(pacs_server, study, output="image")
+    assert draft.status_code == 200, draft.text
+    proposed = nib.Nifti1Image.from_bytes(gzip.decompress(draft.content))
+    corrected = np.asarray(proposed.dataobj).astype(np.uint8)
+    corrected[20:24, 20:24, 10:14] = 3
+    file = write_volume(Volume(corrected, proposed.affine), tmp_path / "label.nii.gz")
+    assert pacs_server.label(study, file).status_code == 200
+    (series,) = archive.series_of(GOOD, "SEG")
+    content = requests.get(f"{archive.url}/instances/{series['Instances'][0]}/file", timeout=60).content
+    seg = dcmread(io.BytesIO(content))
+    assert int(seg.pixel_array.sum()) == np.count_nonzero(corrected)
+    (source,) = [s for s in archive.series_of(GOOD, "MR") if s["MainDicomTags"]["SeriesNumber"] == "2"]
+    assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID == source["MainDicomTags"]["SeriesInstanceUID"]
+    assert (str(seg.PatientName), seg.PatientID) == ("Secret^Patient", "ID-4711")
+
+
+def test_a_draft_is_not_stored_in_the_archive(pacs_server: Server, archive: Archive, study: str) -> None:
+    before = len(archive.series_of(GOOD, "SEG"))
+    assert infer(pacs_server, study, save_label=True, label_tag="proposal").status_code == 200
+    assert len(archive.series_of(GOOD, "SEG")) == before
+
+
+def test_dicom_seg_is_answered_for_an_archived_study(pacs_server: Server, study: str) -> None:
+    answer = infer(pacs_server, study, output="dicom_seg")
+    assert answer.status_code == 200, answer.text
+    assert dcmread(io.BytesIO(answer.content)).StudyInstanceUID == GOOD
+
+
+def test_a_broken_series_is_named_and_the_others_go_on(pacs_server: Server, study: str) -> None:
+    (broken,) = {*pacs_server.get_json("/datastore/", output="all")["objects"]} - {study}
+    answer = infer(pacs_server, broken)
+    assert answer.status_code == 422
+    assert "series 4 tra dark-fluid 5mm: file 00006.dcm cannot be decoded" in answer.json()["detail"]
+    assert infer(pacs_server, study).status_code == 200
+
+
+def test_the_archives_studies_are_changed_in_the_archive(
+    pacs_server: Server, study: str, write_study: Callable[..., Path]
+) -> None:
+    flair = write_study("other", "FLAIR") / "other_flair.nii.gz"
+    assert "come from an archive" in pacs_server.upload("new_one", flair).json()["detail"]
+    pacs_server.refused(409, "DELETE", "/datastore/image", params={"id": study})
+
+
+def test_an_archive_that_went_away_is_said_and_what_is_here_goes_on(
+    pacs_server: Server, archive: Archive, study: str, tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    infer(pacs_server, study)
+    (broken,) = {*pacs_server.get_json("/datastore/", output="all")["objects"]} - {study}
+    archive.stop()
+    try:
+        assert infer(pacs_server, study).status_code == 200
+        answer = infer(pacs_server, broken)
+        assert answer.status_code == 422
+        assert "cannot be reached; check that the archive runs" in answer.json()["detail"]
+        monkeypatch.syspath_prepend(str(APP))
+        from brainmvp_app.pacs import Pacs
+        from brainmvp_app.pacs_catalogue import PacsCatalogue
+
+        (folder,) = (tiny_models / "archives").iterdir()
+        restarted = PacsCatalogue(folder, Pacs(archive.dicom_web))
+        restarted.scan()
+        assert set(restarted.studies) == {study, broken}, "what the archive held is remembered"
+        assert "cannot be reached" in restarted.problems["archive"]
+    finally:
+        archive.start()
+
+
+def test_nothing_that_identifies_the_patient_is_kept_or_logged(
+    pacs_server: Server, study: str, tiny_models: Path
+) -> None:
+    infer(pacs_server, study)
+    log = pacs_server.log.read_text("utf-8", "replace")
+    assert study in log
+    for word in (*PRIVATE, GOOD, BROKEN):
+        assert word not in log
+    kept = [path for path in tiny_models.rglob("*") if path.is_file()]
+    assert any(path.name == "archive.json" for path in kept)
+    for path in kept:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        assert not [word for word in PRIVATE if word.encode() in content], path
+    models = [path for path in kept if "models" in path.relative_to(tiny_models).parts]
+    assert not [path for path in models if GOOD.encode() in path.read_bytes()]

@@ -1,0 +1,80 @@
+"""An archive that is slow, closed or none at all is said in one sentence, and nothing waits for ever."""
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from app_server import APP
+
+from brainmvp.errors import BrainMVPError
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], str]]:
+    """Return a function that starts a web server with an answer for everything and returns its address."""
+    servers = []
+
+    def start(answer: Callable[[BaseHTTPRequestHandler], None]) -> str:
+        handler = type(
+            "Handler", (BaseHTTPRequestHandler,), {"do_GET": answer, "log_message": lambda *_: None}
+        )
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/dicom-web"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def studies_of(address: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    monkeypatch.syspath_prepend(str(APP))
+    from brainmvp_app import pacs
+
+    monkeypatch.setattr(pacs, "_ANSWER_SECONDS", 0.3)
+    return pacs.Pacs(address, "user", "secret").studies()
+
+
+def test_a_slow_archive_is_not_waited_for(answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    address = answering(lambda handler: over.wait(10))
+    with pytest.raises(BrainMVPError, match="did not answer in time when asked for its studies"):
+        studies_of(address, monkeypatch)
+    over.set()
+
+
+def test_a_closed_archive_says_where_the_password_goes(answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(401)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with pytest.raises(BrainMVPError, match=r"answered 401 .* set MONAI_LABEL_DICOMWEB_USERNAME") as error:
+        studies_of(answering(refuse), monkeypatch)
+    assert "secret" not in str(error.value)
+
+
+def test_what_is_no_archive_is_said(answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    def page(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "13")
+        handler.end_headers()
+        handler.wfile.write(b"<html></html>")
+
+    with pytest.raises(BrainMVPError, match="check that the address is that of its DICOMweb service"):
+        studies_of(answering(page), monkeypatch)
+
+
+def test_the_studies_can_be_narrowed_down_in_the_address(answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def nothing(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        handler.send_response(204)
+        handler.end_headers()
+
+    assert studies_of(f"{answering(nothing)}?StudyDescription=*head*", monkeypatch) == {}
+    assert "ModalitiesInStudy=MR" in asked[0]
+    assert "StudyDescription=" in asked[0]
