@@ -43,6 +43,7 @@ class ImageStore(StudyIndex):
             "name": f"{study.id}_{sequence.lower()}{image_suffix(path.name)}",
             "reference": str(sequence),
             "sequences": sequences_info(study),
+            "series": [entry.as_json() for entry in study.series],
             "task": task.name if task else None,
         }
 

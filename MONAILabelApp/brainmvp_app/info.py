@@ -10,7 +10,7 @@ from brainmvp_app.ids import image_id
 from brainmvp_app.incoming import image_suffix
 
 # Worked out from the files at every request.
-_COMPUTED = ("path", "name", "reference", "sequences", "ts")
+_COMPUTED = ("path", "name", "reference", "sequences", "series", "ts")
 
 
 def sequences_info(study: Study) -> dict[str, dict[str, Any]]:

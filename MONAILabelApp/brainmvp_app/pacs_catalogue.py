@@ -4,13 +4,14 @@ import hashlib
 import json
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
-from brainmvp.dicom.choose import choose
+from brainmvp.dicom.choose import SeriesEntry, choose
 from brainmvp.dicom.headers import Slice, slices_of
+from brainmvp.dicom.recognise import Verdict
 from brainmvp.dicom.series import images_of
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
@@ -30,11 +31,17 @@ _ARCHIVE = "archive"
 
 @dataclass
 class _Known:
-    """A study as the archive had it: the number of its instances, of those of each MR series, and its images."""
+    """A study as the archive had it: the number of its instances, of those of each MR series, and what these are."""
 
     instances: int
     series: dict[str, int]
-    images: dict[Sequence, ArchivedImage]
+    entries: list[SeriesEntry]
+
+    @property
+    def images(self) -> dict[Sequence, ArchivedImage]:
+        """The image of each sequence."""
+        used = {entry.verdict.sequence: entry.image for entry in self.entries if entry.use == "used"}
+        return {sequence: used[sequence] for sequence in Sequence if sequence in used}
 
 
 class PacsCatalogue:
@@ -74,7 +81,7 @@ class PacsCatalogue:
             self._news = False
             self.problems = dict(self._troubles)
             self.studies = {
-                study_id: self._current(study_id) or self._study(study_id, known.images)
+                study_id: self._current(study_id) or self._study(study_id, known)
                 for study_id, known in sorted(self._known.items())
                 if known.images
             }
@@ -83,10 +90,11 @@ class PacsCatalogue:
     def _current(self, study_id: str) -> Study | None:
         return None if study_id in self._outdated else self.studies.get(study_id)
 
-    def _study(self, study_id: str, images: dict[Sequence, ArchivedImage]) -> Study:
+    def _study(self, study_id: str, known: _Known) -> Study:
         folder = self.root / ".brainmvp" / "images" / study_id
         folder.mkdir(parents=True, exist_ok=True)  # MONAI Label drops what has no place on the disk
-        return Study(study_id, folder, FetchedImages(images, folder))
+        images = FetchedImages(known.images, folder)
+        return Study(study_id, folder, images, series=tuple(known.entries))
 
     def _look(self) -> None:
         self._looked = time.monotonic()
@@ -130,13 +138,18 @@ class PacsCatalogue:
                 slices += [one for header in headers for one in slices_of(header, Path())]
             except BrainMVPError as error:
                 troubles[study_id] = f"A series was left out: {error}"
-        chosen, _ = choose(images_of(slices))
-        images = {s: ArchivedImage.known(chosen[s], self._pacs) for s in Sequence if s in chosen}
+        _, entries = choose(images_of(slices))
+        entries = [self._archived(entry) for entry in entries]
         with self._lock:
             # With a series left out, the study is looked at again next time.
-            self._known[study_id] = _Known(-1 if study_id in troubles else count, series, images)
+            self._known[study_id] = _Known(-1 if study_id in troubles else count, series, entries)
             self._outdated.add(study_id)
             self._news = True
+
+    def _archived(self, entry: SeriesEntry) -> SeriesEntry:
+        """Return an entry whose image can be fetched; of the others, where their slices are need not be remembered."""
+        image = entry.image if entry.use == "used" else replace(entry.image, planes=())
+        return replace(entry, image=ArchivedImage.known(image, self._pacs))
 
     def _publish(self, troubles: dict[str, str]) -> None:
         for place, trouble in troubles.items():
@@ -151,7 +164,10 @@ class PacsCatalogue:
             study_id: {
                 "instances": known.instances,
                 "series": known.series,
-                "images": {str(s): image.as_json() for s, image in known.images.items()},
+                "entries": [
+                    {**vars(entry), "image": entry.image.as_json(), "verdict": vars(entry.verdict)}
+                    for entry in known.entries
+                ],
             }
             for study_id, known in self._known.items()
         }
@@ -161,11 +177,7 @@ class PacsCatalogue:
         try:
             content: dict[str, Any] = json.loads(self._notes.read_text("utf-8"))
             return {
-                study_id: _Known(
-                    one["instances"],
-                    one["series"],
-                    {Sequence(s): ArchivedImage.from_json(i, self._pacs) for s, i in one["images"].items()},
-                )
+                study_id: _Known(one["instances"], one["series"], [self._entry(e) for e in one["entries"]])
                 for study_id, one in content.items()
             }
         except (
@@ -175,6 +187,13 @@ class PacsCatalogue:
             TypeError,
         ):  # none yet, or of another version: the archive has it all
             return {}
+
+    def _entry(self, values: dict[str, Any]) -> SeriesEntry:
+        verdict = values["verdict"]
+        sequence = Sequence(verdict["sequence"]) if verdict["sequence"] else None
+        verdict |= {"sequence": sequence, "contradictions": tuple(verdict["contradictions"])}
+        image = ArchivedImage.from_json(values["image"], self._pacs)
+        return SeriesEntry(**values | {"image": image, "verdict": Verdict(**verdict)})
 
 
 def _id(study_uid: str) -> str:

@@ -74,10 +74,14 @@ class ArchivedImage(DicomImage):
             "shape": list(self.shape),
             "affine": self.affine.tolist(),
             "facts": self.facts,
+            "flaws": list(self.flaws),
+            "notes": list(self.notes),
         }
 
     @classmethod
     def from_json(cls, values: dict[str, Any], pacs: Pacs) -> "ArchivedImage":
         """Return the image of `as_json`."""
         planes = tuple(Plane(Path(), frame, uid) for uid, frame in values["planes"])
-        return cls(planes, tuple(values["shape"]), np.array(values["affine"]), values["facts"], pacs=pacs)
+        remarks = tuple(values["flaws"]), tuple(values["notes"])
+        affine = np.array(values["affine"])
+        return cls(planes, tuple(values["shape"]), affine, values["facts"], *remarks, pacs=pacs)

@@ -44,6 +44,10 @@ def test_a_dicom_folder_is_a_study_whose_images_are_made_when_asked_for(
     assert list(info["sequences"]) == ["FLAIR", "T1CE"]
     assert (info["reference"], info["name"]) == ("T1CE", "dicom_listed_t1ce.nii.gz")
     assert info["sequences"]["FLAIR"]["bytes"] is None
+    assert [(one["what"], one["why"]) for one in info["series"]] == [
+        ("T1CE", "TR 8.2, TE 3.2, TI 450 ms; contrast agent"),
+        ("FLAIR", "TR 9000, TE 93, TI 2500 ms"),
+    ]
     answer = server.call("GET", "/datastore/image", params={"image": f"{study}@FLAIR"})
     image = nib.Nifti1Image.from_bytes(gzip.decompress(answer.content))
     expected = scan((50, 56, 14), (0.9, 0.95, 3.5))

@@ -71,6 +71,11 @@ def test_every_brain_study_is_one_image(pacs_server: Server, study: str) -> None
     assert len(listed) == 2, "the knee is none, and the series of one study are one image"
     info = pacs_server.get_json("/datastore/image/info", image=study)
     assert list(info["sequences"]) == ["FLAIR", "T1CE"]
+    assert [(one["series"], one["what"], one["use"]) for one in info["series"]] == [
+        (1, "localiser", "left out"),
+        (2, "T1CE", "used"),
+        (3, "FLAIR", "used"),
+    ]
     assert GOOD not in str(info)
 
 
@@ -148,6 +153,7 @@ def test_an_archive_that_went_away_is_said_and_what_is_here_goes_on(
         restarted = PacsCatalogue(folder, Pacs(archive.dicom_web))
         restarted.scan()
         assert set(restarted.studies) == {study, broken}, "what the archive held is remembered"
+        assert [e.verdict.what for e in restarted.studies[study].series] == ["localiser", "T1CE", "FLAIR"]
         assert "cannot be reached" in restarted.problems["archive"]
     finally:
         archive.start()

@@ -30,7 +30,9 @@ class Verdict:
     contradictions: tuple[str, ...] = ()
 
 
-_LOCALISER = re.compile(r"\b(loc|locali[sz]er|scout|survey|aahscout|3[- ]?plane|plan scan|smartbrain)\b")
+_LOCALISER = re.compile(
+    r"\b(loc|locali[sz]er|scout|survey|aahscout|pilot|3[- ]?plane|plan scan|smartbrain)\b"
+)
 _REFORMAT = {
     "MPR",
     "REFORMATTED",
