@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Items
+
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional
 
 
@@ -17,3 +19,22 @@ def contrastive_loss(first: Tensor, second: Tensor, temperature: float) -> Tenso
     similarity = left @ right.T / temperature
     same = torch.arange(len(similarity), device=similarity.device)
     return (functional.cross_entropy(similarity, same) + functional.cross_entropy(similarity.T, same)) / 2
+
+
+def gather(features: Tensor, counts: Items[int]) -> Tensor:
+    """Return the features (N, ...) of all processes, (sum(counts), ...), through which gradients flow back.
+
+    The official code takes negatives from its own three volumes only. counts: how many each process has; known to
+    all beforehand, so that nothing waits for the sizes.
+    """
+    from torch.distributed.nn.functional import all_gather
+
+    padded = features.flatten(1).float()
+    padded = functional.pad(padded, (0, 0, 0, max(counts) - len(padded)))
+    parts = all_gather(padded.contiguous())
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def share(counts: Items[int]) -> float:
+    """Return what this process's mean counts for, so that the mean over the processes is that of all items."""
+    return counts[distributed.get_rank()] * len(counts) / sum(counts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence as Items
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import BoolTensor, LongTensor, Tensor
@@ -38,6 +38,10 @@ class Plan:
         """Return the plan with what the views need on `device`; `sequence` stays, it is read on the CPU."""
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in _ON_DEVICE}
         return replace(self, **moved)
+
+    def pin_memory(self) -> Plan:
+        """Return the plan with what goes to the device in pinned memory, so that it is copied while the GPU works."""
+        return replace(self, **{name: getattr(self, name).pin_memory() for name in _ON_DEVICE})
 
 
 _ON_DEVICE = ("study", "position", "other", "keep_first", "keep_second")
@@ -73,6 +77,14 @@ def draw_plan(
     study, channel = (torch.tensor(column) for column in zip(*items, strict=True))
     sequence = torch.tensor([sequences[study][channel] for study, channel in items])
     return Plan(study, channel, sequence, torch.tensor(fill), first, second)
+
+
+def join_plans(plans: Items[Plan]) -> Plan:
+    """Return the plans of single studies, drawn one by one, as the plan of their batch."""
+    columns = {entry.name: torch.cat([getattr(plan, entry.name) for plan in plans]) for entry in fields(Plan)}
+    rows = torch.arange(len(plans))
+    counts = torch.tensor([len(plan.study) for plan in plans])
+    return Plan(**columns | {"study": rows.repeat_interleave(counts)})
 
 
 def masked_views(images: Tensor, template: Tensor, plan: Plan) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
 import torch
@@ -9,11 +10,12 @@ from torch import LongTensor, Tensor, nn
 from torch.nn import functional
 
 from brainmvp.networks import NetworkConfig, build_encoder
-from pretraining.decoder import build_decoder
-from pretraining.losses import contrastive_loss
-from pretraining.masking import Plan, masked_views
-from pretraining.recipe import Recipe
-from pretraining.templates import SRI24_SHAPE, new_templates, template_patches
+
+from .decoder import build_decoder
+from .losses import contrastive_loss, gather, share
+from .masking import Plan, masked_views
+from .recipe import Recipe
+from .templates import SRI24_SHAPE, new_templates, template_patches
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,22 @@ class PretrainingModel(nn.Module):
         first_feature, second_feature = feature.chunk(2)
         return Reconstruction(first_view, second_view, target, first, second, first_feature, second_feature)
 
-    def losses(self, result: Reconstruction, epoch: int) -> Losses:
-        """Weigh the losses as the recipe says for this epoch; the squared error counts every voxel."""
+    def losses(self, result: Reconstruction, epoch: int, counts: Items[int] = ()) -> Losses:
+        """Weigh the losses as the recipe says for this epoch; the squared error counts every voxel.
+
+        counts: items of each process, where several train together. Then the contrast has the negatives of all, and
+        the mean of the processes' gradients, which is what DDP takes, is the gradient of the mean over all items.
+        """
         first = functional.mse_loss(result.first.float(), result.target.float())
         second = functional.mse_loss(result.second.float(), result.target.float())
+        features = result.first_feature, result.second_feature
+        if len(counts) > 1:
+            first, second = first * share(counts), second * share(counts)
         total = self.recipe.first_weight * first + self.recipe.second_weight * second
         contrast = torch.zeros_like(total)
         if self.recipe.contrasts(epoch):
-            contrast = contrastive_loss(result.first_feature, result.second_feature, self.recipe.temperature)
+            if len(counts) > 1:
+                features = gather(features[0], counts), gather(features[1], counts)
+            contrast = contrastive_loss(*features, self.recipe.temperature)
             total = total + self.recipe.contrast_weight * contrast
         return Losses(total, first, second, contrast)

@@ -12,6 +12,9 @@ from pydantic import (
     PositiveInt,
 )
 
+# Length of the published training, to which the recipes' epochs refer (paper; official script).
+EPOCHS = 1500
+
 
 class Recipe(BaseModel):
     """What the proxy tasks are made of; how they are optimised is not a part of it."""
@@ -37,6 +40,15 @@ class Recipe(BaseModel):
         1e-9,
         description="added to a template's range; templates start at zero, so it is the first step's divisor",
     )
+
+    def for_epochs(self, epochs: int) -> Recipe:
+        """Return the recipe of a training of another length: its phases begin after the same share of it."""
+        gates = {name: getattr(self, name) for name in ("template_until", "contrast_from")}
+        return self.model_copy(
+            update={
+                name: epoch if epoch < 0 else round(epoch * epochs / EPOCHS) for name, epoch in gates.items()
+            }
+        )
 
     def shows_other_sequence(self, epoch: int) -> bool:
         """Tell whether view 2 is filled from another sequence of the study."""

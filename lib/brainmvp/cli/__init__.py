@@ -17,6 +17,7 @@ from brainmvp.cli import (
     index,
     models,
     phantom,
+    prepare,
     segment,
     serve,
     study,
@@ -44,6 +45,7 @@ app.add_typer(tasks.app, name="tasks")
 app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("classify")(classify.classify)
+app.command("prepare")(prepare.prepare)
 app.command("train-builtin")(train_builtin.train_builtin)
 app.command("doctor")(doctor.doctor)
 

@@ -1,0 +1,158 @@
+"""The cache of prepared studies: one compressed, chunked file per series (blosc2), read by patch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import blosc2
+import numpy as np
+
+from brainmvp.cohort import Index, Session
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import Sequence
+from brainmvp.volume import atomically
+
+from .preprocess import PreparedStudy, preprocess
+
+# A cache of another preprocessing is not used: raise this when its results change.
+_VERSION = 1
+# A patch of 96^3 touches few chunks, and only the blocks of them that it needs are unpacked.
+_CHUNKS, _BLOCKS = (96, 96, 96), (32, 32, 32)
+_DONE = "study.json"
+
+Box = tuple[slice, slice, slice]
+
+
+class StudyImages(Protocol):
+    """The series of a prepared study: their sequences, their common shape, and patches of them."""
+
+    sequences: tuple[Sequence, ...]
+    shape: tuple[int, int, int]
+
+    def read(self, number: int, box: Box) -> np.ndarray:
+        """Return a box of a series, uint16, 0 to `preprocess.LEVELS`."""
+
+
+@dataclass(frozen=True)
+class CachedImages:
+    """A study in the cache; only the patches asked for are unpacked."""
+
+    sequences: tuple[Sequence, ...]
+    shape: tuple[int, int, int]
+    files: tuple[Path, ...]
+
+    def read(self, number: int, box: Box) -> np.ndarray:
+        try:
+            return blosc2.open(str(self.files[number]), mode="r")[box]
+        except (RuntimeError, OSError) as error:
+            raise BrainMVPError(
+                f"{self.files[number]} is damaged ({error}); delete it and run `brainmvp prepare`."
+            ) from error
+
+
+@dataclass(frozen=True)
+class LiveImages:
+    """A study prepared in memory, without a cache; its patches are those of the cache."""
+
+    study: PreparedStudy
+
+    @property
+    def sequences(self) -> tuple[Sequence, ...]:
+        return tuple(series.sequence for series in self.study.series)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.study.series[0].values.shape
+
+    def read(self, number: int, box: Box) -> np.ndarray:
+        return self.study.series[number].values[box]
+
+
+class Cache:
+    """The prepared studies of a cohort in one folder; spacing: of their voxels, mm.
+
+    A study's `study.json` is written last: it lists the series, those that cannot be used with the reason, and the
+    sizes and times of the source files. While those stay the same the study is done.
+    """
+
+    def __init__(self, folder: Path, spacing: float) -> None:
+        self.folder, self.spacing = folder, spacing
+
+    def prepare(self, index: Index, session: Session) -> list[str]:
+        """Prepare a study if it is not done; return what is wrong with its files, in sentences."""
+        record = self._record(index, session)
+        if record is None:
+            record = self._make(index, session)
+        return list(record["bad"].values())
+
+    def is_done(self, index: Index, session: Session) -> bool:
+        """Tell whether `prepare` would have nothing to do."""
+        return self._record(index, session) is not None
+
+    def open(self, index: Index, session: Session) -> CachedImages | None:
+        """Return a study's images, or None if no series of it can be used; raises `BrainMVPError` if not prepared."""
+        record = self._record(index, session)
+        if record is None:
+            raise BrainMVPError(f"{session.id} is not prepared; run `brainmvp prepare` on the index.")
+        if not record["series"]:
+            return None
+        folder = self._place(session)
+        return CachedImages(
+            tuple(Sequence(entry["sequence"]) for entry in record["series"]), tuple(record["shape"]),
+            tuple(folder / entry["name"] for entry in record["series"]),
+        )  # fmt: skip
+
+    def _make(self, index: Index, session: Session) -> dict:
+        signature = self._signature(index, session)
+        bad: dict[str, str] = {}
+        study = preprocess(index, session, self.spacing, bad.__setitem__)
+        folder = self._place(session)
+        for left in folder.glob(".writing-*"):  # of a process that was killed
+            left.unlink()
+        entries = []
+        for number, series in enumerate(study.series):
+            name = f"{number}_{series.sequence}.b2nd"
+            atomically(folder / name, _writer(series.values))
+            entries.append({"sequence": str(series.sequence), "file": series.file, "name": name})
+        record = {
+            "study": session.id, "signature": signature, "spacing": self.spacing, "series": entries, "bad": bad,
+            "shape": list(study.series[0].values.shape) if study.series else None,
+            "affine": study.affine.tolist(),
+        }  # fmt: skip
+        text = json.dumps(record, indent=1)
+        atomically(folder / _DONE, lambda path: path.write_text(text, "utf-8"))
+        return record
+
+    def _record(self, index: Index, session: Session) -> dict | None:
+        try:
+            record = json.loads((self._place(session) / _DONE).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return record if record.get("signature") == self._signature(index, session) else None
+
+    def _place(self, session: Session) -> Path:
+        """Return a study's folder; ids come from outside, so their characters are checked."""
+        readable = re.sub(r"[^A-Za-z0-9_-]", "_", session.id)[:80]
+        return self.folder / f"{readable}-{hashlib.sha256(session.id.encode()).hexdigest()[:8]}"
+
+    def _signature(self, index: Index, session: Session) -> str:
+        parts: list = [_VERSION, self.spacing]
+        for image in session.images:
+            path = index.path(image.file)
+            found = path.stat() if path.is_file() else None
+            parts.append([image.sequence, image.file, found and (found.st_size, found.st_mtime_ns)])
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _writer(values: np.ndarray) -> Callable[[Path], object]:
+    return lambda path: blosc2.asarray(
+        np.ascontiguousarray(values), urlpath=str(path), mode="w",
+        chunks=tuple(map(min, _CHUNKS, values.shape)), blocks=tuple(map(min, _BLOCKS, values.shape)),
+        cparams={"codec": blosc2.Codec.ZSTD, "clevel": 5, "filters": [blosc2.Filter.BITSHUFFLE]},
+    )  # fmt: skip
