@@ -14,21 +14,24 @@ from brainmvp.volume import Volume, write_volume
 _SRI24_CENTRE = np.array([-119.5, 119.5, 77.0])
 
 
-def template_volumes(templates: Tensor) -> dict[Sequence, Volume]:
-    """Return templates (8, X, Y, Z) as one volume per sequence, RAS, 1 mm, centred on the SRI24 grid.
+def template_volumes(templates: Tensor, spacing: float = 1.0) -> dict[Sequence, Volume]:
+    """Return templates (8, X, Y, Z) as one volume per sequence, RAS, centred on the SRI24 grid.
 
-    Intensities are as learned. Raises `BrainMVPError` if there is not one for each of the eight sequences.
+    spacing: of their voxels, mm. Intensities are as learned. Raises `BrainMVPError` if there is not one for each of
+    the eight sequences.
     """
     if templates.ndim != 4 or len(templates) != len(Sequence):
         raise BrainMVPError(
             f"Templates are (8, X, Y, Z), got {tuple(templates.shape)}; give a published checkpoint."
         )
-    affine = np.eye(4)
-    affine[:3, 3] = _SRI24_CENTRE - (np.array(templates.shape[1:]) - 1) / 2
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    affine[:3, 3] = _SRI24_CENTRE - spacing * (np.array(templates.shape[1:]) - 1) / 2
     return {s: Volume(t.float().numpy(), affine) for s, t in zip(Sequence, templates.cpu(), strict=True)}
 
 
-def export_templates(templates: Tensor, folder: Path) -> list[Path]:
-    """Write one NIfTI file per sequence (`FLAIR.nii.gz`, …) and return the files."""
-    volumes = template_volumes(templates)
-    return [write_volume(volume, folder / f"{sequence}.nii.gz") for sequence, volume in volumes.items()]
+def export_templates(
+    templates: Tensor, folder: Path, spacing: float = 1.0, sequences: tuple[Sequence, ...] = tuple(Sequence)
+) -> list[Path]:
+    """Write one NIfTI file per sequence (`FLAIR.nii.gz`, …) and return the files; see `template_volumes`."""
+    volumes = template_volumes(templates, spacing)
+    return [write_volume(volumes[sequence], folder / f"{sequence}.nii.gz") for sequence in sequences]

@@ -66,7 +66,9 @@ def test_a_symmetric_box_holds_the_mask() -> None:
 
 
 @pytest.mark.parametrize(("recipe", "series"), [("paper", None), ("script", 4)])
-def test_patches_are_the_same_cached_or_not(write_study, tmp_path: Path, recipe: str, series: int | None) -> None:
+def test_patches_are_the_same_cached_or_not(
+    write_study, tmp_path: Path, recipe: str, series: int | None
+) -> None:
     index = cohort(write_study, tmp_path / "in", {"a": "t1 flair t2", "b": "dwi"})
     cache = Cache(tmp_path / "cache", 1.0)
     assert prepare_cohort(index, cache) == []
@@ -79,7 +81,9 @@ def test_patches_are_the_same_cached_or_not(write_study, tmp_path: Path, recipe:
         assert one.images.max() > 0.5
 
 
-def test_a_patch_larger_than_the_study_lies_around_it_and_so_does_the_template(write_study, tmp_path: Path) -> None:
+def test_a_patch_larger_than_the_study_lies_around_it_and_so_does_the_template(
+    write_study, tmp_path: Path
+) -> None:
     index = cohort(write_study, tmp_path, {"a": "t1"})
     live = LiveImages(preprocess(index, index.sessions[0], 1.0, not_bad))
     images, start, _ = sampling(patch=96).draw(live, "0", other_sequence=True)
@@ -115,9 +119,7 @@ def test_every_bad_file_is_one_line_and_no_good_one_is_lost(write_study, tmp_pat
     values[3, 3, 3] = np.nan
     nib.save(nib.Nifti1Image(values, good.affine), folder / "a_flair.nii.gz")
     nib.save(nib.Nifti1Image(np.ones((9, 9), np.uint8), np.eye(4)), tmp_path / "in" / "b" / "b_t1.nii.gz")
-    nib.save(
-        nib.Nifti1Image(np.ones((9, 9, 9), np.uint8), np.eye(4)), tmp_path / "in" / "c" / "c_pd.nii.gz"
-    )
+    nib.save(nib.Nifti1Image(np.ones((9, 9, 9), np.uint8), np.eye(4)), tmp_path / "in" / "c" / "c_pd.nii.gz")
     missing = Session(
         dataset="in", subject="z", session="1", images=(Image(sequence=Sequence.T1, file="z/z_t1.nii.gz"),)
     )
@@ -135,7 +137,9 @@ def test_every_bad_file_is_one_line_and_no_good_one_is_lost(write_study, tmp_pat
     assert [images and images.sequences for images in opened] == [(Sequence.T2,), None, (Sequence.T2,), None]
 
 
-def test_a_killed_worker_costs_its_study_only_and_the_next_call_does_the_rest(write_study, tmp_path: Path) -> None:
+def test_a_killed_worker_costs_its_study_only_and_the_next_call_does_the_rest(
+    write_study, tmp_path: Path
+) -> None:
     import dask
 
     index = cohort(write_study, tmp_path / "in", {name: "t1 t2" for name in "abcdef"})

@@ -22,6 +22,7 @@ from brainmvp.cli import (
     serve,
     study,
     tasks,
+    pretrain,
     train_builtin,
 )
 from brainmvp.cli.console import Group
@@ -46,6 +47,7 @@ app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("classify")(classify.classify)
 app.command("prepare")(prepare.prepare)
+app.command("pretrain")(pretrain.pretrain)
 app.command("train-builtin")(train_builtin.train_builtin)
 app.command("doctor")(doctor.doctor)
 

@@ -1,0 +1,99 @@
+"""`brainmvp pretrain`: the method's pretraining, on one device or many."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from brainmvp.cli.console import complain, progress_bar, say
+from brainmvp.errors import BrainMVPError
+
+
+def pretrain(
+    index: Annotated[Path, typer.Argument(help="The cohort's index; run `brainmvp prepare` on it first.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run: configuration, log, pictures, model.")],
+    config: Annotated[
+        str, typer.Option(help="paper or script: the two published recipes do not agree.")
+    ] = "paper",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, as it was set up.")
+    ] = False,
+    network: Annotated[
+        str, typer.Option(help="uniformer, unet, uniformer-compact, unet-compact or unet-light.")
+    ] = "uniformer",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Length; the recipe's phases move with it. Default: 1500.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Studies per device and pass; default: 3.")] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(min=1, help="Passes per optimizer step; default: the recipe's.")
+    ] = None,
+    series: Annotated[
+        int | None, typer.Option(min=1, help="At most so many series of a study per step.")
+    ] = None,
+    patch: Annotated[tuple[int, int, int] | None, typer.Option(help="Voxels; default: 96 96 96.")] = None,
+    spacing: Annotated[float | None, typer.Option(help="mm, as prepared; default: 1.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At the start; default: 3e-4.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, patches and masks; default: 0.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Stop after this step, with a checkpoint.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Of the prepared studies; default: beside the index.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read patches, per device.")] = 4,
+    accelerator: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
+    devices: Annotated[str, typer.Option(help="Number of devices of this computer, or auto.")] = "auto",
+    nodes: Annotated[int, typer.Option(min=1, help="Number of computers, under torchrun or SLURM.")] = 1,
+    precision: Annotated[
+        str | None, typer.Option(help="bf16-mixed or 32-true; default: bf16 on a GPU.")
+    ] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="On a GPU: the same numbers each time, slower.")
+    ] = False,
+    save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 500,
+    validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 500,
+    log_every: Annotated[int, typer.Option(min=1, help="Steps between lines of the log.")] = 10,
+    store: Annotated[
+        str, typer.Option(help="Keep the model in the store under this name; empty: only in --out.")
+    ] = "encoder",
+) -> None:
+    """Pretrain an encoder across sequences: reconstruction, template distillation and contrast.
+
+    Ctrl+C, SIGTERM and SIGUSR1 end it after a step, with a checkpoint; --resume goes on to the same numbers.
+    """
+    from brainmvp.cli.parts import pretraining
+
+    if precision not in (None, "bf16-mixed", "32-true"):
+        raise BrainMVPError(f"There is no precision '{precision}'; use bf16-mixed or 32-true.")
+    loop, configs = pretraining("run.loop"), pretraining("run.config")
+    wanted = None
+    if not resume:
+        changes = {
+            "batch": batch, "accumulate": accumulate, "series": series, "patch": patch, "spacing": spacing,
+            "learning_rate": learning_rate, "seed": seed,
+        }  # fmt: skip
+        wanted = configs.named_config(config, network, epochs or configs.EPOCHS, **changes)
+    fabric = loop.make_fabric(accelerator, devices if devices == "auto" else int(devices), nodes, precision)
+    with progress_bar("Pretrain") as tell:
+
+        def report(record: dict[str, Any]) -> None:
+            if "warning" in record:
+                complain(BrainMVPError(record["warning"]))
+            elif "progress" in record:
+                speed = f"{record['studies_per_second']:.2g} studies/s"
+                tell(f"step {record['step']}, loss {record['total']:.4g}, {speed}", record["progress"])
+
+        model = loop.pretrain(
+            index, out, wanted, fabric, cache=cache, steps=steps, workers=workers, save_every=save_every,
+            validate_every=validate_every, log_every=log_every, deterministic=deterministic, report=report,
+        )  # fmt: skip
+    if not fabric.is_global_zero:
+        return
+    if model is None:
+        say(f"Stopped; go on with: brainmvp pretrain {index} --out {out} --resume")
+        return
+    say(f"Model: {model}; pictures: {out / 'pictures'}")
+    if store:
+        from brainmvp.modelstore import ModelStore
+
+        kept = pretraining("run.export").add_to_store(model, ModelStore(), store)
+        say(f"Stored as {kept.card.id}; fine-tune from it.")

@@ -1,0 +1,60 @@
+"""The batches of a run, from worker processes that may die."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch.utils.data import DataLoader
+
+from ..data.stream import Batch, Stream
+
+# More deaths than this are no accident, such as too little memory.
+_PATIENCE = 3
+
+
+class Batches:
+    """The batches of a stream from `first` to `last`; waited: seconds that the loop waited for them.
+
+    A worker that is killed (by a system that is out of memory, most often) is replaced: since batch k is the same
+    whoever makes it, nothing is lost or repeated.
+    """
+
+    def __init__(
+        self, stream: Stream, first: int, last: int, workers: int, pin: bool, tell: Callable[[str], None]
+    ) -> None:
+        self._stream, self._next, self._last, self._workers, self._pin = stream, first, last, workers, pin
+        self._tell = tell
+        self.waited = 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        deaths = 0
+        while self._next < self._last:
+            try:
+                yield from self._from_workers()
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error) or deaths == _PATIENCE:
+                    raise
+                deaths += 1
+                self._tell(f"{str(error).splitlines()[0]} New workers go on from batch {self._next}.")
+
+    def _from_workers(self) -> Iterator[Batch]:
+        loader = DataLoader(
+            self._stream, batch_size=None, sampler=range(self._next, self._last), num_workers=self._workers,
+            pin_memory=self._pin, prefetch_factor=4 if self._workers else None, worker_init_fn=_start_worker,
+            multiprocessing_context="forkserver" if self._workers else None,
+        )  # fmt: skip
+        batches = iter(loader)
+        while self._next < self._last:
+            begin = time.perf_counter()
+            batch = next(batches)
+            self.waited += time.perf_counter() - begin
+            self._next += 1
+            yield batch
+
+
+def _start_worker(worker: int) -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the loop, which ends its step first

@@ -1,0 +1,335 @@
+"""The training loop. Fabric brings devices, nodes, precision and DDP; the order of things stands here."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from brainmvp.cohort import Index
+from brainmvp.cohort.index import Split
+from brainmvp.errors import BrainMVPError
+
+from ..data.cache import Cache, CachedImages
+from ..data.prepare import default_cache
+from ..data.stream import Batch, Sampling, Stream
+from ..model import PretrainingModel
+from . import checkpoint
+from .config import Config, Precision
+from .export import export_run
+from .folder import RunFolder
+from .loader import Batches
+from .log import Log, Report
+from .pictures import draw_reconstructions, draw_templates
+from .stop import Stop, stoppable
+from .validate import Validator
+
+_LOSSES = ("total", "first", "second", "contrast")
+
+
+class Step(nn.Module):
+    """One pass as DDP sees it: a batch in, four losses out."""
+
+    def __init__(self, model: PretrainingModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return (4,): total, view 1, view 2, contrast."""
+        losses = self.model.losses(
+            self.model(batch.images, batch.start, batch.plan), batch.epoch, batch.counts
+        )
+        return torch.stack([losses.total, losses.first, losses.second, losses.contrast])
+
+
+def make_fabric(
+    accelerator: str = "auto", devices: int | str = "auto", nodes: int = 1, precision: Precision | None = None
+) -> Fabric:
+    """Return Fabric for these devices: bf16 on GPUs and single precision on CPUs unless told.
+
+    Under torchrun or SLURM each process is one device of theirs; otherwise Fabric starts one process per device.
+    """
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if devices == "auto" and accelerator == "cpu":
+        devices = 1
+    # A CPU's bfloat16 convolutions are slower than single precision, and on small grids their gradients are wrong.
+    chosen = precision or ("bf16-mixed" if accelerator == "cuda" else "32-true")
+    several = nodes > 1 or (
+        devices not in (1, "1") and (accelerator == "cpu" or torch.cuda.device_count() > 1)
+    )
+    return Fabric(
+        accelerator=accelerator, devices=devices, num_nodes=nodes, precision=chosen,
+        strategy="ddp" if several else "auto",
+    )  # fmt: skip
+
+
+def rate(step: int, steps: int) -> float:
+    """Return the share of the learning rate at an optimizer step: a cosine to zero (official script)."""
+    return 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def pretrain(
+    index_path: Path,
+    out: Path,
+    config: Config | None,
+    fabric: Fabric,
+    *,
+    cache: Path | None = None,
+    steps: int | None = None,
+    workers: int = 4,
+    save_every: int = 500,
+    validate_every: int = 500,
+    log_every: int = 10,
+    deterministic: bool = False,
+    report: Report | None = None,
+) -> Path | None:
+    """Pretrain on the prepared cohort of an index; return the folder of the exported model, or None if stopped.
+
+    Args:
+        index_path: the index.
+        out: the run folder.
+        config: of a new run; None goes on with the run in the folder.
+        fabric: the devices.
+        cache: of the prepared studies; None: beside the index.
+        steps: stop after this optimizer step, with a checkpoint; the learning rate keeps to the whole run's course.
+        workers: processes that read patches, per device; 0: none.
+        save_every, validate_every, log_every: optimizer steps between two.
+        deterministic: on a GPU, take only algorithms that give the same sums each time; slower.
+        report: called with each record of the log.
+
+    Raises:
+        BrainMVPError: nothing to train on, a run or index that does not fit, a damaged checkpoint or cache.
+
+    """
+    fabric.launch()
+    index = Index.read(index_path, on_error=lambda sentence: report and report({"warning": sentence}))
+    folder = RunFolder(out)
+    resumed = config is None
+    config = _begin(fabric, folder, config, index_path, index)
+    store = Cache(cache or default_cache(index_path), config.spacing)
+    training, held_out = (_open(store, index, split) for split in ("train", "validation"))
+    if not training:
+        raise BrainMVPError(
+            f"{index_path} has no usable study to train on; see what `brainmvp prepare` says."
+        )
+    if deterministic:
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    run = _Run(config, fabric, folder, training, held_out, workers, report)
+    run.begin(resumed)
+    with stoppable() as stop:
+        finished = run.go(stop, steps or run.steps, save_every, validate_every, log_every)
+    if not finished or not fabric.is_global_zero:
+        return None
+    return export_run(folder, run.model, config, index)
+
+
+class _Run:
+    """The state of a run on this process."""
+
+    def __init__(
+        self, config: Config, fabric: Fabric, folder: RunFolder, training: list[CachedImages],
+        held_out: list[CachedImages], workers: int, report: Report | None,
+    ) -> None:  # fmt: skip
+        self.config, self.fabric, self.folder, self.workers = config, fabric, folder, workers
+        self.steps = config.steps(len(training), fabric.world_size)
+        sampling = Sampling(config.patch, config.template_shape, config.recipe, config.series, config.seed)
+        self.stream = Stream(training, sampling, config.batch, fabric.global_rank, fabric.world_size)
+        self.validator = Validator(held_out, sampling) if held_out else None
+        torch.manual_seed(config.seed)
+        self.model = PretrainingModel(config.network, config.recipe, config.template_shape)
+        if fabric.world_size > 1 and fabric.device.type == "cuda":
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+        self.step_number = 0
+        self.report = report
+        self.log: Log | None = None
+
+    def begin(self, resumed: bool) -> None:
+        """Load the last checkpoint, put everything onto its device and describe where the run goes on."""
+        on_gpu = self.fabric.device.type == "cuda"
+        self.model.to(self.fabric.device)
+        optimizer = AdamW(
+            self.model.parameters(),
+            self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+            fused=on_gpu,
+        )
+        damaged: list[str] = []
+        if resumed:
+            self.step_number = checkpoint.load_newest(
+                self.folder.checkpoints, self.model, optimizer, damaged.append
+            )
+        self.step, self.optimizer = self.fabric.setup(Step(self.model), optimizer)
+        if self.fabric.is_global_zero:
+            self.log = Log(self.folder, self.step_number, self.report)
+            for sentence in damaged:
+                self._say(sentence)
+            self.folder.describe(f"{self.fabric.world_size} x {self._device_name()}", self.steps)
+            if not on_gpu:
+                self._say("There is no GPU: this works but is slow, days for what takes a GPU an hour.")
+            if self.validator is None:
+                self._say(
+                    "No study is held out, so nothing is validated; `brainmvp index --validation` chooses some."
+                )
+
+    def go(self, stop: Stop, until: int, save_every: int, validate_every: int, log_every: int) -> bool:
+        """Train to a step or until stopped; return whether the run is at its end."""
+        accumulate, until = self.config.accumulate, min(until, self.steps)
+        batches = Batches(
+            self.stream, self.step_number * accumulate, until * accumulate, self.workers,
+            self.fabric.device.type == "cuda", self._say,
+        )  # fmt: skip
+        stream, meter = iter(batches), _Meter(self, batches)
+        while self.step_number < until and not self._stopped(stop, log_every):
+            meter.add(*self._optimise(stream))
+            self.step_number += 1
+            due = [
+                self.step_number % every == 0 or self.step_number == until
+                for every in (log_every, validate_every)
+            ]
+            if due[0]:
+                self._write(meter.record())
+            if due[1]:
+                self._validate()
+                meter.restart()
+            if self.step_number % save_every == 0 and self.step_number < until:
+                self._save()
+                meter.restart()
+        self._save()
+        if self.log:
+            if stop.signal:
+                self._say(
+                    f"Stopped by {stop.signal} after step {self.step_number}; --resume goes on from there."
+                )
+            self.log.close()
+        return self.step_number == self.steps
+
+    def _optimise(self, batches: Any) -> tuple[Tensor, Tensor]:
+        """Take one optimizer step; return its losses (4,) and gradient norm, still on the device."""
+        accumulate = self.config.accumulate
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * rate(self.step_number, self.steps)
+        losses = torch.zeros(4, device=self.fabric.device)
+        for number in range(accumulate):
+            batch = next(batches).to(self.fabric.device)
+            with self.fabric.no_backward_sync(self.step, enabled=number < accumulate - 1):
+                found = self.step(batch)
+                self.fabric.backward(found[0] / accumulate)
+            losses += found.detach() / accumulate
+        norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return losses, norm
+
+    def _validate(self) -> None:
+        """Score and draw on the first process; the others wait."""
+        if self.log:
+            title = f"step {self.step_number}"
+            self.log.draw(
+                "templates", draw_templates(self.model.templates, f"templates, {title}"), self.step_number
+            )
+            if self.validator:
+                found = self.validator(self.model, self.fabric.device, self.fabric.autocast())
+                self._write({"step": self.step_number, **found.scores})
+                picture = draw_reconstructions(found.examples, f"held-out studies, {title}")
+                self.log.draw("reconstructions", picture, self.step_number)
+        self.fabric.barrier()
+
+    def _save(self) -> None:
+        if self.log:
+            problem = checkpoint.save(
+                self.folder.checkpoints, self.model, self.optimizer.optimizer, self.step_number
+            )
+            if problem:
+                self._say(problem)
+        self.fabric.barrier()
+
+    def _stopped(self, stop: Stop, every: int) -> bool:
+        """Tell whether to stop; several processes agree on it now and then, since asking makes them wait."""
+        if self.fabric.world_size == 1:
+            return stop.signal is not None
+        if self.step_number % every:
+            return False
+        flag = torch.tensor(float(stop.signal is not None), device=self.fabric.device)
+        stopped = bool(self.fabric.all_reduce(flag, reduce_op="sum") > 0)
+        if stopped and stop.signal is None:
+            stop.signal = "another process"
+        return stopped
+
+    def _write(self, record: dict[str, Any]) -> None:
+        if self.log:
+            self.log.add(record)
+
+    def _say(self, sentence: str) -> None:
+        self._write({"warning": sentence})
+
+    def _device_name(self) -> str:
+        device = self.fabric.device
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+class _Meter:
+    """Means over the steps since the last record, kept on the device until then: a step waits for nothing."""
+
+    def __init__(self, run: _Run, batches: Batches) -> None:
+        self._run, self._batches = run, batches
+        self._sum = torch.zeros(5, device=run.fabric.device)
+        self.restart()
+
+    def restart(self) -> None:
+        """Leave out of the throughput what was done besides training."""
+        self._begin, self._waited, self._timed = time.perf_counter(), self._batches.waited, 0
+        self._sum.zero_()
+        self._steps = 0
+
+    def add(self, losses: Tensor, norm: Tensor) -> None:
+        self._sum[:4] += losses
+        self._sum[4] += norm
+        self._steps += 1
+
+    def record(self) -> dict[str, Any]:
+        """Return means, the last learning rate, the throughput, and the share of the time that data was waited for."""
+        run, config = self._run, self._run.config
+        *losses, norm = run.fabric.all_reduce(self._sum / self._steps, reduce_op="mean").tolist()
+        seconds = time.perf_counter() - self._begin
+        studies = self._steps * config.batch * config.accumulate * run.fabric.world_size
+        record = {
+            "step": run.step_number, **dict(zip(_LOSSES, losses, strict=True)), "gradient_norm": norm,
+            "learning_rate": config.learning_rate * rate(run.step_number - 1, run.steps),
+            "studies_per_second": studies / seconds, "waiting_share": (self._batches.waited - self._waited) / seconds,
+            "progress": run.step_number / run.steps,
+        }  # fmt: skip
+        if run.fabric.device.type == "cuda":
+            record["gpu_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        self.restart()
+        return record
+
+
+def _begin(
+    fabric: Fabric, folder: RunFolder, config: Config | None, index_path: Path, index: Index
+) -> Config:
+    """Start or resume the run folder on the first process; what is wrong there is raised on all."""
+    problem = None
+    if fabric.is_global_zero:
+        try:
+            if config is None:
+                config = folder.resume(index)
+            else:
+                folder.start(config, index_path, index)
+        except BrainMVPError as error:
+            problem = str(error)
+    problem = fabric.broadcast(problem)
+    if problem:
+        raise BrainMVPError(problem)
+    return fabric.broadcast(config)
+
+
+def _open(store: Cache, index: Index, split: Split) -> list[CachedImages]:
+    opened = (store.open(index, session) for session in index.select(split))
+    return [images for images in opened if images is not None]
