@@ -73,7 +73,7 @@ def cluster(workers: int, address: str | None) -> Iterator[Client | None]:
         raise BrainMVPError("Dask is not installed; run `pip install 'brainmvp[train]'`.") from error
     if address is not None:
         try:
-            with Client(address, timeout=10) as client:
+            with Client(address, timeout=5) as client:
                 yield client
         except OSError as error:
             raise BrainMVPError(

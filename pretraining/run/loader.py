@@ -34,11 +34,17 @@ class Batches:
         while self._next < self._last:
             try:
                 yield from self._from_workers()
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error) or deaths == _PATIENCE:
+            except (
+                RuntimeError,
+                OSError,
+                EOFError,
+            ) as error:  # OSError: it died while it handed a batch over
+                of_worker = isinstance(error, OSError | EOFError) or "DataLoader worker" in str(error)
+                if not of_worker or deaths == _PATIENCE:
                     raise
                 deaths += 1
-                self._tell(f"{str(error).splitlines()[0]} New workers go on from batch {self._next}.")
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                self._tell(f"A worker died ({reason}). New workers go on from batch {self._next}.")
 
     def _from_workers(self) -> Iterator[Batch]:
         loader = DataLoader(

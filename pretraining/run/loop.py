@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -57,16 +58,16 @@ def make_fabric(
     """
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    if devices == "auto" and accelerator == "cpu":
-        devices = 1
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun has started the processes and says how many
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    elif devices == "auto":
+        devices = torch.cuda.device_count() if accelerator == "cuda" else 1
     # A CPU's bfloat16 convolutions are slower than single precision, and on small grids their gradients are wrong.
     chosen = precision or ("bf16-mixed" if accelerator == "cuda" else "32-true")
-    several = nodes > 1 or (
-        devices not in (1, "1") and (accelerator == "cpu" or torch.cuda.device_count() > 1)
-    )
     return Fabric(
         accelerator=accelerator, devices=devices, num_nodes=nodes, precision=chosen,
-        strategy="ddp" if several else "auto",
+        strategy="ddp" if nodes * int(devices) > 1 else "auto",
     )  # fmt: skip
 
 
@@ -189,13 +190,9 @@ class _Run:
         while self.step_number < until and not self._stopped(stop, log_every):
             meter.add(*self._optimise(stream))
             self.step_number += 1
-            due = [
-                self.step_number % every == 0 or self.step_number == until
-                for every in (log_every, validate_every)
-            ]
-            if due[0]:
+            if self.step_number % log_every == 0 or self.step_number == until:
                 self._write(meter.record())
-            if due[1]:
+            if self.step_number % validate_every == 0 or self.step_number == self.steps:
                 self._validate()
                 meter.restart()
             if self.step_number % save_every == 0 and self.step_number < until:

@@ -76,6 +76,7 @@ def draw_curves(records: list[dict], title: str) -> Figure:
             ax.set_yscale("symlog", linthresh=1e-4)  # the contrast is zero until its phase
         elif heading == "gradient norm":
             ax.set_yscale("log")
+        ax.set_visible(bool(ax.lines))
         if len(names) > 1 and ax.lines:
             ax.legend(fontsize=8)
     return figure

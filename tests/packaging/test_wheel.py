@@ -35,9 +35,11 @@ def files_below(folder, suffixes):
 def test_holds_all_of_the_library_and_the_app(wheel):
     library = files_below(ROOT / "lib" / "brainmvp", (".py", ".json", ".safetensors", ".npz"))
     app = files_below(ROOT / "MONAILabelApp", (".py",))
+    pretraining = files_below(ROOT / "pretraining", (".py",))
     packed = files_below(wheel / "brainmvp", "")
     assert library - packed == set()
     assert {f"monailabel_app/{file}" for file in app} - packed == set()
+    assert {f"pretraining/{file}" for file in pretraining} - packed == set()
     assert {file.split("/")[0] for file in files_below(wheel, "")} == {
         "brainmvp",
         next(wheel.glob("*.dist-info")).name,
@@ -65,6 +67,20 @@ def test_finds_its_app_away_from_the_repository(wheel, tmp_path):
     assert done.stdout.splitlines() == [
         str(wheel / "brainmvp" / "__init__.py"), str(wheel / "brainmvp" / "monailabel_app"),
     ], done.stderr  # fmt: skip
+
+
+def test_finds_its_pretraining_away_from_the_repository(wheel, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(wheel)}
+    script = "from brainmvp.cli.parts import pretraining as p; print(p('run.loop').__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == str(wheel / "brainmvp" / "pretraining" / "run" / "loop.py"), done.stderr
 
 
 def test_tells_its_command_and_python_versions(wheel):

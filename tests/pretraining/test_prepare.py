@@ -3,13 +3,13 @@
 import gzip
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from cohorts import cohort
 
 from brainmvp.cohort import Image, Index, Session
 from brainmvp.cohort.scan import index_folder
@@ -20,6 +20,13 @@ from pretraining.data.prepare import cluster, prepare_cohort
 from pretraining.data.preprocess import LEVELS, preprocess, symmetric_box
 from pretraining.data.stream import Sampling, Stream
 from pretraining.recipe import RECIPES
+
+
+def cohort(write_study: Callable[..., Path], root: Path, studies: dict[str, str]) -> Index:
+    """Write studies (name: sequences) whose series have grids of their own, and return their index."""
+    for name, sequences in studies.items():
+        write_study(name, sequences, root)
+    return index_folder(root)[0]
 
 
 def not_bad(file: str, sentence: str) -> None:

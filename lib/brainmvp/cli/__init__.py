@@ -18,11 +18,11 @@ from brainmvp.cli import (
     models,
     phantom,
     prepare,
+    pretrain,
     segment,
     serve,
     study,
     tasks,
-    pretrain,
     train_builtin,
 )
 from brainmvp.cli.console import Group

@@ -16,7 +16,7 @@ def pretrain(
         str, typer.Option(help="paper or script: the two published recipes do not agree.")
     ] = "paper",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, as it was set up.")
+        bool, typer.Option("--resume", help="Go on with the run in --out, as it was set up, if there is one.")
     ] = False,
     network: Annotated[
         str, typer.Option(help="uniformer, unet, uniformer-compact, unet-compact or unet-light.")
@@ -66,7 +66,7 @@ def pretrain(
         raise BrainMVPError(f"There is no precision '{precision}'; use bf16-mixed or 32-true.")
     loop, configs = pretraining("run.loop"), pretraining("run.config")
     wanted = None
-    if not resume:
+    if not (resume and any((out / "checkpoints").glob("*.pt"))):
         changes = {
             "batch": batch, "accumulate": accumulate, "series": series, "patch": patch, "spacing": spacing,
             "learning_rate": learning_rate, "seed": seed,

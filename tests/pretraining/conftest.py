@@ -1,0 +1,75 @@
+"""A small prepared cohort and a run on it that takes a second."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cohorts import cohort
+
+from brainmvp.networks import NetworkConfig
+from pretraining.data.cache import Cache
+from pretraining.data.prepare import prepare_cohort
+from pretraining.run.config import Config, named_config
+from pretraining.run.loop import make_fabric, pretrain
+
+SMALL = NetworkConfig(backbone="unet", in_channels=1, out_channels=1, widths=(8, 16), depths=(1, 1))
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with five prepared studies, one of them with one sequence only; one is held out."""
+    root = tmp_path_factory.mktemp("prepared")
+    index = cohort(root / "in", {"a": "t1 flair t2", "b": "t1", "c": "t1 t2", "d": "dwi", "e": "t1 t2"})
+    index = index.with_sessions(
+        session.model_copy(update={"split": "validation" if session.subject == "e" else "train"})
+        for session in index.sessions
+    )
+    index.write(root / "index.json")
+    assert prepare_cohort(index, Cache(root / "index.cache", 4.0)) == []
+    return root
+
+
+@pytest.fixture
+def tiny_index(prepared: Path, tmp_path: Path) -> Path:
+    """The index of a copy of the prepared studies, at 4 mm."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "index.json"
+
+
+def make_config(name: str = "paper", **changes: Any) -> Config:
+    """Return a configuration for the tiny index: `epochs` passes over four studies, two of them per step."""
+    values = {"spacing": 4.0, "patch": (16, 16, 16), "batch": 2, "accumulate": 1, "epochs": 3, **changes}
+    network = values.pop("network", SMALL)
+    return named_config(name, "unet-compact", **values).model_copy(update={"network": network})
+
+
+@pytest.fixture
+def tiny_config() -> Callable[..., Config]:
+    """Return a function that makes a configuration for the tiny index."""
+    return make_config
+
+
+def read_losses(run: Path) -> list[list[float]]:
+    """Return the losses, gradient norms and learning rates of a run, by step."""
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    steps = [record for record in records if "total" in record]
+    assert [record["step"] for record in steps] == list(range(1, len(steps) + 1))
+    names = ("total", "first", "second", "contrast", "gradient_norm", "learning_rate")
+    return [[record[name] for name in names] for record in steps]
+
+
+@pytest.fixture
+def losses() -> Callable[[Path], list[list[float]]]:
+    """Return `read_losses`."""
+    return read_losses
+
+
+@pytest.fixture(scope="session")
+def whole(prepared: Path) -> list[list[float]]:
+    """The losses of a run of six steps that nothing disturbs."""
+    fabric = make_fabric("cpu")
+    pretrain(prepared / "index.json", prepared / "whole", make_config(), fabric, workers=0, log_every=1)
+    return read_losses(prepared / "whole")

@@ -1,0 +1,42 @@
+"""Several processes are one: the same studies, negatives and gradients."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).parent
+
+
+def test_two_processes_give_the_gradients_of_one_with_the_double_batch(tiny_index, tmp_path) -> None:
+    """The studies of a batch have 3, 1, 2 and 1 sequences, so that the processes have unequal numbers of items."""
+    paths = [HERE, HERE.parent, HERE.parents[1], HERE.parents[1] / "lib"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    torchrun = [
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--master-addr=127.0.0.1",
+        "--master-port=0",
+    ]
+    for name, launcher, batch in (("one", [], 4), ("two", [*torchrun, "--rdzv-backend=c10d"], 2)):
+        line = [
+            sys.executable,
+            *launcher,
+            HERE / "two_processes.py",
+            tiny_index,
+            tmp_path / f"{name}.pt",
+            str(batch),
+        ]
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    one, two = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("one", "two"))
+    assert one["losses"][3] > 0.5  # the contrast counts
+    assert one.keys() == two.keys()
+    largest = max(float(value.abs().max()) for value in one.values())
+    for name, value in one.items():
+        torch.testing.assert_close(
+            two[name], value, rtol=1e-4, atol=1e-6 * largest, msg=lambda text, n=name: f"{n}: {text}"
+        )

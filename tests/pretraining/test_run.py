@@ -1,0 +1,242 @@
+"""A training run: what it leaves behind, and that stops, deaths and full disks change none of its numbers."""
+
+import json
+import math
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+from brainmvp.cohort import Index
+from brainmvp.errors import BrainMVPError
+from pretraining.data.cache import Cache
+from pretraining.data.prepare import prepare_cohort
+from pretraining.run.checkpoint import saved
+from pretraining.run.loop import make_fabric, pretrain
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(index: Path, out: Path, config: Any, **options: Any) -> Path | None:
+    options = {"workers": 0, "log_every": 1, "validate_every": 1000, **options}
+    return pretrain(index, out, config, make_fabric("cpu"), **options)
+
+
+def on_step(step: int, act: Callable[[], None]) -> Callable[[dict], None]:
+    """Return a report that acts once, when a step is written."""
+    return lambda record: act() if record.get("step") == step and "total" in record else None
+
+
+def warnings(out: Path) -> list[str]:
+    records = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [record["warning"] for record in records if "warning" in record]
+
+
+def test_a_run_folder_is_complete(tiny_index, tiny_config, tmp_path) -> None:
+    model = run(tiny_index, tmp_path / "run", tiny_config(), validate_every=4)
+    files = {
+        path.relative_to(tmp_path / "run").as_posix()
+        for path in (tmp_path / "run").rglob("*")
+        if path.is_file()
+    }
+    assert model == tmp_path / "run" / "model"
+    assert {
+        "config.json", "environment.json", "log.jsonl", "pictures/curves.png", "pictures/templates.png",
+        "pictures/reconstructions.png", "model/card.json", "model/weights.safetensors", "model/published.pt",
+        "model/templates/T1.nii.gz", "checkpoints/step-0000006.pt",
+    } <= files  # fmt: skip
+    assert any(file.startswith("tensorboard/events") for file in files)
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert record["index"]["sha256"] == Index.read(tiny_index).fingerprint
+    (environment,) = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__ and environment["devices"] == "1 x CPU"
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    scores = [json.loads(line) for line in lines if "psnr_1" in line]
+    assert [score["step"] for score in scores] == [4, 6]
+    assert all(0 < score["psnr_1"] < 100 and -1 <= score["ssim_2"] <= 1 for score in scores)
+    assert any("no GPU" in warning and "slow" in warning for warning in warnings(tmp_path / "run"))
+
+
+def test_a_process_that_is_killed_is_resumed_to_the_same_losses(tiny_index, tmp_path, losses) -> None:
+    environment = {**os.environ, "BRAINMVP_HOME": str(tmp_path / "home")}
+    how = ["--workers", "0", "--log-every", "1", "--save-every", "10", "--accelerator", "cpu"]
+    what = [
+        "--network",
+        "unet-compact",
+        "--spacing",
+        "4",
+        "--patch",
+        "16",
+        "16",
+        "16",
+        "--batch",
+        "2",
+        "--epochs",
+        "60",
+    ]
+
+    def start(name: str, *more: str) -> subprocess.Popen:
+        line = [
+            sys.executable,
+            "-m",
+            "brainmvp",
+            "pretrain",
+            tiny_index,
+            "--out",
+            tmp_path / name,
+            *how,
+            *more,
+        ]
+        return subprocess.Popen(line, env=environment, cwd=ROOT, text=True, stderr=subprocess.PIPE)
+
+    whole, killed = start("whole", *what, "--steps", "20"), start("killed", *what)
+    log = tmp_path / "killed" / "log.jsonl"
+    while killed.poll() is None and not (log.is_file() and '"step": 11,' in log.read_text()):
+        time.sleep(0.01)
+    assert killed.poll() is None
+    killed.kill()
+    killed.communicate()
+    resumed = start("killed", "--resume", "--steps", "20")
+    for process in (whole, resumed):
+        _, complaints = process.communicate(timeout=300)
+        assert process.returncode == 0, complaints
+    assert len(losses(tmp_path / "whole")) == 20
+    assert losses(tmp_path / "killed")[:20] == losses(tmp_path / "whole")
+    assert len(json.loads((tmp_path / "killed" / "environment.json").read_text())) == 2
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+def test_a_signal_ends_the_run_with_a_checkpoint(
+    tiny_index, tiny_config, tmp_path, losses, whole, name: str
+) -> None:
+    out = tmp_path / "run"
+    stopped = run(
+        tiny_index, out, tiny_config(), report=on_step(2, lambda: signal.raise_signal(getattr(signal, name)))
+    )
+    assert stopped is None and [path.name for path in saved(out / "checkpoints")] == ["step-0000002.pt"]
+    assert f"Stopped by {name} after step 2; --resume goes on from there." in warnings(out)
+    assert run(tiny_index, out, None) == out / "model"
+    assert losses(out) == whole
+
+
+def test_a_killed_worker_is_replaced(tiny_index, tiny_config, tmp_path, losses, whole) -> None:
+    def kill() -> None:
+        for child in psutil.Process().children(recursive=True):
+            if not child.children() and "forkserver" in " ".join(child.cmdline()):
+                child.kill()
+
+    out = tmp_path / "run"
+    assert run(tiny_index, out, tiny_config(epochs=20), workers=1, steps=12, report=on_step(1, kill)) is None
+    assert any("New workers go on from batch" in warning for warning in warnings(out))
+    run(tiny_index, tmp_path / "undisturbed", tiny_config(epochs=20), steps=12)
+    assert losses(out) == losses(tmp_path / "undisturbed")
+
+
+def test_a_full_disk_costs_neither_the_run_nor_the_checkpoint_before(
+    tiny_index, tiny_config, tmp_path, losses, whole
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_and_empty(record: dict) -> None:
+        if "total" in record:  # the checkpoint of step 3 does not fit, those around it do
+            room = 50_000 if record["step"] == 3 else limits[0]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+
+    out = tmp_path / "run"
+    try:
+        run(tiny_index, out, tiny_config(), save_every=1, steps=4, report=fill_and_empty)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    (warning,) = [line for line in warnings(out) if "could not be written" in line]
+    assert "step-0000003.pt" in warning and "the ones before stay" in warning
+    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == [
+        "step-0000002.pt",
+        "step-0000004.pt",
+    ]
+    run(tiny_index, out, None)
+    assert losses(out) == whole
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
+    tiny_index, tiny_config, tmp_path, losses, whole
+) -> None:
+    out = tmp_path / "run"
+    run(tiny_index, out, tiny_config(), save_every=2, steps=4)
+    newest = saved(out / "checkpoints")[0]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    run(tiny_index, out, None)
+    assert any("step-0000004.pt is damaged" in warning for warning in warnings(out))
+    assert losses(out) == whole
+    for path in saved(out / "checkpoints"):
+        path.write_bytes(b"")
+    with pytest.raises(BrainMVPError, match="a checkpoint that can be read"):
+        run(tiny_index, out, None)
+
+
+def test_accumulation_counts_every_study_alike_across_the_ends_of_epochs(
+    tiny_index, tiny_config, tmp_path, losses
+) -> None:
+    # Four studies and three per step: epochs end within steps. Contrast has other negatives in parts. With so small a
+    # rate the weights stay, so that every step shows its own gradients and not what Adam made of earlier roundings.
+    changes = {"contrast_weight": 0, "epsilon": 1e-3}
+    for name, batch, accumulate in (("at once", 3, 1), ("in parts", 1, 3)):
+        config = tiny_config("script", epochs=6, batch=batch, accumulate=accumulate, learning_rate=1e-9)
+        recipe = config.recipe.model_copy(update=changes)
+        run(tiny_index, tmp_path / name, config.model_copy(update={"recipe": recipe}))
+    one, other = losses(tmp_path / "at once"), losses(tmp_path / "in parts")
+    assert len(one) == 8
+    torch.testing.assert_close(torch.tensor(other), torch.tensor(one), rtol=2e-3, atol=1e-12)
+    rates = [1e-9 * 0.5 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
+    assert [row[-1] for row in one] == pytest.approx(rates)
+
+
+def test_the_phases_of_a_short_run_begin_after_the_same_share(tiny_config) -> None:
+    assert tiny_config("script", epochs=15).recipe.template_until == 3
+    assert tiny_config(epochs=15).recipe.contrast_from == 10
+    assert tiny_config(epochs=15).recipe.template_until == -1
+
+
+@pytest.mark.parametrize(
+    ("act", "sentence"),
+    [
+        (lambda index, config, out: run(index, out, config), "holds a run; add --resume"),
+        (lambda index, config, out: run(index, out / "new", None), "holds no run to resume"),
+        (lambda index, config, out: run(index, out / "new", coarser(config)), "not prepared"),
+        (lambda index, config, out: run(change(index), out, None), "trained on another index"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_one_sentence(tiny_index, tiny_config, tmp_path, act, sentence: str) -> None:
+    run(tiny_index, tmp_path / "run", tiny_config(), steps=1)
+    before = sorted((tmp_path / "run").rglob("*"))
+    with pytest.raises(BrainMVPError, match=sentence):
+        act(tiny_index, tiny_config(), tmp_path / "run")
+    assert [path for path in before if not path.exists()] == []
+
+
+def coarser(config: Any) -> Any:
+    return config.model_copy(update={"spacing": 8.0})
+
+
+def change(path: Path) -> Path:
+    index = Index.read(path)
+    return index.with_sessions(index.sessions[1:]).write(path)
+
+
+def test_a_wrong_sequence_name_is_a_line_and_the_run_goes_on(tiny_index, tiny_config, tmp_path) -> None:
+    content = json.loads(tiny_index.read_text())
+    content["sessions"][0]["images"][0]["sequence"] = "T7"
+    tiny_index.write_text(json.dumps(content))
+    told: list[dict] = []
+    index = Index.read(tiny_index, on_error=lambda sentence: None)
+    prepare_cohort(index, Cache(tmp_path / "index.cache", 4.0))
+    run(tiny_index, tmp_path / "run", tiny_config(), steps=1, report=told.append)
+    assert "'T7' is no sequence" in told[0]["warning"]
