@@ -18,6 +18,7 @@ from brainmvp.tasks import Task, get_task, task_names
 from brainmvp_app.annotator import annotator_of, seconds_of
 from brainmvp_app.batch import BatchInference
 from brainmvp_app.choice import Chooser
+from brainmvp_app.classify import ClassificationTask, classification_tasks
 from brainmvp_app.datastore import DRAFT, StudyDatastore
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import check_tag
@@ -59,7 +60,8 @@ class BrainMVPApp(MONAILabelApp):
             # Scores need the images of every study: of an archive, that would fetch all that it holds.
             if settings.MONAI_LABEL_TASKS_SCORING and not is_archive(studies):
                 device = conf.get("device", "auto")
-                Scorer(self._datastore, self.state.scores, self._infers, device).start()
+                segmenters = {task.name: self._infers[task.name] for task in self.tasks}
+                Scorer(self._datastore, self.state.scores, segmenters, device).start()
 
     def init_datastore(self) -> StudyDatastore:
         """Return the studies folder, or the archive at a DICOMweb address, as a datastore of studies."""
@@ -68,9 +70,10 @@ class BrainMVPApp(MONAILabelApp):
         return StudyDatastore(self.studies, self.tasks)
 
     def init_infers(self) -> dict[str, InferTask]:
-        """Return one inference task per segmentation task."""
+        """Return one inference task per served segmentation, and one per classification."""
         device = self.conf.get("device", "auto")
-        return {task.name: SegmentationTask(task, self._datastore, device) for task in self.tasks}
+        classify = {t.name: ClassificationTask(t, self._datastore, device) for t in classification_tasks()}
+        return classify | {task.name: SegmentationTask(task, self._datastore, device) for task in self.tasks}
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the strategies that choose the next study."""
@@ -97,6 +100,10 @@ class BrainMVPApp(MONAILabelApp):
         study, sequence = store.find(image)
         path = str(study.images[sequence])
         tag = request.get("label_tag", DefaultLabelTag.ORIGINAL.value)
+        if request.get("save_label") and isinstance(task, ClassificationTask):
+            raise RefusedError(
+                400, f"{model} gives probabilities, not a label to store; ask without save_label."
+            )
         if request.get("save_label"):  # what cannot be stored is refused before the work, not after
             check_tag(tag)
             if request.get("result_extension") == DICOM_SEG:

@@ -61,7 +61,7 @@ class _Turn:
             yield
 
 
-_TURN = _Turn()
+TURN = _Turn()
 
 
 class SegmentationTask(InferTask):
@@ -112,7 +112,7 @@ class SegmentationTask(InferTask):
             raise RefusedError(
                 400, 'DICOM SEG needs DICOM images; ask for "result_extension": ".seg.nrrd" in params.'
             )
-        device = self._device_of(request.get("device"))
+        device = device_of(request.get("device"), self._device)
         image = request["study"]
         self.recent.tell(image, "Fetching the images", 0.0)
         try:
@@ -120,7 +120,7 @@ class SegmentationTask(InferTask):
                 study, (reference, *self.task.sequences)
             )  # before it is anyone's turn: an archive can be slow
             self.recent.tell(image, "Waiting for other inferences", 0.0)
-            with _TURN.of_client():
+            with TURN.of_client():
                 waited = time.perf_counter()
                 segmenter = self._segmenter(device)
                 loaded = time.perf_counter()
@@ -148,7 +148,7 @@ class SegmentationTask(InferTask):
 
     def segment_in_background(self, segmenter: Segmenter, study: Study) -> Segmentation:
         """Segment a study on its reference's grid when no client wants an inference."""
-        with _TURN.of_background():
+        with TURN.of_background():
             return segmenter.segment(study)
 
     def _segmenter(self, device: str) -> Segmenter:
@@ -160,18 +160,17 @@ class SegmentationTask(InferTask):
                 self._loaded[device] = (model.card.id, segmenter)
             return segmenter
 
-    def _device_of(self, wish: object) -> str:
-        """Return the device for a wish, which may be a name or one of MONAI Label's display names or a list of them."""
-        name = wish[0] if isinstance(wish, list) and wish else wish
-        # The stock batch call asks for CUDA whether there is one or not.
-        if not name or (name == "cuda" and "cpu" in device_map()):
-            return self._device
-        known = device_map() | {device: device for device in (*device_map().values(), "cpu", "cuda", "auto")}
-        if not isinstance(name, str) or name not in known:
-            raise RefusedError(
-                400, f"{name!r} is not a device of this server; use {', '.join(device_list())}."
-            )
-        return known[name]
+
+def device_of(wish: object, default: str) -> str:
+    """Return the device for a wish, which may be a name or one of MONAI Label's display names or a list of them."""
+    name = wish[0] if isinstance(wish, list) and wish else wish
+    # The stock batch call asks for CUDA whether there is one or not.
+    if not name or (name == "cuda" and "cpu" in device_map()):
+        return default
+    known = device_map() | {device: device for device in (*device_map().values(), "cpu", "cuda", "auto")}
+    if not isinstance(name, str) or name not in known:
+        raise RefusedError(400, f"{name!r} is not a device of this server; use {', '.join(device_list())}.")
+    return known[name]
 
 
 def _write(result: Segmentation, suffix: str) -> str:

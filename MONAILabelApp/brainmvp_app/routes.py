@@ -24,6 +24,7 @@ from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import remove_file
 
 from brainmvp_app.annotation_routes import make_annotation_router
+from brainmvp_app.classify import ClassificationTask
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.incoming import received
 from brainmvp_app.infer import DICOM_SEG
@@ -95,6 +96,8 @@ def run_inference(
         )
     if output == ResultType.dicom_seg:
         output, params = ResultType.image, json.dumps(wishes | {"result_extension": DICOM_SEG})
+    if output == ResultType.image and isinstance(app_instance()._infers.get(model), ClassificationTask):
+        raise RefusedError(400, f"{model} gives probabilities, not an image; ask for output=json.")
     return infer.run_inference(background_tasks, model, image, "", params, None, None, output)
 
 
