@@ -53,6 +53,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/segment.py
 	$(BIN)/brainmvp phantom --tasks tumour --out build/bench
 	$(BIN)/python benchmarks/segment.py build/bench/tumour-0000
+	$(BIN)/python benchmarks/slicer_module.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .coverage .coverage.*

@@ -21,9 +21,8 @@ from BrainMVPLib.tables import LabelTable, Structure
 _NUMBERS = count(1)
 
 
-@pytest.fixture
-def scene() -> slicer.vtkMRMLScene:
-    """A scene as Slicer has it at the start: a layout, slice views, a crosshair, default colours."""
+def make_scene() -> slicer.vtkMRMLScene:
+    """Return a scene as Slicer has it at the start: a layout, slice views, a crosshair, default colours."""
     scene = slicer.vtkMRMLScene()
     colors = slicer.vtkMRMLColorLogic()
     colors.SetMRMLScene(scene)
@@ -37,6 +36,12 @@ def scene() -> slicer.vtkMRMLScene:
     segmentations.SetMRMLScene(scene)
     scene.logics = colors, layouts, segmentations  # as long as the scene
     return scene
+
+
+@pytest.fixture
+def scene() -> slicer.vtkMRMLScene:
+    """The scene of a test."""
+    return make_scene()
 
 
 @pytest.fixture

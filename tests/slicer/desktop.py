@@ -170,7 +170,10 @@ def _load_ui(path: str, classes: dict[str, type]) -> Any:
             widget.setObjectName(name)
             return widget
 
-    return Loader().load(path)
+    top = Loader().load(path)
+    for section in top.findChildren(ctkCollapsibleButton):
+        section._show(not section.collapsed)  # now that what is in it is there
+    return top
 
 
 def _children(top: Any) -> Any:

@@ -64,7 +64,10 @@ def test_a_model_of_any_server_has_its_own_table():
 
 
 def test_why_a_study_was_chosen_is_said():
-    study = {"why": {"sentence": "It is unlike any labelled study."}, "lease": {"expires": "14:20"}}
+    study = {
+        "why": {"sentence": "It is unlike any labelled study."},
+        "lease": {"expires": "2026-11-24T14:20:36"},
+    }
     assert why_in_words(study) == "It is unlike any labelled study. Reserved for you until 14:20."
     assert why_in_words({}) == ""
 

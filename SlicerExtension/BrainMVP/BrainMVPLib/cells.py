@@ -7,6 +7,14 @@ from typing import Any, Callable
 import qt
 
 
+def widen(table: Any, column: int) -> None:
+    """Give one column the room that the others do not need."""
+    header = table.horizontalHeader()
+    for number in range(table.columnCount):
+        mode = qt.QHeaderView.Stretch if number == column else qt.QHeaderView.ResizeToContents
+        header.setSectionResizeMode(number, mode)
+
+
 def fill(table: Any, rows: list[list[str]]) -> None:
     """Show rows of text that cannot be edited."""
     table.setRowCount(len(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +133,16 @@ def why_in_words(study: dict[str, Any]) -> str:
         place = f"rank {why.get('rank', '?')} of {why.get('of', '?')}"
         sentence = f"Chosen by {why.get('strategy', 'the server')}, {place}."
     lease = study.get("lease") or {}
-    expires = lease.get("expires")
-    if isinstance(expires, (int, float)):
-        expires = time.strftime("%H:%M", time.localtime(expires))
+    expires = _clock(lease.get("expires"))
     return f"{sentence} Reserved for you until {expires}.".strip() if expires else sentence
+
+
+def _clock(moment: Any) -> str:
+    """Return the local time of day of an ISO 8601 time; anything else as it is."""
+    try:
+        return datetime.fromisoformat(str(moment).replace("Z", "+00:00")).astimezone().strftime("%H:%M")
+    except ValueError:
+        return str(moment or "")
 
 
 def _download(client: Client, study: dict[str, Any], folder: Path, job: Job) -> dict[str, Path]:

@@ -9,7 +9,7 @@ import qt
 import slicer
 
 from . import views
-from .cells import fill, fill_choices
+from .cells import fill, fill_choices, widen
 from .errors import ModuleError
 from .local_server import LocalServer, find_command
 from .opening import Opening
@@ -45,6 +45,8 @@ class Panel:
         self._shown: dict[str, Any] = {}
         self.ui.editorPlace.layout().addWidget(editor)
         self.editor.setMRMLScene(scene)
+        for table, column in ((ui.sequenceTable, 1), (ui.volumesTable, 0), (ui.versionsTable, 0)):
+            widen(table, column)
         self._bind()
 
     # From and to a scene
