@@ -5,6 +5,7 @@ Neither the sentences nor the log name a patient or a DICOM identifier.
 
 import hashlib
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from brainmvp.errors import BrainMVPError
 
 # It logs the identifiers of what it is asked for.
 logging.getLogger("dicomweb_client").setLevel(logging.ERROR)
+# It quotes what is wrong in a header, which may be a name or a date.
+warnings.filterwarnings("ignore", module=r"pydicom\b")
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
 _MOST_STUDIES = 1000

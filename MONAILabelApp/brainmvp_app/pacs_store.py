@@ -48,7 +48,8 @@ class PacsDatastore(StudyDatastore):
     ) -> str:
         """Store a label here and, if it is final, as DICOM SEG in the archive too; return the study's id.
 
-        Raises `RefusedError` (502) if the archive does not take it; the label is stored here all the same.
+        The notes may name the `model` whose draft it was. Raises `RefusedError` (502) if the archive does not take
+        the label; it is stored here all the same.
         """
         study_id = super().save_label(image_id, label_filename, label_tag, label_info)
         if label_tag == DefaultLabelTag.FINAL.value:
@@ -67,7 +68,8 @@ class PacsDatastore(StudyDatastore):
         volume.data[...] = task.read_labels(volume.data, label.name)
         image = as_dicom(study).images[reference_of(study, self.tasks)]
         with tempfile.TemporaryDirectory(prefix="brainmvp-seg-") as folder:
-            seg = write_dicom_seg(volume, image, task, Path(folder) / "seg.dcm")
+            model = str(info["model"]) if info.get("model") else None
+            seg = write_dicom_seg(volume, image, task, Path(folder) / "seg.dcm", model=model, corrected=True)
             self._pacs.store(seg)
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> NoReturn:

@@ -96,13 +96,15 @@ def test_a_final_label_is_seen_in_the_archive_as_seg(
     corrected = np.asarray(proposed.dataobj).astype(np.uint8)
     corrected[20:24, 20:24, 10:14] = 3
     file = write_volume(Volume(corrected, proposed.affine), tmp_path / "label.nii.gz")
-    assert pacs_server.label(study, file).status_code == 200
+    answer = pacs_server.label(study, file, params='{"model": "tumour@1"}')
+    assert answer.status_code == 200, answer.text
     (series,) = archive.series_of(GOOD, "SEG")
     content = requests.get(f"{archive.url}/instances/{series['Instances'][0]}/file", timeout=60).content
     seg = dcmread(io.BytesIO(content))
     assert int(seg.pixel_array.sum()) == np.count_nonzero(corrected)
     (source,) = [s for s in archive.series_of(GOOD, "MR") if s["MainDicomTags"]["SeriesNumber"] == "2"]
     assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID == source["MainDicomTags"]["SeriesInstanceUID"]
+    assert seg.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
     assert (str(seg.PatientName), seg.PatientID) == ("Secret^Patient", "ID-4711")
 
 

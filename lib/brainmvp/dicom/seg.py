@@ -33,13 +33,14 @@ def write_dicom_seg(
     path: str | os.PathLike[str],
     names: dict[int, str] | None = None,
     model: str | None = None,
+    corrected: bool = False,
 ) -> Path:
     """Write a label map as DICOM SEG; the file appears complete or not at all.
 
     labels: (X, Y, Z) on the grid of `image`, the series that every frame then refers to; names: what to call a label
     where it is not the task's own name, by value, for those that are offered; model: what found the labels, None
-    where a person drew or corrected them. Raises `BrainMVPError` if the labels lie elsewhere or the series' headers
-    do not suffice.
+    where a person drew them; corrected: a person went over what the model found. Raises `BrainMVPError` if the
+    labels lie elsewhere or the series' headers do not suffice.
     """
     if labels.shape != image.shape or not labels.same_grid(Volume(labels.data, image.affine)):
         raise BrainMVPError(
@@ -58,7 +59,7 @@ def write_dicom_seg(
             pixel_array=_frames(numbered[labels.data], image, sources[0]),
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[
-                _segment(number, label, names[label.value], model)
+                _segment(number, label, names[label.value], model, corrected)
                 for number, label in enumerate(described, start=1)
             ],
             series_instance_uid=generate_uid(),
@@ -118,8 +119,11 @@ def _frames(numbers: np.ndarray, image: DicomImage, source: Dataset) -> np.ndarr
     return frames
 
 
-def _segment(number: int, label: Label, name: str, model: str | None) -> hd.seg.SegmentDescription:
+def _segment(
+    number: int, label: Label, name: str, model: str | None, corrected: bool
+) -> hd.seg.SegmentDescription:
     kinds = hd.seg.SegmentAlgorithmTypeValues
+    by_model = kinds.SEMIAUTOMATIC if corrected else kinds.AUTOMATIC
     algorithm = model and hd.AlgorithmIdentificationSequence(
         name="BrainMVP", version=model, family=codes.cid7162.ArtificialIntelligence
     )
@@ -128,7 +132,7 @@ def _segment(number: int, label: Label, name: str, model: str | None) -> hd.seg.
         segment_label=name[:64],
         segmented_property_category=_CATEGORY,
         segmented_property_type=hd.sr.CodedConcept(label.code.value, label.code.scheme, label.code.meaning),
-        algorithm_type=kinds.AUTOMATIC if model else kinds.MANUAL,
+        algorithm_type=by_model if model else kinds.MANUAL,
         algorithm_identification=algorithm or None,
         tracking_uid=generate_uid(),
         tracking_id=label.key,
