@@ -1,5 +1,7 @@
 """The MONAI Label app of BrainMVP: `monailabel start_server --app MONAILabelApp --studies DIR`, or run this file."""
 
+import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +12,12 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.interfaces.tasks.train import TrainTask
 
 from brainmvp import __version__
 from brainmvp.annotation.leases import LEASE_SECONDS
 from brainmvp.annotation.state import AnnotationState
+from brainmvp.errors import BrainMVPError
 from brainmvp.tasks import Task, get_task, task_names
 from brainmvp_app.annotator import annotator_of, seconds_of
 from brainmvp_app.batch import BatchInference
@@ -27,14 +31,18 @@ from brainmvp_app.pacs import is_archive
 from brainmvp_app.pacs_store import PacsDatastore, archive_folder
 from brainmvp_app.scorer import Scorer
 from brainmvp_app.strategies import make_strategies
+from brainmvp_app.training import FineTuning, start_training
 from brainmvp_app.web import install
+
+logger = logging.getLogger(__name__)
 
 
 class BrainMVPApp(MONAILabelApp):
     """Multi-sequence MRI studies of a folder or a DICOMweb archive, segmented by the models `tumour` and `stroke`.
 
     conf: `models` (names, comma-separated; default all), `device` (auto, cpu, cuda), `seed` of the strategies' draws,
-    `lease_minutes` that a study is reserved for an annotator.
+    `lease_minutes` that a study is reserved for an annotator, `train_after` so many new final labels (default 0:
+    only when asked).
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -44,6 +52,8 @@ class BrainMVPApp(MONAILabelApp):
         self.state = AnnotationState(_folder(studies), 60 * minutes)
         # Sessions keep single uploaded files outside the datastore, and unpack archives unchecked.
         settings.MONAI_LABEL_SESSIONS = False
+        # The process that starts a training reads this variable, whether it is there or not.
+        os.environ.setdefault("PYTHONPATH", "")
         # MONAI 1.6.1 stops a training that tracks to MLflow's file store, the default.
         settings.MONAI_LABEL_TRACKING_ENABLED = False
         super().__init__(
@@ -74,6 +84,15 @@ class BrainMVPApp(MONAILabelApp):
         device = self.conf.get("device", "auto")
         classify = {t.name: ClassificationTask(t, self._datastore, device) for t in classification_tasks()}
         return classify | {task.name: SegmentationTask(task, self._datastore, device) for task in self.tasks}
+
+    def init_trainers(self) -> dict[str, TrainTask]:
+        """Return one training per task."""
+        device = self.conf.get("device", "auto")
+        return {task.name: FineTuning(task, self.tasks, self.state, device) for task in self.tasks}
+
+    def trainers(self) -> dict[str, FineTuning]:
+        """Return the trainings by model."""
+        return self._trainers
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the strategies that choose the next study."""
@@ -135,8 +154,22 @@ class BrainMVPApp(MONAILabelApp):
             self.state.leases.renew(study, annotator)
         if tag in (DefaultLabelTag.FINAL.value, DRAFT):
             detail = {"model": notes.get("model")}
-            self.state.journal.add(tag, study=study, annotator=annotator, seconds=seconds, detail=detail)
+            task = self._datastore.task_of_label(self._datastore.study(study), notes).name
+            self.state.journal.add(
+                tag, task=task, study=study, annotator=annotator, seconds=seconds, detail=detail
+            )
         return study
+
+    def on_save_label(self, image_id: str, label_id: str) -> None:
+        """Start a training if `train_after` final labels came since the last one."""
+        wanted = int(self.conf.get("train_after", 0))
+        for trainer in self._trainers.values() if wanted else ():
+            if trainer.new_labels() < wanted:
+                continue
+            try:
+                start_training(trainer, self.state, {})
+            except BrainMVPError as error:  # too few yet, or one runs
+                logger.info("No training of %s starts by itself: %s", trainer.task.name, error)
 
     def skip(self, image: str, annotator: str, reason: str) -> str:
         """Put a study behind all others, and return its id; raises `RefusedError` (409) if another has it."""

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from brainmvp.annotation.cases import task_of
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study, find_studies
 from brainmvp.tasks import Task
@@ -50,22 +51,6 @@ def _changed_at(folder: str) -> int:
         return os.stat(folder).st_mtime_ns
     except OSError:  # deleted since it was listed
         return -1
-
-
-def task_of(study: Study, tasks: tuple[Task, ...]) -> Task | None:
-    """Return the task that a study was most likely made for, or None if none of them uses its sequences.
-
-    It is the task that can run, then the one with the largest share of its sequences present, then the one with the
-    most: DWI, ADC and FLAIR are a stroke study, T1, T1CE, T2, FLAIR and DWI a tumour study.
-    """
-    available = set(study.images)
-
-    def fit(task: Task) -> tuple[bool, float, int]:
-        present = len(available.intersection(task.sequences))
-        return task.accepts(available), present / len(task.sequences), present
-
-    best = max(tasks, key=fit, default=None)
-    return best if best and available.intersection(best.sequences) else None
 
 
 def reference_of(study: Study, tasks: tuple[Task, ...]) -> Sequence:

@@ -3,10 +3,10 @@
 from itertools import zip_longest
 from typing import Any
 
+from brainmvp.annotation.cases import task_of
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.selection import STRATEGIES, Facts, Place, Pool
 from brainmvp.selection.pool import nearest_labelled
-from brainmvp_app.catalogue import task_of
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
 

@@ -9,12 +9,13 @@ from typing import Any
 from monailabel.datastore.local import DataModel, ImageLabelModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
+from brainmvp.annotation.cases import task_of
 from brainmvp.sequences import IMAGE_SUFFIXES
 from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp.volume import atomically
 from brainmvp_app.archive import write_archive
-from brainmvp_app.catalogue import reference_of, task_of
+from brainmvp_app.catalogue import reference_of
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import check_tag
 from brainmvp_app.images import ImageStore
@@ -42,7 +43,7 @@ class StudyDatastore(ImageStore):
         tag, path = check_tag(label_tag), Path(label_filename)
         study = self.study(image_id)
         info = client_info(label_info)
-        check_label(path, study.images[reference_of(study, self.tasks)], self._task_of_label(study, info))
+        check_label(path, study.images[reference_of(study, self.tasks)], self.task_of_label(study, info))
         suffix = image_suffix(path.name)
         folder = Path(self._datastore.label_path(tag))
         with self.turns.take():
@@ -92,7 +93,8 @@ class StudyDatastore(ImageStore):
                 409, f"Labels of {study.id} lie on its {reference}; save_label needs image={study.id}."
             )
 
-    def _task_of_label(self, study: Study, info: dict[str, Any]) -> Task:
+    def task_of_label(self, study: Study, info: dict[str, Any]) -> Task:
+        """Return the task that a label's notes name, else the study's own; raises `RefusedError` (422)."""
         named = info.get("task")
         task = next((t for t in self.tasks if t.name == named), None) if named else task_of(study, self.tasks)
         if task is None:

@@ -28,6 +28,7 @@ from brainmvp_app.classify import ClassificationTask
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.incoming import received
 from brainmvp_app.infer import DICOM_SEG
+from brainmvp_app.train_routes import make_train_router
 from brainmvp_app.transfer_routes import make_transfer_router
 from brainmvp_app.version_routes import make_version_router
 
@@ -57,6 +58,7 @@ def make_router() -> APIRouter:
     router.include_router(make_annotation_router())
     router.include_router(make_version_router())
     router.include_router(make_transfer_router())
+    router.include_router(make_train_router())
     router.add_api_route("/infer/{model}", run_inference, methods=["POST"])
     # PUT /datastore/ is the old path, which MONAI Label's own client still uses.
     for path in ("/datastore/image", "/datastore/"):

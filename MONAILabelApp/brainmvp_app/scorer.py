@@ -3,6 +3,7 @@
 import logging
 from threading import Event, Thread
 
+from brainmvp.annotation.cases import task_of
 from brainmvp.annotation.scores import Basis, Scores, state_of_files
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
@@ -11,7 +12,6 @@ from brainmvp.selection import Facts
 from brainmvp.selection.embed import Embedder, choose_encoder
 from brainmvp.selection.uncertainty import region_entropies
 from brainmvp.study import Study
-from brainmvp_app.catalogue import task_of
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.infer import SegmentationTask
 

@@ -8,7 +8,7 @@ from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.utils.app import app_instance
 
 from brainmvp.annotation.history import history
-from brainmvp.annotation.versions import compare_versions, describe, describe_all
+from brainmvp.annotation.versions import compare_versions, describe_all, describe_one
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
 from brainmvp_app.errors import RefusedError
@@ -43,7 +43,7 @@ def serve_version(user: Annotator, name: str, body: dict[str, Any]) -> dict[str,
     store.serve(name, version)
     detail = {"model": model.card.id, "before": f"{name}@{before}", "by": user.username}
     app.state.journal.add("served", task=model.card.task, detail=detail)
-    return describe(model, version, app.state)
+    return describe_one(model, app.state)
 
 
 def compare(user: Reader, name: str, a: int, b: int) -> dict[str, Any]:

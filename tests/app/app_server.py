@@ -1,6 +1,7 @@
 """A real MONAI Label server process for the tests, and what a client needs to talk to it."""
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ class Server:
     url: str
     studies: Path
     log: Path
+    pid: int
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send a request; `options` as for `requests.request`."""
@@ -68,13 +70,27 @@ class Server:
 
 
 @contextmanager
-def started(command: list[str], studies: Path, home: Path, port: int, cwd: Path) -> Iterator[Server]:
-    """Run a server process until the block ends; shows the end of its log if it does not come up."""
+def started(
+    command: list[str], studies: Path, home: Path, port: int, cwd: Path, largest_file: int | None = None
+) -> Iterator[Server]:
+    """Run a server process until the block ends; shows the end of its log if it does not come up.
+
+    largest_file: bytes, beyond which the process cannot write, as on a full disk.
+    """
+
+    def limit() -> None:
+        if largest_file:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
     log = home / f"server-{port}.log"
-    environment = os.environ | {"BRAINMVP_HOME": str(home), "OMP_NUM_THREADS": "2"}
+    environment = os.environ | {
+        "BRAINMVP_HOME": str(home),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"),
+    }
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT)
-    server = Server(f"http://127.0.0.1:{port}", studies, log)
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT,
+                                   preexec_fn=limit)  # fmt: skip
+    server = Server(f"http://127.0.0.1:{port}", studies, log, process.pid)
     try:
         _wait(server, process)
         yield server

@@ -11,6 +11,7 @@ pytest.importorskip("monailabel", reason="MONAI Label is not installed")
 
 from app_server import Server, started, stock_command
 
+from brainmvp.modelstore import ModelStore
 from brainmvp.serve import free_port
 from brainmvp.volume import Volume, read_volume, write_volume
 
@@ -63,3 +64,13 @@ def write_label(server: Server, tmp_path: Path) -> Callable[..., Path]:
         return write_volume(Volume(data, grid.affine), tmp_path / f"label{suffix}")
 
     return write
+
+
+@pytest.fixture
+def home(tiny_models: Path, tmp_path: Path) -> Path:
+    """A model store of the test's own, with the small random models."""
+    store = ModelStore(tmp_path / "home")
+    for name in ("tumour", "stroke"):
+        model = ModelStore(tiny_models).resolve(name)
+        store.serve(name, store.add(model.card, model.load_weights()).card.version)
+    return tmp_path / "home"

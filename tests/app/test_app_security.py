@@ -164,4 +164,5 @@ def test_a_malformed_request_gets_one_sentence(server: Server) -> None:
 def test_refusals_of_the_stock_parts_are_sentences_too(server: Server, new_study: NewStudy) -> None:
     label = {"label": new_study("FLAIR"), "tag": "final"}
     server.refused(404, "PUT", "/datastore/label/info", params=label, data={"info": "{}"})
-    assert "nobody" in server.refused(400, "POST", "/train/nobody", params={"run_sync": "true"})
+    assert "nobody" in server.refused(404, "POST", "/train/nobody")
+    assert "nobody" in server.refused(400, "POST", "/scoring/nobody", params={"run_sync": "true"})

@@ -2,33 +2,18 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from brainmvp.annotation.cases import label_state
 from brainmvp.annotation.database import Database
+from brainmvp.case import Case, read_label
 from brainmvp.segment import Segmenter
-from brainmvp.study import Study
 from brainmvp.tasks import Task
-from brainmvp.volume import read_volume
 
 # Dice by which the mean may fall: less is noise of a handful of cases.
 TOLERANCE = 0.005
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A study with its final label."""
-
-    study: Study
-    label: Path
-
-    @property
-    def label_state(self) -> str:
-        """A text that changes when the label does."""
-        status = self.label.stat()
-        return f"{self.label.name}:{status.st_size}:{status.st_mtime_ns}"
 
 
 @dataclass(frozen=True)
@@ -40,9 +25,19 @@ class Comparison:
     cases: tuple[tuple[str, float, float], ...]
 
     @property
+    def old_mean(self) -> float:
+        """Mean Dice of the old version; 0 without cases."""
+        return float(np.mean([old for _, old, _ in self.cases])) if self.cases else 0.0
+
+    @property
+    def new_mean(self) -> float:
+        """Mean Dice of the new version; 0 without cases."""
+        return float(np.mean([new for _, _, new in self.cases])) if self.cases else 0.0
+
+    @property
     def difference(self) -> float:
         """Mean of the paired differences, new minus old; 0 without cases."""
-        return float(np.mean([new - old for _, old, new in self.cases])) if self.cases else 0.0
+        return self.new_mean - self.old_mean
 
     @property
     def passes(self) -> bool:
@@ -85,23 +80,25 @@ class HeldOutScores:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def measure(self, segmenter: Segmenter, case: Labelled) -> float:
+    def measure(self, segmenter: Segmenter, case: Case) -> float:
         """Return the mean Dice over the regions that a study's sequences show, from the file if it is there."""
         known = self.of(segmenter.card.id, [case])
-        if case.study.id in known:
-            return known[case.study.id]
+        if case.id in known:
+            return known[case.id]
         result = segmenter.segment(case.study)
-        wanted = segmenter.task.read_labels(read_volume(case.label).data, str(case.label))
-        dice = dice_by_region(segmenter.task, result.labels.data, wanted)
+        wanted, reference = read_label(segmenter.task, case)
+        if reference is not result.reference:
+            result = segmenter.segment(case.study, reference)
+        dice = dice_by_region(segmenter.task, result.labels.data, wanted.data)
         offered = {name: dice[name] for name in result.probabilities}
-        row = (segmenter.card.id, case.study.id, case.label_state, json.dumps(offered))
+        row = (segmenter.card.id, case.id, label_state(case), json.dumps(offered))
         with self._database.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO held_out_dice VALUES (?, ?, ?, ?)", row)
         return float(np.mean(list(offered.values())))
 
-    def of(self, model: str, cases: list[Labelled]) -> dict[str, float]:
+    def of(self, model: str, cases: list[Case]) -> dict[str, float]:
         """Return by study the mean Dice of a version, where it was measured on the label as it is now."""
-        states = {case.study.id: case.label_state for case in cases}
+        states = {case.id: label_state(case) for case in cases}
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT study, label, dice FROM held_out_dice WHERE model = ?", (model,)
@@ -112,7 +109,7 @@ class HeldOutScores:
                 if states.get(study) == label
             }
 
-    def compare(self, old: str, new: str, cases: list[Labelled]) -> Comparison:
+    def compare(self, old: str, new: str, cases: list[Case]) -> Comparison:
         """Return two versions side by side on the cases that both were measured on."""
         before, after = self.of(old, cases), self.of(new, cases)
         both = sorted(before.keys() & after.keys())

@@ -6,6 +6,7 @@ import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from brainmvp.annotation.cases import patient_of
 from brainmvp.annotation.database import HIDDEN
 from brainmvp.annotation.journal import iso
 from brainmvp.errors import BrainMVPError
@@ -29,12 +30,6 @@ class HeldOut:
     def holds(self, study: str) -> bool:
         """Tell whether a study is of a held-out patient; so is one that comes later."""
         return patient_of(study) in self.patients
-
-
-def patient_of(study: str) -> str:
-    """Return the patient of a study's id: of a BIDS session `sub-01_ses-02` it is `sub-01`, else the id itself."""
-    subject, session, _ = study.partition("_ses-")
-    return subject if session and subject.startswith("sub-") else study
 
 
 def read_held_out(studies: Path, task: str) -> HeldOut | None:

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from brainmvp.annotation.cases import labelled_cases
 from brainmvp.annotation.database import HIDDEN
-from brainmvp.annotation.gate import Labelled
 from brainmvp.annotation.held_out import read_held_out
 from brainmvp.annotation.state import AnnotationState
+from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
-from brainmvp.sequences import IMAGE_SUFFIXES
-from brainmvp.study import find_studies
+from brainmvp.tasks import get_task
 
 
 def open_annotation(studies: Path) -> AnnotationState:
@@ -22,30 +22,19 @@ def open_annotation(studies: Path) -> AnnotationState:
     return AnnotationState(studies.resolve())
 
 
-def labelled_studies(root: Path) -> list[Labelled]:
-    """Return the studies below a folder that have a final label in `labels/final`; other folders are passed over."""
-    found = []
-    for study in find_studies(root, on_error=lambda folder, error: None):
-        files = [
-            root / "labels" / "final" / f"{study.id}{suffix}" for suffix in (".seg.nrrd", *IMAGE_SUFFIXES)
-        ]
-        found += [Labelled(study, path) for path in files if path.is_file()][:1]
-    return found
-
-
-def held_out_cases(state: AnnotationState, task: str | None) -> list[Labelled]:
+def held_out_cases(state: AnnotationState, task: str | None) -> list[Case]:
     """Return the labelled studies of the held-out patients of a task; none before the set was chosen."""
     held_out = read_held_out(state.studies, task) if task else None
     if held_out is None:
         return []
-    return [case for case in labelled_studies(state.studies) if held_out.holds(case.study.id)]
+    found = get_task(held_out.task)
+    # Whose label an unsubmitted file is, only its own task can tell here: held-out patients are of one task.
+    return [c for c in labelled_cases(state.studies, state.journal, found, (found,)) if held_out.holds(c.id)]
 
 
-def describe(model: Model, served: int, state: AnnotationState | None) -> dict[str, Any]:
-    """Return what a client shows of a version; `held_out` is None where it was not measured."""
+def describe(model: Model, served: int, dice: dict[str, float]) -> dict[str, Any]:
+    """Return what a client shows of a version; dice: by held-out study, empty if it was not measured."""
     card = model.card
-    cases = held_out_cases(state, card.task) if state else []
-    dice = state.held_out_scores.of(card.id, cases) if state else {}
     mean = {"dice": round(float(np.mean(list(dice.values()))), 4), "cases": len(dice)} if dice else None
     return {
         "name": card.name, "version": card.version, "kind": card.kind, "task": card.task,
@@ -54,9 +43,21 @@ def describe(model: Model, served: int, state: AnnotationState | None) -> dict[s
     }  # fmt: skip
 
 
+def describe_one(model: Model, state: AnnotationState | None) -> dict[str, Any]:
+    """Return one version."""
+    cases = held_out_cases(state, model.card.task) if state else []
+    return describe(model, ModelStore().served(model.card.name), _dice(state, model, cases))
+
+
 def describe_all(store: ModelStore, state: AnnotationState | None) -> list[dict[str, Any]]:
     """Return every readable version."""
-    return [describe(model, store.served(model.card.name), state) for model in store.models()]
+    models = store.models()
+    tasks = {model.card.task for model in models}
+    cases = {task: held_out_cases(state, task) if state else [] for task in tasks}
+    return [
+        describe(model, store.served(model.card.name), _dice(state, model, cases[model.card.task]))
+        for model in models
+    ]
 
 
 def compare_versions(one: Model, other: Model, state: AnnotationState | None) -> dict[str, Any]:
@@ -65,7 +66,11 @@ def compare_versions(one: Model, other: Model, state: AnnotationState | None) ->
     cases = held_out_cases(state, one.card.task) if state else []
     comparison = state.held_out_scores.compare(one.card.id, other.card.id, cases) if state else None
     return {
-        "a": describe(one, store.served(one.card.name), state),
-        "b": describe(other, store.served(other.card.name), state),
+        "a": describe(one, store.served(one.card.name), _dice(state, one, cases)),
+        "b": describe(other, store.served(other.card.name), _dice(state, other, cases)),
         "held_out": comparison.as_json() if comparison else None,
     }
+
+
+def _dice(state: AnnotationState | None, model: Model, cases: list[Case]) -> dict[str, float]:
+    return state.held_out_scores.of(model.card.id, cases) if state and cases else {}

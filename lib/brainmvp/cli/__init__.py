@@ -19,8 +19,10 @@ from brainmvp.cli import (
     phantom,
     prepare,
     pretrain,
+    progress,
     segment,
     serve,
+    simulate_annotation,
     study,
     tasks,
     train_builtin,
@@ -48,6 +50,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("classify")(classify.classify)
 app.command("prepare")(prepare.prepare)
 app.command("pretrain")(pretrain.pretrain)
+app.command("progress")(progress.progress)
+app.command("simulate-annotation")(simulate_annotation.simulate_annotation)
 app.command("train-builtin")(train_builtin.train_builtin)
 app.command("doctor")(doctor.doctor)
 

@@ -7,9 +7,10 @@ from threading import Thread
 import numpy as np
 import pytest
 
+from brainmvp.annotation.cases import patient_of
 from brainmvp.annotation.database import Database
 from brainmvp.annotation.gate import TOLERANCE, Comparison
-from brainmvp.annotation.held_out import choose_held_out, patient_of, read_held_out
+from brainmvp.annotation.held_out import choose_held_out, read_held_out
 from brainmvp.annotation.leases import Leases
 from brainmvp.annotation.scores import Basis, Scores
 from brainmvp.errors import BrainMVPError

@@ -1,0 +1,119 @@
+"""Training: the library's, as a MONAI Label task in a process of its own."""
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from monailabel.interfaces.tasks.train import TrainTask
+from monailabel.utils.async_tasks.task import AsyncTask
+
+from brainmvp.annotation.state import AnnotationState
+from brainmvp.annotation.status import TrainingFile, TrainingStatus
+from brainmvp.annotation.training import LabelTraining, Options, Outcome
+from brainmvp.errors import BrainMVPError
+from brainmvp.tasks import Task
+from brainmvp_app.datastore import StudyDatastore
+from brainmvp_app.errors import RefusedError
+
+logger = logging.getLogger(__name__)
+
+
+class FineTuning(TrainTask):
+    """Fine-tunes the served model of a task on the final labels, and serves the result if it is not worse."""
+
+    def __init__(self, task: Task, tasks: tuple[Task, ...], state: AnnotationState, device: str) -> None:
+        super().__init__(f"{task.title}: fine-tune the served model on the final labels")
+        self.task = task
+        self._device = device
+        self._state = state
+        self._training = LabelTraining(state, task, tasks)
+
+    def config(self) -> dict[str, Any]:
+        """Return what clients may set, with the defaults: 0 stands for the task's own."""
+        return {"epochs": 0, "steps": 0, "seed": 0}
+
+    def check(self, request: dict[str, Any]) -> None:
+        """Raise `RefusedError` (400) for a malformed wish, `BrainMVPError` if labels are missing."""
+        self._options(request)
+        self._training.check_enough()
+
+    def new_labels(self) -> int:
+        """Return how many final labels came since the last training."""
+        known = {event.detail.get("labels_seen", 0) for event in self._state.journal.events("training")
+                 if event.task == self.task.name}  # fmt: skip
+        return len(self._training.cases()) - max(known, default=0)
+
+    def __call__(self, request: dict[str, Any], datastore: StudyDatastore) -> dict[str, Any]:
+        """Train in this process, which MONAI Label started for it; return the outcome."""
+        file = TrainingFile(self._state.studies)
+        file.begin()
+        parent = os.getppid()
+
+        def should_stop() -> bool:
+            return file.stop_wanted() or os.getppid() != parent  # stopped, or the server is gone
+
+        try:
+            seen = len(self._training.cases())
+            self._note("started", seen=seen)
+            outcome = self._run(request, file, should_stop)
+            self._note("finished" if outcome.finished else "stopped", outcome.message, seen)
+        except Exception as error:
+            sentence = str(error) if isinstance(error, BrainMVPError | OSError) else f"A fault: {error!r}."
+            self._note("failed", sentence)
+            file.write(TrainingStatus(self.task.name, "failed", sentence))
+            raise
+        finally:
+            file.end()
+        return {"finished": outcome.finished, "message": outcome.message, "version": outcome.version}
+
+    def _run(self, request: dict[str, Any], file: TrainingFile, should_stop: Callable[[], bool]) -> Outcome:
+        last = TrainingStatus(self.task.name, "preparing", "The labels are read.")
+        file.write(last)
+
+        def tell(status: TrainingStatus) -> None:
+            nonlocal last
+            if status.epoch != last.epoch or status.state != last.state:
+                logger.info("%s: %s", status.model, status.message)
+            file.write(status, at_once=status.state != last.state)
+            last = status if status.epoch or not last.epoch else last
+
+        outcome = self._training.run(self._options(request), tell, should_stop)
+        logger.info("%s: %s", self.task.name, outcome.message)
+        state = "done" if outcome.finished else "stopped"
+        file.write(TrainingStatus(self.task.name, state, outcome.message, last.epoch, last.epochs, last.loss,
+                                  last.dice, 0.0 if outcome.finished else None))  # fmt: skip
+        return outcome
+
+    def _options(self, request: dict[str, Any]) -> Options:
+        wishes = {"epochs": request.get("epochs") or request.get("max_epochs"), "steps": request.get("steps")}
+        for name, value in wishes.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                raise RefusedError(400, f"{name} has to be a whole number, 0 for the task's own.")
+        seed = request.get("seed", 0)
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise RefusedError(400, "seed has to be a whole number of 0 or more.")
+        return Options(wishes["epochs"] or None, wishes["steps"] or None, seed, self._device)
+
+    def _note(self, what: str, message: str = "", seen: int | None = None) -> None:
+        detail: dict[str, Any] = {"state": what, "message": message}
+        if seen is not None:
+            detail["labels_seen"] = seen
+        self._state.journal.add("training", task=self.task.name, detail=detail)
+
+
+def start_training(trainer: FineTuning, state: AnnotationState, request: dict[str, Any]) -> dict[str, Any]:
+    """Start a training in the background and return MONAI Label's task.
+
+    Raises `RefusedError`: 429 if one runs, 400 for a malformed wish; `BrainMVPError` if labels are missing.
+    """
+    file = TrainingFile(state.studies)
+    runs = RefusedError(429, "A training runs already; wait for it, or stop it with DELETE /train/.")
+    if file.running() or AsyncTask.status("train", check_if_running=True)[0]:
+        raise runs
+    trainer.check(request)
+    file.announce(trainer.task.name)
+    task, _ = AsyncTask.run("train", request=request | {"model": trainer.task.name})
+    if task is None:
+        raise runs
+    return task

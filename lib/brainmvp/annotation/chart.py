@@ -1,0 +1,116 @@
+"""The history as one picture and one table."""
+
+import csv
+import io
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+
+from brainmvp.volume import atomically
+
+_COLUMNS = ("time", "study", "tag", "annotator", "seconds", "model")
+
+
+def write_table(history: dict[str, Any], path: Path) -> Path:
+    """Write a row for each label, final or draft, in order of time; return the path."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, _COLUMNS, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(history["labels"])
+    atomically(path, lambda temporary: temporary.write_text(table.getvalue(), "utf-8"))
+    return path
+
+
+def draw_history(history: dict[str, Any], path: Path) -> Path:
+    """Draw labels over time, held-out Dice by version, seconds by label, and labels by annotator; return the path."""
+    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    (labels, versions), (seconds, people) = figure.subplots(2, 2)
+    finals = [label for label in history["labels"] if label["tag"] == "final"]
+    _labels_over_time(labels, finals)
+    _dice_by_version(versions, history["versions"])
+    _seconds_by_label(seconds, finals)
+    _labels_by_annotator(people, history["annotators"])
+    atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format="png"))
+    return path
+
+
+def _labels_over_time(axes: Axes, finals: list[dict[str, Any]]) -> None:
+    axes.set(title="Labelled studies", ylabel="studies with a final label")
+    seen: set[str] = set()
+    times, counts = [], []
+    for label in finals:
+        if label["study"] not in seen:  # a label that is sent again is no further study
+            seen.add(label["study"])
+            times.append(datetime.fromisoformat(label["time"]))
+            counts.append(len(seen))
+    if not times:
+        _nothing(axes, "no final label yet")
+        return
+    axes.step(times, counts, where="post", color="C0")
+    axes.plot(times, counts, "o", color="C0", markersize=3)
+    axes.set_ylim(0, counts[-1] * 1.1)
+    if times[-1] - times[0] < timedelta(minutes=1):
+        axes.set_xlim(times[0] - timedelta(minutes=5), times[-1] + timedelta(minutes=5))
+    locator = AutoDateLocator(maxticks=6)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+
+
+def _dice_by_version(axes: Axes, events: list[dict[str, Any]]) -> None:
+    axes.set(title="Model versions on the held-out studies", ylabel="Dice")
+    trained = [event for event in events if "held_out" in event]
+    if not trained:
+        _nothing(axes, "no training yet")
+        return
+    for task in dict.fromkeys(event["task"] for event in trained):
+        own = [event for event in trained if event["task"] == task]
+        names = [own[0]["before"]["model"], *(event["model"] for event in own)]
+        dice = [own[0]["before"]["dice"], *(event["held_out"]["dice"] for event in own)]
+        served = [True, *(event["served"] for event in own)]
+        axes.plot(names, dice, color="0.8", zorder=1)
+        for mark, wanted, color in (("o", True, "C2"), ("x", False, "C3")):
+            points = [(n, value) for n, value, was in zip(names, dice, served, strict=True) if was is wanted]
+            if points:
+                axes.scatter(*zip(*points, strict=True), marker=mark, color=color, zorder=2)
+    axes.scatter([], [], marker="o", color="C2", label="served")
+    axes.scatter([], [], marker="x", color="C3", label="kept, not served")
+    axes.legend(frameon=False)
+
+
+def _seconds_by_label(axes: Axes, finals: list[dict[str, Any]]) -> None:
+    axes.set(title="Time for each label", xlabel="label", ylabel="minutes")
+    timed = [label for label in finals if label["seconds"] is not None]
+    if not timed:
+        _nothing(axes, "no client told its time")
+        return
+    for name in dict.fromkeys(label["annotator"] or "unknown" for label in timed):
+        own = [(n, label["seconds"] / 60) for n, label in enumerate(timed, 1)
+               if (label["annotator"] or "unknown") == name]  # fmt: skip
+        axes.plot(*zip(*own, strict=True), "o", markersize=4, label=name)
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _labels_by_annotator(axes: Axes, annotators: dict[str, dict[str, Any]]) -> None:
+    axes.set(title="Who did what", xlabel="studies")
+    names = [name or "unknown" for name in annotators]
+    if not names:
+        _nothing(axes, "nobody has labelled yet")
+        return
+    left: Counter[str] = Counter()
+    for kind, color in (("final", "C0"), ("draft", "C1"), ("skipped", "0.7")):
+        counts = [person[kind] for person in annotators.values()]
+        axes.barh(names, counts, left=[left[name] for name in names], color=color, label=kind)
+        left.update(dict(zip(names, counts, strict=True)))
+    axes.set_xlim(0, 1.35 * max(left.values()) or 1)  # room for the legend
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _nothing(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="0.5")
+    axes.set(xticks=[], yticks=[])

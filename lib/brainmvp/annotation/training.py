@@ -1,0 +1,254 @@
+"""A model version from the final labels: fine-tune the served one, measure it, serve it only if it is not worse."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from brainmvp.annotation.cases import label_state, labelled_cases
+from brainmvp.annotation.database import HIDDEN
+from brainmvp.annotation.gate import Comparison
+from brainmvp.annotation.held_out import HeldOut, choose_held_out, read_held_out
+from brainmvp.annotation.state import AnnotationState
+from brainmvp.annotation.status import TrainingStatus
+from brainmvp.card import Card
+from brainmvp.case import Case
+from brainmvp.errors import BrainMVPError
+from brainmvp.finetune import FineTuned, Progress, finetune
+from brainmvp.modelstore import Model, ModelStore, write_model
+from brainmvp.segment import Segmenter, pick_device
+from brainmvp.tasks import Recipe, Task
+from brainmvp.volume import atomically
+
+# Patients with a final label: three are held out, one validates, two teach. It works from there on; it is good later.
+MINIMUM_PATIENTS = 6
+# Of the patients that are not held out, to choose the best epoch by; one at least.
+_VALIDATION_SHARE = 0.15
+# What a CPU manages while someone waits.
+_CPU_EPOCHS, _CPU_STEPS = 8, 20
+
+Tell = Callable[[TrainingStatus], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a client may choose of a training; None: the task's recipe, or the CPU's budget."""
+
+    epochs: int | None = None
+    steps: int | None = None
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a training: the version, whether it is served, and why; no version if it was stopped."""
+
+    finished: bool
+    message: str
+    version: int | None = None
+    served: bool = False
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a run is made of; kept beside it, so that a run that ended early goes on with the same."""
+
+    start: str
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    labels: dict[str, str]
+    version: int
+    recipe: dict[str, Any]
+
+
+class LabelTraining:
+    """Trains the model of a task on the final labels of a folder.
+
+    tasks: those that the server offers, which tell whose a label is that nobody submitted.
+    """
+
+    def __init__(self, state: AnnotationState, task: Task, tasks: tuple[Task, ...]) -> None:
+        self._state = state
+        self._task = task
+        self._tasks = tasks
+        self._store = ModelStore()
+        self._folder = state.studies / HIDDEN / "training" / task.name
+
+    def cases(self) -> list[Case]:
+        """Return the finally labelled studies of the task."""
+        return labelled_cases(self._state.studies, self._state.journal, self._task, self._tasks)
+
+    def check_enough(self) -> list[Case]:
+        """Return the labelled studies; raises `BrainMVPError` saying what is missing if they are too few."""
+        cases = self.cases()
+        patients = {case.group for case in cases}
+        held_out = read_held_out(self._state.studies, self._task.name)
+        if held_out:
+            patients -= set(held_out.patients)
+            missing = MINIMUM_PATIENTS - len(held_out.patients) - len(patients)
+            missing = max(missing, 2 - len(patients))
+        else:
+            missing = MINIMUM_PATIENTS - len(patients)
+        if missing > 0:
+            aside = f", {len(held_out.patients)} more are held out" if held_out else ""
+            raise BrainMVPError(
+                f"Training {self._task.name} needs final labels of {missing} more patient"
+                f"{'s' if missing > 1 else ''}: there are {len(patients)}{aside}."
+            )
+        return cases
+
+    def run(self, options: Options, tell: Tell, should_stop: Callable[[], bool]) -> Outcome:
+        """Train, or go on with a training that was stopped; measure, and serve the result if it is not worse.
+
+        Raises `BrainMVPError` if labels are missing or cannot be used.
+        """
+        cases = self.check_enough()
+        held_out = choose_held_out(
+            self._state.studies, self._task.name, [c.id for c in cases], time.time(), options.seed
+        )
+        plan = self._stored_plan(cases) or self._new_plan(cases, held_out, options)
+        by_id = {case.id: case for case in cases}
+        name = self._task.name
+
+        def on_step(progress: Progress) -> None:
+            dice = float(np.mean(list(progress.scores.values()))) if progress.scores else None
+            message = (
+                f"Epoch {progress.epoch} of {progress.epochs}, step {progress.step} of {progress.steps}."
+            )
+            tell(TrainingStatus(name, "training", message, progress.epoch, progress.epochs, progress.loss, dice,
+                                progress.seconds_left))  # fmt: skip
+
+        tuned = finetune(
+            self._task,
+            [by_id[study] for study in plan.train],
+            [by_id[study] for study in plan.validation],
+            self._store.resolve(plan.start),
+            Recipe.model_validate(plan.recipe),
+            self._folder / "run",
+            device=options.device,
+            progress=on_step,
+            preparing=lambda done, of: tell(
+                TrainingStatus(name, "preparing", f"{done} of {of} studies are prepared.")
+            ),
+            should_stop=should_stop,
+        )
+        if not tuned.finished:
+            return Outcome(False, "The training was stopped; start it again to go on.")
+        measured = [case for case in cases if held_out.holds(case.id)]
+        return self._decide(plan, tuned, measured, options, tell, should_stop)
+
+    # What a run is made of
+
+    def _new_plan(self, cases: list[Case], held_out: HeldOut, options: Options) -> _Plan:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        free = [case for case in cases if not held_out.holds(case.id)]
+        patients = sorted({case.group for case in free}, key=lambda patient: _draw(options.seed, patient))
+        count = max(1, round(_VALIDATION_SHARE * len(patients)))
+        validating = set(patients[:count])
+        train = tuple(case.id for case in free if case.group not in validating)
+        plan = _Plan(
+            start=self._store.resolve(self._task.name).card.id,
+            train=train,
+            validation=tuple(case.id for case in free if case.group in validating),
+            labels={case.id: label_state(case) for case in free},
+            version=self._store.next_version(self._task.name),
+            recipe=self._recipe(options, len(train)).model_dump(mode="json"),
+        )
+        content = json.dumps(asdict(plan), indent=1)
+        atomically(self._folder / "plan.json", lambda path: path.write_text(content, "utf-8"))
+        return plan
+
+    def _stored_plan(self, cases: list[Case]) -> _Plan | None:
+        """Return the plan of a run that ended early, if its start is still served and its labels are as they were."""
+        try:
+            stored = json.loads((self._folder / "plan.json").read_text("utf-8"))
+            plan = _Plan(
+                **stored | {"train": tuple(stored["train"]), "validation": tuple(stored["validation"])}
+            )
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        now = {case.id: label_state(case) for case in cases}
+        same = all(now.get(study) == label for study, label in plan.labels.items())
+        return plan if same and self._store.resolve(self._task.name).card.id == plan.start else None
+
+    def _recipe(self, options: Options, cases: int) -> Recipe:
+        recipe = self._task.recipe
+        epochs, steps = options.epochs or recipe.epochs, options.steps
+        if pick_device(options.device).type == "cpu":
+            epochs = options.epochs or min(recipe.epochs, _CPU_EPOCHS)
+            steps = steps or min(recipe.steps_per_epoch or cases, _CPU_STEPS)
+        changes = {"epochs": epochs, "steps_per_epoch": steps, "seed": options.seed}
+        return recipe.model_copy(update={name: value for name, value in changes.items() if value is not None})
+
+    # What becomes of the result
+
+    def _decide(
+        self, plan: _Plan, tuned: FineTuned, cases: list[Case], options: Options, tell: Tell,
+        should_stop: Callable[[], bool],
+    ) -> Outcome:  # fmt: skip
+        """Measure the served version and the new one on the held-out studies, store the new one, serve the better."""
+        name = self._task.name
+        served = self._store.resolve(name)
+        card = tuned.card.model_copy(update={"name": name, "version": plan.version})
+        if plan.version in self._store.versions(name):  # ended between storing and serving
+            candidate = self._store.get(name, plan.version)
+        else:
+            candidate = self._candidate(card, tuned)
+        segmenters = [Segmenter(served, options.device), Segmenter(candidate, options.device)]
+        for number, case in enumerate(cases):
+            message = f"{number} of {len(cases)} held-out studies are measured."
+            tell(TrainingStatus(name, "measuring", message))
+            if should_stop():
+                return Outcome(
+                    False, "The training was stopped while it was measured; start it again to go on."
+                )
+            for segmenter in segmenters:
+                self._state.held_out_scores.measure(segmenter, case)
+        comparison = self._state.held_out_scores.compare(served.card.id, card.id, cases)
+        if plan.version not in self._store.versions(name):
+            metrics = {
+                "held-out Dice": round(comparison.new_mean, 4),
+                "held-out studies": len(comparison.cases),
+            }
+            self._store.add(card.model_copy(update={"metrics": card.metrics | metrics}), tuned.weights)
+        if comparison.passes:
+            self._store.serve(name, plan.version)
+        self._note(plan, comparison)
+        self._tidy(plan.version)
+        action = "it is served now" if comparison.passes else f"it is kept, and {served.card.id} stays served"
+        return Outcome(True, f"{comparison.sentence[:-1]}; {action}.", plan.version, comparison.passes)
+
+    def _candidate(self, card: Card, tuned: FineTuned) -> Model:
+        folder = self._folder / "candidate"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_model(card, tuned.weights, folder)
+        return Model(card, folder)
+
+    def _tidy(self, version: int) -> None:
+        """Keep the curves of a finished run, and remove its weights and prepared studies."""
+        kept = self._folder.with_name(f"{self._task.name}-{version}")
+        kept.mkdir(exist_ok=True)
+        for path in (self._folder / "run").glob("*.*"):
+            if path.suffix in (".png", ".json"):
+                path.replace(kept / path.name)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _note(self, plan: _Plan, comparison: Comparison) -> None:
+        detail = {
+            "model": comparison.new, "parent": plan.start, "labels": len(plan.train) + len(plan.validation),
+            "held_out": {"dice": round(comparison.new_mean, 4), "cases": len(comparison.cases)},
+            "before": {"model": comparison.old, "dice": round(comparison.old_mean, 4)},
+            "served": comparison.passes, "sentence": comparison.sentence,
+        }  # fmt: skip
+        self._state.journal.add("version", task=self._task.name, detail=detail)
+
+
+def _draw(seed: int, patient: str) -> str:
+    """Return a text by which patients are in a random order that stays when others come."""
+    return hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest()

@@ -1,0 +1,193 @@
+"""What the server survives: being killed, a full disk, two clients at once, a damaged model, a deleted study."""
+
+import gzip
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event, Thread
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import requests
+from app_server import Server, own_command, started
+from labelled import make_cases
+
+from brainmvp.modelstore import ModelStore
+from brainmvp.serve import free_port
+from brainmvp.tasks import get_task
+from brainmvp.volume import Volume, read_volume, write_volume
+
+LONG = {"epochs": 6, "steps": 4}
+
+
+def running(folder: Path, home: Path, largest_file: int | None = None, *more: str):
+    port = free_port()
+    command = own_command(folder / "cohort", port, *more)
+    return started(command, folder / "cohort", home, port, cwd=folder, largest_file=largest_file)
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> dict[str, Path]:
+    """A cohort of seven studies in `cohort`, and by study its expert's label, in `expert`."""
+    cases = make_cases(get_task("tumour"), 7, tmp_path / "cohort")
+    (tmp_path / "expert").mkdir()
+    return {case.id: case.label.rename(tmp_path / "expert" / f"{case.id}.nii.gz") for case in cases}
+
+
+def begin_upload(server: Server, study: str, content: bytes) -> socket.socket:
+    """Send all but the end of a label, and return the open connection."""
+    address = urlsplit(server.url)
+    head = b'--x\r\nContent-Disposition: form-data; name="label"; filename="a.nii.gz"\r\n\r\n'
+    connection = socket.create_connection((address.hostname, address.port))
+    request = f"PUT /datastore/label?image={study}&tag=final HTTP/1.1\r\nHost: localhost\r\n"
+    sizes = f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(content) + 500}\r\n\r\n"
+    connection.sendall((request + sizes).encode() + head + content)
+    return connection
+
+
+def stored(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file() and "annotation.sqlite" not in path.name]
+    return {str(path): path.read_bytes() for path in files}
+
+
+def wait_for(wanted: Callable[[], bool], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not wanted():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def progress(server: Server) -> dict:
+    return server.get_json("/train/")["progress"]
+
+
+def test_a_killed_server_loses_nothing(labels: dict[str, Path], home: Path, tmp_path: Path) -> None:
+    names = list(labels)
+    before = ModelStore(home).served("tumour")
+    with running(tmp_path, home) as server:
+        for study in names[:6]:
+            server.label(study, labels[study], params='{"annotator": "A", "seconds": 60}').raise_for_status()
+        leased = server.call("POST", "/activelearning/hybrid", json={"annotator": "A"}).json()["id"]
+        server.call("POST", "/train/tumour", json=LONG).raise_for_status()
+        wait_for(lambda: progress(server)["epoch"] >= 2)
+        # A client's stop keeps the work: the next start goes on from there.
+        assert server.call("DELETE", "/train/").json()["status"] == "STOPPED"
+        stopped = progress(server)
+        assert (stopped["state"], stopped["epochs"]) == ("stopped", LONG["epochs"])
+        server.call("POST", "/train/tumour", json=LONG).raise_for_status()
+        wait_for(
+            lambda: progress(server)["state"] == "training" and progress(server)["epoch"] > stopped["epoch"]
+        )
+        assert server.get_json("/models")[-1]["version"] == before
+        connection = begin_upload(server, names[0], labels[names[1]].read_bytes())
+        os.kill(server.pid, signal.SIGKILL)
+        connection.close()
+
+    with running(tmp_path, home) as server:
+        # The process of the training notices that its server is gone, and keeps its state.
+        wait_for(lambda: progress(server)["state"] in ("stopped", "interrupted"))
+        assert "start it again to go on" in progress(server)["message"]
+        stored = server.call("GET", f"/datastore/label?label={names[0]}&tag=final")
+        assert stored.content == labels[names[0]].read_bytes()
+        assert server.get_json("/datastore/")["completed"] == 6
+        assert len(server.get_json("/progress")["labels"]) == 6
+        assert server.call("POST", "/activelearning/hybrid", json={"annotator": "B"}).json() == {}
+        assert server.call("POST", "/activelearning/hybrid", json={"annotator": "A"}).json()["id"] == leased
+        killed_in_a_change_of_version(server, before)
+
+    with running(tmp_path, home) as server:
+        served = [m["version"] for m in server.get_json("/models") if m["name"] == "tumour" and m["served"]]
+        assert served in ([1], [before])
+        server.call("POST", "/models/tumour/serve", json={"version": before}).raise_for_status()
+        server.call("POST", "/train/tumour", json=LONG).raise_for_status()
+        wait_for(lambda: progress(server)["state"] not in ("preparing", "training", "measuring"))
+        done = progress(server)
+        assert done["state"] == "done", done
+        assert (
+            sorted(m["version"] for m in server.get_json("/models") if m["name"] == "tumour")[-1]
+            == before + 1
+        )
+        states = [event["detail"]["state"] for event in events(server, "training")]
+        assert states[:2] == ["started", "stopped"]
+        assert states[-2:] == ["started", "finished"]
+    assert not list((tmp_path / "cohort").rglob(".writing-*"))
+
+
+def events(server: Server, kind: str) -> list[dict]:
+    from brainmvp.annotation.versions import open_annotation
+
+    found = open_annotation(server.studies).journal.events(kind)
+    return [{"detail": event.detail} for event in found]
+
+
+def killed_in_a_change_of_version(server: Server, other: int) -> None:
+    """Change the served version as fast as the server can, and kill it in between."""
+    over = Event()
+
+    def change() -> None:
+        versions = (1, other)
+        while not over.is_set():
+            try:
+                for version in versions:
+                    requests.post(f"{server.url}/models/tumour/serve", json={"version": version}, timeout=20)
+            except requests.ConnectionError:
+                return
+
+    thread = Thread(target=change)
+    thread.start()
+    time.sleep(0.5)
+    os.kill(server.pid, signal.SIGKILL)
+    over.set()
+    thread.join()
+
+
+def test_trouble_is_said_and_changes_nothing(labels: dict[str, Path], home: Path, tmp_path: Path) -> None:
+    names = list(labels)
+    with running(tmp_path, home, largest_file=300_000) as server:
+        # Two clients submit the same study at the same moment: one label is final, the other is kept.
+        study, contents = names[0], [labels[names[0]], labels[names[0]].with_name("other.nii.gz")]
+        volume = read_volume(contents[0])
+        write_volume(Volume(np.where(volume.data == 3, 1, volume.data), volume.affine), contents[1])
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda file: server.label(study, file), contents))
+        assert [answer.status_code for answer in answers] == [200, 200]
+        kept = [
+            server.call("GET", f"/datastore/label?label={study}&tag=final").content,
+            server.call("GET", f"/datastore/label/version?image={study}&version=1").content,
+        ]
+        assert sorted(kept) == sorted(file.read_bytes() for file in contents)
+
+        # The disk is full: nothing is half-written, and the server goes on.
+        big = tmp_path / "big.nii"
+        big.write_bytes(gzip.decompress(contents[0].read_bytes()) + bytes(400_000))
+        before = stored(server.studies)
+        assert "disk is full" in server.refused(507, "PUT", "/datastore/label", params={"image": study},
+                                                files={"label": (big.name, big.read_bytes())})  # fmt: skip
+        assert stored(server.studies) == before
+
+        # A study that was deleted on disk is proposed no more, and says so.
+        shutil.rmtree(server.studies / names[1])
+        got = {
+            server.call("POST", "/activelearning/random", json={"annotator": "A"}).json()["id"]
+            for _ in range(9)
+        }
+        assert got == set(names[2:])
+        assert names[1] in server.label(names[1], contents[0]).json()["detail"]
+        server.refused(404, "POST", "/studies/skip", params={"image": names[1]}, json={"annotator": "A"})
+
+        # A damaged model file is named with the remedy; another version is one call away.
+        served = ModelStore(home).served("tumour")
+        weights = home / "models" / "tumour" / str(served) / "weights.safetensors"
+        weights.write_bytes(weights.read_bytes()[:1000])
+        query = {"image": study, "output": "json"}
+        assert "restore another version" in server.refused(422, "POST", "/infer/tumour", params=query)
+        assert {m["version"] for m in server.get_json("/models") if m["name"] == "tumour"} == {1, served}
+        server.call("POST", "/models/tumour/serve", json={"version": 1}).raise_for_status()
+        assert "damaged" in server.refused(422, "POST", "/models/tumour/serve", json={"version": served})
+        assert server.call("POST", "/infer/tumour", params=query).json()["model"] == "tumour@1"

@@ -1,0 +1,76 @@
+"""`brainmvp progress`, `models compare` and `restore`, and `simulate-annotation` in miniature."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from brainmvp.annotation.state import AnnotationState
+from brainmvp.cli import app
+from brainmvp.modelstore import ModelStore
+
+run = CliRunner().invoke
+
+
+def test_progress_writes_a_picture_and_a_table(tmp_path: Path) -> None:
+    AnnotationState(tmp_path).journal.add("final", task="tumour", study="a", annotator="Ada", seconds=90.0)
+    result = run(app, ["progress", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert "Ada" in result.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"progress.png", "progress.csv"}
+    told = json.loads(run(app, ["progress", str(tmp_path), "--json"]).output)
+    assert told["labels"][0]["annotator"] == "Ada"
+    refused = run(app, ["progress", str(tmp_path / "out")])
+    assert refused.exit_code == 2
+    assert "was never served" in refused.stderr
+
+
+def test_versions_are_compared_and_the_one_before_is_restored(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = ModelStore(tmp_path / "home")
+    model = ModelStore(tiny_models).resolve("tumour")
+    store.serve("tumour", store.add(model.card, model.load_weights()).card.version)
+    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
+    AnnotationState(tmp_path)
+    words = ["models", "compare", "tumour@1", model.card.id, "--studies", str(tmp_path)]
+    assert "not both measured on held-out studies" in run(app, words).output
+    found = json.loads(run(app, [*words, "--json"]).output)
+    assert (found["a"]["version"], found["b"]["served"]) == (1, True)
+    assert "tumour is now tumour@1" in run(app, ["models", "restore", "tumour"]).output
+    assert store.served("tumour") == 1
+    refused = run(app, ["models", "restore", "stroke"])
+    assert refused.exit_code == 2
+    assert "No version of stroke was served before" in refused.stderr
+
+
+def test_a_simulation_in_miniature(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BRAINMVP_HOME", str(tiny_models))
+    words = [
+        "--phantoms",
+        "6",
+        "--test",
+        "2",
+        "--budgets",
+        "2",
+        "--seeds",
+        "1",
+        "--steps",
+        "2",
+        "--spacing",
+        "12",
+    ]
+    chosen = ["--strategies", "random-foreground,hybrid", "--encoder", "stroke", "--device", "cpu"]
+    result = run(app, ["simulate-annotation", "--task", "stroke", "--out", str(tmp_path), *words, *chosen])
+    assert result.exit_code == 0, result.output
+    told = json.loads((tmp_path / "simulation.json").read_text())
+    assert (told["pool"], told["test"]) == (4, 2)
+    assert list(told["strategies"]) == ["random-foreground", "hybrid"]
+    assert all(0 <= value <= 1 for found in told["strategies"].values() for value in found["mean_dice"])
+    assert (tmp_path / "simulation.png").is_file()
+    refused = run(app, ["simulate-annotation", "--out", str(tmp_path), "--strategies", "best"])
+    assert refused.exit_code == 2
+    assert "no strategy 'best'" in refused.stderr

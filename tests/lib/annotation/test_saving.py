@@ -1,0 +1,65 @@
+"""Labels saved, and the history in one picture and one table."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brainmvp.annotation.chart import draw_history, write_table
+from brainmvp.annotation.history import history
+from brainmvp.annotation.saving import labels_needed, summarise, write_simulation
+from brainmvp.annotation.simulate import Curve
+from brainmvp.annotation.state import AnnotationState
+from brainmvp.errors import BrainMVPError
+
+
+def test_labels_needed_are_read_off_a_curve() -> None:
+    labels, dice = [2, 4, 8], np.array([0.2, 0.6, 0.8])
+    assert labels_needed(labels, dice, 0.1) == 2
+    assert labels_needed(labels, dice, 0.4) == 3
+    assert labels_needed(labels, dice, 0.7) == 6
+    assert labels_needed(labels, dice, 0.81) is None
+    assert labels_needed(labels, np.array([0.9, 0.1, 0.9]), 0.8) == 2
+
+
+def test_a_simulation_is_summed_up_over_its_seeds(tmp_path: Path) -> None:
+    curves = [
+        Curve(name, seed, [2, 4], [start + 0.1 * seed, 0.9], ["a", "b", "c", "d"])
+        for name, start in (("random", 0.1), ("hybrid", 0.7))
+        for seed in (0, 1)
+    ]
+    summary = summarise(curves, [0.9, 0.9], {"task": "tumour"})
+    needed = {name: found["labels_needed"]["90%"] for name, found in summary["strategies"].items()}
+    assert needed["hybrid"]["mean_curve"] < needed["random"]["mean_curve"]
+    assert len(needed["random"]["by_seed"]) == 2
+    assert Image.open(write_simulation(tmp_path, curves, summary)).size[0] > 500
+    rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
+    assert (rows[0]["labels"], rows[0]["studies"]) == ("2", "a b")
+    assert len(rows) == 8
+
+
+def test_the_history_is_drawn_also_when_there_is_little_of_it(tmp_path: Path) -> None:
+    with pytest.raises(BrainMVPError, match="was never served"):
+        history(tmp_path)
+    state = AnnotationState(tmp_path)
+    empty = history(tmp_path)
+    assert Image.open(draw_history(empty, tmp_path / "empty.png")).size[0] > 500
+
+    for study, name, seconds in (("a", "A", 60.0), ("b", "B", None), ("a", "A", 30.0)):
+        state.journal.add("final", task="tumour", study=study, annotator=name, seconds=seconds)
+    detail = {
+        "model": "tumour@2", "held_out": {"dice": 0.8, "cases": 3}, "before": {"model": "tumour@1", "dice": 0.7},
+        "served": False, "sentence": "tumour@2 is worse.",
+    }  # fmt: skip
+    state.journal.add("version", task="tumour", detail=detail)
+    (tmp_path / "labels" / "final").mkdir(parents=True)
+    (tmp_path / "labels" / "final" / "copied.nii.gz").write_bytes(b"x")
+    state.journal.add("version", task="stroke", detail=detail | {"model": "stroke@2", "served": True})
+    told = history(tmp_path)
+    assert [label["study"] for label in told["labels"]] == ["a", "b", "a", "copied"]
+    assert told["annotators"]["A"]["median_seconds"] == 45
+    draw_history(told, tmp_path / "history.png")
+    rows = list(csv.DictReader(write_table(told, tmp_path / "history.csv").open()))
+    assert [row["annotator"] for row in rows] == ["A", "B", "A", ""]
