@@ -4,7 +4,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,10 @@ class Study:
                 f"{folder} holds {len(found)} DICOM studies; give the folder of one, or an output folder for all."
             )
         return _from_dicom(found[0], _study_id(folder), folder)
+
+    def only(self, sequences: tuple[Sequence, ...]) -> "Study":
+        """Return the study with these of its sequences."""
+        return replace(self, images={s: self.images[s] for s in self.images if s in sequences})
 
     def reference(self, task: Task, wish: Sequence | None = None) -> Sequence:
         """Return the sequence whose grid the result has: the wish, or the task's first choice among those present."""

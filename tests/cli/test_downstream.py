@@ -47,9 +47,11 @@ def done(result):
 
 def test_a_segmentation_is_learned_and_judged(brainmvp, home, strokes, tmp_path):
     run = tmp_path / "run"
-    said = done(brainmvp("finetune", "stroke", strokes, "--out", run, "--network", "unet-compact", *TINY))
+    learn = ("finetune", "stroke", strokes, "--out", run, "--network", "unet-compact", *TINY)
+    said = done(brainmvp(*learn))
     assert "3 train, 1 validation, 1 test" in said and "Stored as stroke@2" in said
     model = ModelStore(home).get("stroke", 2)
+    assert "Stored as stroke@2" in done(brainmvp(*learn)) and ModelStore(home).versions("stroke") == [1, 2]
     assert len(model.card.training["train"]) == 3 and "validation, 1 studies" in model.card.metrics
     out = tmp_path / "judged"
     command = ("evaluate", "stroke", strokes, "--model", "stroke@2", "--out", out)
@@ -73,7 +75,12 @@ def test_a_classification_is_learned_judged_and_used(brainmvp, home, brains, tmp
         brainmvp("finetune", "abide-1", brains, "--out", tmp_path / "run", "--network", "unet-compact", *TINY)
     )
     out = tmp_path / "judged"
-    said = done(brainmvp("evaluate", "abide-1", brains, "--model", "abide-1", "--part", "all", "--out", out))
+    said = done(
+        brainmvp(
+            "evaluate", "abide-1", brains, "--model", "abide-1", "--part", "all", "--missing", "--out", out
+        )
+    )
+    assert (out / "summary.md").read_text().count("●") == 1
     assert "accuracy" in said and "0.6970" in said  # the paper's row beside ours
     rows = list(csv.DictReader((out / "cases.csv").open()))
     assert len(rows) == 6

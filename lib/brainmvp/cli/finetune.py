@@ -10,7 +10,7 @@ from brainmvp.cli.console import progress_bar, say
 from brainmvp.errors import BrainMVPError
 
 if TYPE_CHECKING:
-    from brainmvp.finetune import Progress
+    from brainmvp.finetune import FineTuned, Progress
     from brainmvp.modelstore import Model, ModelStore
     from brainmvp.tasks import Recipe, Task
 
@@ -117,13 +117,25 @@ def finetune(
             preparing=lambda done, total: tell(f"preparing {done}/{total}", done / total),
         )  # fmt: skip
     if machine is None or machine.rank == 0:
-        stored = result.store(store, name)
+        stored = _stored(result, store, name, out)
         scores = ", ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
         say(f"Best of {len(result.history)} epochs, by validation: {scores}")
         say(f"Stored as {stored.card.id} in {stored.folder}; curves and examples in {out}")
         say(
             f"Its test: brainmvp evaluate {chosen.name} {index} --model {stored.card.id} --out {out / 'test'}"
         )
+
+
+def _stored(result: "FineTuned", store: "ModelStore", name: str | None, out: Path) -> "Model":
+    """Store a run's model, once: a run that is called again when it is finished gives the version that it gave."""
+    note = out / "stored.json"
+    if note.is_file():
+        known = json.loads(note.read_text("utf-8"))
+        if known["epochs"] == len(result.history):
+            return store.resolve(known["model"])
+    model = result.store(store, name)
+    note.write_text(json.dumps({"model": model.card.id, "epochs": len(result.history)}), "utf-8")
+    return model
 
 
 def changed(task: "Task", changes: dict[str, Any]) -> "Recipe":

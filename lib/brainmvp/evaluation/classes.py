@@ -10,6 +10,7 @@ from brainmvp.case import Case, class_index
 from brainmvp.classify import StudyClassifier
 from brainmvp.evaluation.classification import by_patient, classification_metrics
 from brainmvp.evaluation.statistics import Interval, interval, resampled
+from brainmvp.sequences import Sequence
 from brainmvp.tasks import Task
 
 METRICS = ("accuracy", "auc", "f1")
@@ -31,13 +32,17 @@ class Answers:
 
 
 def answer_cases(
-    classifier: StudyClassifier, cases: list[Case], tell: Callable[[str, float], None]
+    classifier: StudyClassifier,
+    cases: list[Case],
+    tell: Callable[[str, float], None],
+    only: tuple[Sequence, ...] | None = None,
 ) -> Answers:
-    """Classify every case; raises `BrainMVPError` naming one that cannot be used."""
+    """Classify every case, with all of its sequences or some; raises `BrainMVPError` naming one that cannot be used."""
     rows = []
     for number, case in enumerate(cases):
         tell(case.id, number / len(cases))
-        rows.append(list(classifier.classify(case.study).probabilities.values()))
+        study = case.study if only is None else case.study.only(only)
+        rows.append(list(classifier.classify(study).probabilities.values()))
     targets = np.array([class_index(classifier.task, case) for case in cases])
     return Answers(np.array(rows), targets, [c.id for c in cases], [c.group for c in cases])
 

@@ -4,6 +4,7 @@ Both empty: Dice and lesion scores 1, HD95 0 (nothing was to be found, and nothi
 lesion scores 0, HD95 `MISSED_MM` (BraTS' own rule). Nothing is left out of a mean because it is empty.
 """
 
+import warnings
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -59,13 +60,15 @@ def _hd95(found: np.ndarray, true: np.ndarray, spacing: np.ndarray) -> float:
     if not found.any() or not true.any():
         return 0.0 if found.any() == true.any() else MISSED_MM
     box = _box(found | true)
-    distance = compute_hausdorff_distance(
-        _batch(found[box]),
-        _batch(true[box]),
-        include_background=True,
-        percentile=95,
-        spacing=spacing.tolist(),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 uses an option of its own that is to go
+        distance = compute_hausdorff_distance(
+            _batch(found[box]),
+            _batch(true[box]),
+            include_background=True,
+            percentile=95,
+            spacing=spacing.tolist(),
+        )
     return float(distance)
 
 

@@ -1,6 +1,7 @@
 """The folder that an evaluation leaves: cases, summary, pages, calibration, and what missing sequences cost."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import numpy as np
 from brainmvp.calibration import draw_reliability
 from brainmvp.case import Case
 from brainmvp.classify import StudyClassifier
+from brainmvp.evaluation.classes import METRICS as METRICS_OF_CLASSES
 from brainmvp.evaluation.classes import answer_cases, class_reliability, intervals
+from brainmvp.evaluation.classification import classification_metrics
 from brainmvp.evaluation.masks import MISSED_MM
 from brainmvp.evaluation.page import Row, draw_page
 from brainmvp.evaluation.segmentation import (
@@ -30,6 +33,7 @@ from brainmvp.evaluation.statistics import (
 from brainmvp.evaluation.tables import Summary, latex, markdown, summary_rows, write_csv, write_text
 from brainmvp.modelstore import Model
 from brainmvp.segment import Segmenter
+from brainmvp.sequences import Sequence
 from brainmvp.tasks import Task
 
 Tell = Callable[[str, float], None]
@@ -65,7 +69,7 @@ def evaluate(
     for judged in (model, *([against] if against else [])):
         check_task(judged.card.task, task, judged.card.id)
     if task.kind == "classification":
-        return _evaluate_classes(task, model, cases, out, tell, device, against)
+        return _evaluate_classes(task, model, cases, out, tell, device, against, missing)
     segmenter = Segmenter(model, device)
     scores = score_cases(segmenter, cases, tell)
     summary = summarise(task, scores)
@@ -81,7 +85,8 @@ def evaluate(
         others = score_cases(Segmenter(against, device), cases, tell)
         write_csv(out / f"cases-{against.card.name}-{against.card.version}.csv", case_rows(others))
         compared = _compare(task, scores, others)
-    parts = missing_rows(segmenter, cases, tell) if missing else []
+    columns = [f"Dice {name}" for name in task.outputs]
+    parts = missing_rows(task, columns, cases, tell, partial(_dice_cells, segmenter)) if missing else []
     _write(task, model, out, summary, len(cases), against, compared, parts)
     return summary
 
@@ -109,22 +114,35 @@ def case_rows(scores: list[CaseScore]) -> list[dict[str, object]]:
     ]
 
 
-def missing_rows(segmenter: Segmenter, cases: list[Case], tell: Tell) -> list[list[str]]:
-    """Return heading and rows: for every set of sequences, the mean Dice by region over the cases that have it."""
-    task = segmenter.task
-    rows = [[*map(str, task.sequences), *task.outputs, "studies"]]
+def missing_rows(
+    task: Task,
+    columns: list[str],
+    cases: list[Case],
+    tell: Tell,
+    cells: Callable[[list[Case], tuple[Sequence, ...]], list[str]],
+) -> list[list[str]]:
+    """Return heading and rows: for every set of sequences that the task accepts, what `cells` says of the cases that
+    have it; columns: its headings."""
+    rows = [[*map(str, task.sequences), *columns, "studies"]]
     for kept in subsets(task):
         usable = [case for case in cases if set(kept) <= set(case.study.images)]
-        if not usable:
-            continue
-        tell(f"with {', '.join(kept)} only", len(rows) / 2 ** len(task.sequences))
-        scores = [score_case(segmenter, case, kept) for case in usable]
-        cells = []
-        for region in task.outputs:
-            values = _by_patient(scores, region, "dice")
-            cells.append(f"{np.mean(patient_means(values)):.4f}" if values else "not offered")
-        rows.append([*("●" if s in kept else "" for s in task.sequences), *cells, str(len(usable))])
+        if usable:
+            tell(f"with {', '.join(kept)} only", len(rows) / 2 ** len(task.sequences))
+            marks = ["●" if sequence in kept else "" for sequence in task.sequences]
+            rows.append([*marks, *cells(usable, kept), str(len(usable))])
     return rows
+
+
+def _dice_cells(segmenter: Segmenter, cases: list[Case], kept: tuple[Sequence, ...]) -> list[str]:
+    scores = [score_case(segmenter, case, kept) for case in cases]
+    by_region = [_by_patient(scores, region, "dice") for region in segmenter.task.outputs]
+    return [f"{np.mean(patient_means(values)):.4f}" if values else "not offered" for values in by_region]
+
+
+def _class_cells(classifier: StudyClassifier, cases: list[Case], kept: tuple[Sequence, ...]) -> list[str]:
+    answers = answer_cases(classifier, cases, lambda *_: None, kept)
+    metrics = classification_metrics(answers.probabilities, answers.targets, answers.patients)
+    return [f"{metrics[name]:.4f}" for name in METRICS_OF_CLASSES]
 
 
 def _by_patient(scores: list[CaseScore], region: str, metric: str) -> dict[str, list[float]]:
@@ -161,9 +179,11 @@ def _compare(task: Task, first: list[CaseScore], second: list[CaseScore]) -> dic
 
 
 def _evaluate_classes(
-    task: Task, model: Model, cases: list[Case], out: Path, tell: Tell, device: str, against: Model | None
-) -> Summary:
-    answers = answer_cases(StudyClassifier(model, device), cases, tell)
+    task: Task, model: Model, cases: list[Case], out: Path, tell: Tell, device: str, against: Model | None,
+    missing: bool,
+) -> Summary:  # fmt: skip
+    classifier = StudyClassifier(model, device)
+    answers = answer_cases(classifier, cases, tell)
     keys = [c.key for c in task.classes]
     rows = [
         {
@@ -182,7 +202,12 @@ def _evaluate_classes(
         others = answer_cases(StudyClassifier(against, device), cases, tell)
         compared = {"accuracy": compare_answers(answers.correct(), others.correct())}
     summary = {"mean": intervals(answers)}
-    _write(task, model, out, summary, len(cases), against, compared, [])
+    parts = (
+        missing_rows(task, list(METRICS_OF_CLASSES), cases, tell, partial(_class_cells, classifier))
+        if missing
+        else []
+    )
+    _write(task, model, out, summary, len(cases), against, compared, parts)
     return summary
 
 
@@ -208,6 +233,6 @@ def _write(
         ]
         text += f"## Compared with {against.card.id}\n\n{markdown(lines)}\n"
     if missing:
-        text += f"## With some sequences only (mean Dice)\n\n{markdown(missing)}\n"
+        text += f"## With some sequences only\n\n{markdown(missing)}\n"
     write_text(out / "summary.md", text + _RULES)
     write_text(out / "summary.tex", latex(rows, f"{task.title}: {model.card.id}, {count} studies."))

@@ -60,9 +60,7 @@ def score_case(segmenter: Segmenter, case: Case, only: tuple[Sequence, ...] | No
     """
     task = segmenter.task
     label, sequence = read_label(task, case)
-    study = case.study
-    if only is not None:
-        study = Study(study.id, study.folder, {s: p for s, p in study.images.items() if s in only})
+    study = case.study if only is None else case.study.only(only)
     result = segmenter.segment(study, sequence if sequence in study.images else None)
     true = label.data
     if result.reference is not sequence:

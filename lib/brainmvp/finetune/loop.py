@@ -127,13 +127,8 @@ class _Run:
         self, task: Task, recipe: Recipe, begun: Start, problem: Problem, machine: OneDevice, folder: RunFolder,
         workers: int,
     ) -> None:  # fmt: skip
-        self.task, self.recipe, self.problem, self.machine, self.folder = (
-            task,
-            recipe,
-            problem,
-            machine,
-            folder,
-        )
+        self.task, self.recipe, self.problem = task, recipe, problem
+        self.machine, self.folder = machine, folder
         self.workers = workers
         self.network = begun.network.to(machine.device, memory_format=torch.channels_last_3d)
         self.optimiser = make_optimiser(self.network, recipe)
@@ -163,7 +158,7 @@ class _Run:
                     self._learn(batch, steps)
                     if progress:
                         progress(self._progress(steps, clock))
-                    if self.machine.any(should_stop is not None and should_stop()):
+                    if should_stop is not None and self.machine.any(should_stop()):
                         self.seconds += clock.lap()
                         self._save()
                         return False

@@ -49,8 +49,12 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
     Raises `BrainMVPError` if there is no such network, or nothing of the start's encoder fits.
     """
     config = _config(task, start, recipe)
-    if task.kind == "classification" and config.backbone not in ("uniformer", "unet"):
-        raise BrainMVPError(f"{recipe.network} is for segmentation only; classify with uniformer or unet.")
+    if config.backbone not in ("uniformer", "unet") and (
+        task.kind == "classification" or recipe.frozen_encoder
+    ):
+        raise BrainMVPError(
+            f"{config.backbone} has no encoder to classify with or to freeze; use uniformer or unet."
+        )
     build = build_network if task.kind == "segmentation" else build_classifier
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
