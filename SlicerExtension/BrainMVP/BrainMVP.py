@@ -132,6 +132,7 @@ class BrainMVPTest(ScriptedLoadableModuleTest):
     def test_values_survive(self) -> None:
         """Label values with a gap come back as they went into a segmentation."""
         import numpy as np
+        from BrainMVPLib.labelmap import Labelmap
         from BrainMVPLib.segmentations import export_labels, import_labels
         from BrainMVPLib.tables import LabelTable, Structure
 
@@ -143,7 +144,7 @@ class BrainMVPTest(ScriptedLoadableModuleTest):
         for value in values:
             labels[2 * value : 2 * value + 2, 3:9, 4:12] = value
         reference = _volume("vtkMRMLScalarVolumeNode", labels.astype(np.int16))
-        labelmap = _volume("vtkMRMLLabelMapVolumeNode", labels)
+        labelmap = Labelmap.of(labels)
         made = import_labels(slicer.mrmlScene, labelmap, table, reference, "segmentation", "The label map")
         self.assertTrue(np.array_equal(export_labels(made, table, reference), labels))
 

@@ -76,11 +76,10 @@ def settle() -> Callable[[Session], None]:
 def volume(scene: slicer.vtkMRMLScene, tmp_path: Path) -> Callable[..., object]:
     """Return a function that puts voxels (Z, Y, X) on a grid into the scene, through a file."""
 
-    def load(voxels: np.ndarray, affine: np.ndarray, name: str = "FLAIR", label: bool = False) -> object:
+    def load(voxels: np.ndarray, affine: np.ndarray, name: str = "FLAIR") -> object:
         path = tmp_path / f"{next(_NUMBERS)}.nrrd"
         write_nrrd(str(path), voxels, affine)
-        kind = "vtkMRMLLabelMapVolumeNode" if label else "vtkMRMLScalarVolumeNode"
-        return ops.load_volume(scene, path, name, kind)
+        return ops.load_volume(scene, path, name)
 
     return load
 

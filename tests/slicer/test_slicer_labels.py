@@ -5,6 +5,7 @@ import pytest
 from BrainMVPLib import scene as ops
 from BrainMVPLib.errors import ModuleError
 from BrainMVPLib.grids import file_affine, reorder
+from BrainMVPLib.labelmap import Labelmap, read_labelmap
 from BrainMVPLib.nrrd import write_nrrd
 from BrainMVPLib.segmentations import export_labels, import_labels, new_segmentation
 from BrainMVPLib.shared import shared_package
@@ -47,9 +48,7 @@ def test_values_survive_import_edit_and_export(scene, volume, brats, values, axe
     table = brats if 4 in values else TUMOUR
     affine, labels = oblique((0.9, 1.1, 2.6), axes), drawn(values)
     reference = volume(labels.astype(np.int16), affine)
-    segmentation = import_labels(
-        scene, volume(labels, affine, "seg", label=True), table, reference, "s", "it"
-    )
+    segmentation = import_labels(scene, Labelmap.of(labels), table, reference, "s", "it")
     assert [s.GetName() for s in segments(segmentation)] == [s.name for s in table.structures]
     np.testing.assert_array_equal(export_labels(segmentation, table, reference), labels)
     box = (slice(4, 6), slice(5, 7), slice(6, 9))
@@ -62,9 +61,7 @@ def test_values_survive_import_edit_and_export(scene, volume, brats, values, axe
 def test_values_do_not_depend_on_what_is_absent_renamed_or_reordered(scene, volume, brats):
     affine, labels = oblique(), drawn((4,))
     reference = volume(labels.astype(np.int16), affine)
-    segmentation = import_labels(
-        scene, volume(labels, affine, "seg", label=True), brats, reference, "s", "it"
-    )
+    segmentation = import_labels(scene, Labelmap.of(labels), brats, reference, "s", "it")
     assert len(segments(segmentation)) == 3
     segmentation.GetSegmentation().SetSegmentIndex(segmentation.GetSegmentation().GetNthSegmentID(2), 0)
     segments(segmentation)[0].SetName("what lights up")
@@ -76,18 +73,14 @@ def test_two_structures_of_one_name_stay_two(scene, volume):
     table = LabelTable((Structure(3, "lesion", (9, 9, 9)), Structure(5, "lesion", (99, 99, 99))))
     affine, labels = oblique(), drawn((5, 3))
     reference = volume(labels.astype(np.int16), affine)
-    segmentation = import_labels(
-        scene, volume(labels, affine, "seg", label=True), table, reference, "s", "it"
-    )
+    segmentation = import_labels(scene, Labelmap.of(labels), table, reference, "s", "it")
     np.testing.assert_array_equal(export_labels(segmentation, table, reference), labels)
 
 
 def test_segments_have_the_task_s_names_colours_and_codes(scene, volume):
     affine, labels = oblique(), drawn((2, 1, 3))
     reference = volume(labels.astype(np.int16), affine)
-    segmentation = import_labels(
-        scene, volume(labels, affine, "seg", label=True), TUMOUR, reference, "s", "it"
-    )
+    segmentation = import_labels(scene, Labelmap.of(labels), TUMOUR, reference, "s", "it")
     segment = segments(segmentation)[1]
     assert segment.GetName() == "Peritumoural oedema"
     np.testing.assert_allclose(segment.GetColor(), np.array([244, 214, 49]) / 255)
@@ -97,9 +90,7 @@ def test_segments_have_the_task_s_names_colours_and_codes(scene, volume):
 def test_a_segment_of_the_user_is_named_or_taken_by_its_name(scene, volume, brats):
     reference = volume(drawn((1,)).astype(np.int16), oblique())
     segmentation = new_segmentation(scene, reference, "s", brats)
-    source = import_labels(
-        scene, volume(drawn((4,)), oblique(), "x", label=True), brats, reference, "x", "it"
-    )
+    source = import_labels(scene, Labelmap.of(drawn((4,))), brats, reference, "x", "it")
     inside = source.GetSegmentation()
     copied = inside.GetNthSegment(2)
     copied.RemoveTag("BrainMVP.Value")
@@ -117,19 +108,34 @@ def test_an_empty_segmentation_exports_as_zeros(scene, volume, brats):
     assert not export_labels(empty, brats, reference).any()
 
 
-def test_another_grid_or_value_is_refused_and_adds_nothing(scene, volume, brats):
+def test_another_grid_or_value_is_refused_and_adds_nothing(scene, volume, brats, tmp_path):
     labels, affine = drawn((1, 2, 4)), oblique()
     reference = volume(labels.astype(np.int16), affine)
-    moved = affine.copy()
-    moved[0, 3] += 0.5
-    for wrong in (volume(labels, moved, "x", label=True), volume(labels[1:], affine, "x", label=True)):
+    file = tmp_path / "result.nrrd"
+    moved, turned = affine.copy(), affine.copy()
+    moved[0, 3] += 0.05
+    turned[:3, :3] = oblique(degrees=17.2)[:3, :3]
+    for voxels, place in ((labels, moved), (labels, turned), (labels[1:], affine)):
+        write_nrrd(str(file), voxels, place)
         with pytest.raises(ModuleError, match=r"does not lie on the grid of FLAIR.*nothing was changed"):
-            import_labels(scene, wrong, brats, reference, "s", "The result")
+            read_labelmap(file, ops.affine(reference), labels.shape, "The result", "FLAIR")
+    write_nrrd(str(file), labels.astype(np.int16) + 300, affine)
+    with pytest.raises(ModuleError, match="values that are no labels"):
+        read_labelmap(file, affine, labels.shape, "The result", "FLAIR")
     with pytest.raises(ModuleError, match="holds the values 3, which the model does not declare"):
-        import_labels(
-            scene, volume(drawn((3,)), affine, "x", label=True), brats, reference, "s", "The result"
-        )
+        import_labels(scene, Labelmap.of(drawn((3,))), brats, reference, "s", "The result")
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+
+def test_a_label_map_knows_what_is_in_it():
+    labels = np.zeros((5, 6, 7), np.uint8)
+    labels[1:3, 2, 3:5] = 4
+    labels[2, 4, 3] = 1
+    found = Labelmap.of(labels)
+    assert found.values == [1, 4]
+    assert found.counts[4] == 4
+    assert found.box == (slice(1, 3), slice(2, 5), slice(3, 5))
+    assert Labelmap.of(np.zeros((2, 3, 4), np.uint8)).box is None
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LAS", "LPI", "SAR"])
@@ -142,6 +148,10 @@ def test_the_order_of_a_file_s_voxels_is_found_again(tmp_path, volume, axes):
     labels = drawn((2, 1, 3))
     write_nrrd(str(tmp_path / "file.nrrd"), labels, affine)
     node = volume(labels, affine)
+    read = read_labelmap(
+        tmp_path / "file.nrrd", ops.affine(node), node.GetImageData().GetDimensions()[::-1], "", ""
+    )
+    np.testing.assert_array_equal(read.voxels, ops.voxels(node))
     assert np.linalg.det(ops.affine(node)[:3, :3]) > 0
     found = file_affine(tmp_path / "file.nrrd")
     np.testing.assert_allclose(found, affine, atol=1e-9)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import slicer
 from BrainMVPLib import measure, views
+from BrainMVPLib.labelmap import Labelmap
 from BrainMVPLib.opening import why_in_words
 from BrainMVPLib.shared import sequence_teller, shared_package
 from BrainMVPLib.study import VolumeFacts, assemble
@@ -81,7 +82,7 @@ def test_volumes_and_changes_are_those_of_the_voxels():
     after[1, 0, 0] = 2
     change = measure.changes(before, after, 0.5, table)[1]
     assert (change.before_ml, change.after_ml, change.dice) == (2.0, 2.0, 0.75)
-    assert measure.volumes_ml(after, 0.5, table)["Peritumoural oedema"] == 2.0
+    assert measure.volumes_ml(Labelmap.of(after).counts, 0.5, table)["Peritumoural oedema"] == 2.0
     np.testing.assert_array_equal(measure.unpack(measure.pack(after), after.shape), after)
     assert measure.unpack(measure.pack(after), (3, 5, 6)) is None
 

@@ -13,6 +13,8 @@ import SimpleITK as sitk
 
 from .errors import ModuleError
 
+# How far two descriptions of one grid may be apart at its far end: NIfTI keeps seven digits.
+_VOXELS = 0.02
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -40,7 +42,7 @@ def reorder(labels: np.ndarray, affine: np.ndarray, wanted: np.ndarray) -> np.nd
     step = np.linalg.inv(wanted[:3, :3]) @ affine[:3, :3]
     turn = np.round(step)
     if (
-        np.abs(step - turn).max() > 0.01
+        np.abs(step - turn).max() * max(labels.shape) > _VOXELS
         or (np.abs(turn).sum(0) != 1).any()
         or (np.abs(turn).sum(1) != 1).any()
     ):
@@ -53,7 +55,7 @@ def reorder(labels: np.ndarray, affine: np.ndarray, wanted: np.ndarray) -> np.nd
     result = np.flip(ordered, flipped)
     first = [result.shape[row] - 1 if row in flipped else 0 for row in range(3)]
     origin = np.linalg.inv(wanted) @ affine[:, 3]
-    if np.abs(origin[:3] - first).max() > 0.1:
+    if np.abs(origin[:3] - first).max() > _VOXELS:
         raise ModuleError(
             "The segmentation's grid is not that of the file at the server; open the study again."
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .labelmap import count
 from .tables import LabelTable
 
 
@@ -24,19 +25,15 @@ class Change:
     dice: float | None
 
 
-def volumes_ml(labels: np.ndarray, voxel_ml: float, table: LabelTable) -> dict[str, float]:
-    """Return the volume of each structure in millilitres, by name."""
-    counts = np.bincount(labels.ravel(), minlength=256)
+def volumes_ml(counts: np.ndarray, voxel_ml: float, table: LabelTable) -> dict[str, float]:
+    """Return the volume of each structure in millilitres, by name, from the number of voxels of each value."""
     return {s.name: round(float(counts[s.value]) * voxel_ml, 3) for s in table.structures}
 
 
 def changes(before: np.ndarray, after: np.ndarray, voxel_ml: float, table: LabelTable) -> list[Change]:
     """Return what changed from one label map to another on the same grid, by structure."""
-    in_before, in_after = (
-        np.bincount(before.ravel(), minlength=256),
-        np.bincount(after.ravel(), minlength=256),
-    )
-    in_both = np.bincount(before[before == after], minlength=256)
+    in_before, in_after = count(before), count(after)
+    in_both = count(np.where(before == after, before, 0))
     result = []
     for structure in table.structures:
         a, b, both = (int(counts[structure.value]) for counts in (in_before, in_after, in_both))

@@ -22,9 +22,9 @@ SENT = "BrainMVP.Sent"
 _SAME_GRID_MM = 1e-2
 
 
-def load_volume(scene: Any, path: Path, name: str, kind: str = "vtkMRMLScalarVolumeNode") -> Any:
+def load_volume(scene: Any, path: Path, name: str) -> Any:
     """Read a file into a new volume node; raises `ModuleError` naming the file, and leaves nothing behind."""
-    node = scene.AddNewNodeByClass(kind, name)
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     storage = scene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
     storage.SetFileName(str(path))
     storage.SetSingleFile(True)
@@ -50,11 +50,16 @@ def remove_study(scene: Any, study: str) -> None:
     """Remove the nodes that carry a study's mark, with what belongs to them; nothing else goes."""
     for node in nodes_of(scene, "vtkMRMLDisplayableNode"):
         if node.GetAttribute(STUDY) == study:
-            belongings = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
-            belongings += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
-            scene.RemoveNode(node)
-            for other in filter(None, belongings):
-                scene.RemoveNode(other)
+            remove(scene, node)
+
+
+def remove(scene: Any, node: Any) -> None:
+    """Remove a node with its display and storage nodes."""
+    belongings = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
+    belongings += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
+    scene.RemoveNode(node)
+    for other in filter(None, belongings):
+        scene.RemoveNode(other)
 
 
 def nodes_of(scene: Any, kind: str) -> list[Any]:
@@ -75,12 +80,12 @@ def volumes(scene: Any) -> list[VolumeFacts]:
 
 
 def voxels(node: Any) -> np.ndarray:
-    """Return a copy of a volume's voxels (Z, Y, X), which a thread may read while the user goes on."""
+    """Return a volume's voxels (Z, Y, X), not copied: a thread may read them also when the node is gone meanwhile."""
     image = node.GetImageData()
     if image.GetNumberOfScalarComponents() != 1:
         raise ModuleError(f"{node.GetName()} has several values a voxel; choose a plain volume.")
     array = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
-    return array.reshape(image.GetDimensions()[::-1]).copy()
+    return array.reshape(image.GetDimensions()[::-1])
 
 
 def affine(node: Any) -> np.ndarray:

@@ -15,44 +15,34 @@ from vtk.util import numpy_support
 
 from . import scene as ops
 from .errors import ModuleError
+from .labelmap import Labelmap
 from .tables import LabelTable, Structure
 
 _VALUE = "BrainMVP.Value"
 
 
 def import_labels(
-    scene: Any, labelmap: Any, table: LabelTable, reference: Any, name: str, source: str
+    scene: Any, labels: Labelmap, table: LabelTable, reference: Any, name: str, source: str
 ) -> Any:
-    """Return a new segmentation of a label map, with a segment for every structure of the table, empty or not.
+    """Return a new segmentation of a label map on a volume's grid, with a segment for every structure, empty or not.
 
-    Raises `ModuleError` naming `source`, and adds nothing, if the label map does not lie on the grid of `reference`
-    or holds a value that is not in the table.
+    Raises `ModuleError` naming `source`, and adds nothing, if the label map holds a value that is not in the table.
     """
-    if not ops.same_grid(labelmap, reference):
-        shapes = ["x".join(map(str, node.GetImageData().GetDimensions())) for node in (labelmap, reference)]
-        raise ModuleError(
-            f"{source} does not lie on the grid of {reference.GetName()} ({shapes[0]} against {shapes[1]} voxels, or "
-            "another place); nothing was changed. Send the study again, or ask whoever runs the server."
-        )
-    table.check(np.unique(ops.voxels(labelmap)).tolist(), source)
+    table.check(labels.values, source)
     segmentation = new_segmentation(scene, reference, name)
-    colors = _color_table(scene, table)
-    labelmap.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
+    segments = segmentation.GetSegmentation()
     logic = slicer.vtkSlicerSegmentationsModuleLogic
-    if not logic.ImportLabelmapToSegmentationNode(labelmap, segmentation, ""):
+    if labels.box and not logic.ImportLabelmapToSegmentationNode(
+        _cropped(labels, reference), segmentation, name
+    ):
         scene.RemoveNode(segmentation)
-        scene.RemoveNode(colors)
         raise ModuleError(f"{source} could not be turned into segments; nothing was changed.")
-    imported = segmentation.GetSegmentation()
-    by_key = {
-        imported.GetNthSegment(n).GetName(): imported.GetNthSegmentID(n)
-        for n in range(imported.GetNumberOfSegments())
-    }
+    ids = [segments.GetNthSegmentID(number) for number in range(segments.GetNumberOfSegments())]
+    by_value = {segments.GetSegment(segment_id).GetLabelValue(): segment_id for segment_id in ids}
     for structure in table.structures:
-        segment_id = by_key.get(_key(structure)) or imported.AddEmptySegment()
-        _describe(imported.GetSegment(segment_id), structure)
-        imported.SetSegmentIndex(segment_id, table.structures.index(structure))
-    scene.RemoveNode(colors)
+        segment_id = by_value.get(structure.value) or segments.AddEmptySegment()
+        _describe(segments.GetSegment(segment_id), structure)
+        segments.SetSegmentIndex(segment_id, table.structures.index(structure))
     return segmentation
 
 
@@ -140,17 +130,12 @@ def _describe(segment: Any, structure: Structure) -> None:
         segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), structure.terminology)
 
 
-def _key(structure: Structure) -> str:
-    # Colours are matched by name, and a name may stand for two values in somebody's table.
-    return f"{structure.value}:{structure.name}"
-
-
-def _color_table(scene: Any, table: LabelTable) -> Any:
-    colors = scene.AddNewNodeByClass("vtkMRMLColorTableNode", "BrainMVP labels")
-    colors.SetTypeToUser()
-    colors.SetHideFromEditors(True)
-    colors.SetNumberOfColors(max(table.values, default=0) + 1)
-    colors.SetColor(0, "background", 0, 0, 0, 0)
-    for structure in table.structures:
-        colors.SetColor(structure.value, _key(structure), *(channel / 255 for channel in structure.color), 1)
-    return colors
+def _cropped(labels: Labelmap, reference: Any) -> Any:
+    """Return the part of a label map that holds its labels: Slicer needs a time that grows with the voxels it gets."""
+    image = slicer.vtkOrientedImageData()
+    z, y, x = labels.box
+    image.SetExtent(x.start, x.stop - 1, y.start, y.stop - 1, z.start, z.stop - 1)
+    image.SetGeometryFromImageToWorldMatrix(ops.matrix_of(ops.affine(reference)))
+    inside = np.ascontiguousarray(labels.voxels[labels.box])
+    image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(inside.ravel(), deep=True))
+    return image

@@ -17,12 +17,14 @@ from . import scene as ops
 from .background import Job
 from .client import Client, Inference
 from .errors import Abandoned, ModuleError
+from .labelmap import Labelmap, read_labelmap
 from .nrrd import write_nrrd
 from .segmentations import import_labels
 from .session import Session
 from .tables import TaskSpec
 
 _POLL_SECONDS = 0.5
+_SOURCE = "The server's result"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,16 @@ class Source:
     file: Path | None
     voxels: np.ndarray | None
     affine: np.ndarray
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came back: the image it is of, the server's facts, the labels, and the same packed for the scene."""
+
+    image: str
+    facts: dict[str, Any]
+    labels: Labelmap
+    packed: str
 
 
 class Segmenting:
@@ -62,10 +74,11 @@ class Segmenting:
             )
             name, model = state.study_name or reference[1].GetName(), state.model
             volume_id = reference[1].GetID()
+            node_name, shape = reference[1].GetName(), reference[1].GetImageData().GetDimensions()[::-1]
             grid = ops.affine(reference[1])
             seconds = {"prepare": time.perf_counter() - begin}
 
-            def work(job: Job) -> tuple[str, Inference]:
+            def work(job: Job) -> Result:
                 where = image
                 if where is None:
                     where = self._send(client, task, name, sources, folder, job, seconds)
@@ -73,12 +86,16 @@ class Segmenting:
                 start = time.perf_counter()
                 answer = _infer(client, model, where, folder, job)
                 seconds["segment and download"] = time.perf_counter() - start
-                job.report("Showing", None)
-                return where, answer
-
-            def done(result: tuple[str, Inference]) -> None:
+                job.report("Reading the result", None)
                 start = time.perf_counter()
-                self._show(task, volume_id, grid, *result)
+                labels = read_labelmap(answer.file, grid, shape, _SOURCE, node_name)
+                packed = measure.pack(labels.voxels)
+                seconds["read"] = time.perf_counter() - start
+                return Result(where, answer.facts, labels, packed)
+
+            def done(result: Result) -> None:
+                start = time.perf_counter()
+                self._show(task, volume_id, grid, result)
                 self.seconds = {
                     **seconds,
                     "show": time.perf_counter() - start,
@@ -150,7 +167,7 @@ class Segmenting:
         seconds["upload"] = time.perf_counter() - start
         return study
 
-    def _show(self, task: TaskSpec, volume_id: str, grid: np.ndarray, image: str, answer: Inference) -> None:
+    def _show(self, task: TaskSpec, volume_id: str, grid: np.ndarray, result: Result) -> None:
         session, state = self.session, self.session.state
         reference = session.scene.GetNodeByID(volume_id)
         if reference is None or reference.GetImageData() is None:
@@ -161,36 +178,26 @@ class Segmenting:
             raise ModuleError("The volume was moved while it was being segmented; repeat Auto-segment.")
         names = {
             int(v): n
-            for n, v in (answer.facts.get("label_names") or {}).items()
+            for n, v in (result.facts.get("label_names") or {}).items()
             if isinstance(v, int) and v > 0
         }
         table = task.table.renamed(names) if names and set(names) <= set(task.table.values) else task.table
-        labelmap = ops.load_volume(session.scene, answer.file, "BrainMVP result", "vtkMRMLLabelMapVolumeNode")
-        try:
-            title = f"{state.study_name or reference.GetName()} {task.title}"
-            segmentation = import_labels(
-                session.scene, labelmap, table, reference, title, "The server's result"
-            )
-            labels = ops.voxels(labelmap).astype(np.uint8)
-        finally:
-            storage = labelmap.GetStorageNode()
-            display = labelmap.GetDisplayNode()
-            for node in (labelmap, storage, display):
-                session.scene.RemoveNode(node)
+        title = f"{state.study_name or reference.GetName()} {task.title}"
+        segmentation = import_labels(session.scene, result.labels, table, reference, title, _SOURCE)
         self._keep_version(state.segmentation)
-        ops.mark(segmentation, state.study_name, "segmentation", image=image)
+        ops.mark(segmentation, state.study_name, "segmentation", image=result.image)
         state.set_segmentation(segmentation.GetID())
         self._forget_uncertainty()
         if not state.from_server:
-            state.study = image.rpartition("@")[0] or image
+            state.study = result.image.rpartition("@")[0] or result.image
         state.facts = {
-            **answer.facts,
-            "image": image,
+            **result.facts,
+            "image": result.image,
             "table_names": {str(s.value): s.name for s in table.structures},
-            "volumes_ml": measure.volumes_ml(labels, measure.voxel_ml(grid), table),
+            "volumes_ml": measure.volumes_ml(result.labels.counts, measure.voxel_ml(grid), table),
         }
-        state.proposal = measure.pack(labels)
-        session.said.emit(summary(answer.facts))
+        state.proposal = result.packed
+        session.said.emit(summary(result.facts))
 
     def _keep_version(self, earlier: Any) -> None:
         if earlier is None:
@@ -234,6 +241,10 @@ class Segmenting:
         if state.segmentation is None:
             return
         volume = ops.load_volume(session.scene, path, "Uncertainty")
+        reference = session.reference()
+        if reference is None or not ops.same_grid(volume, reference[1]):
+            ops.remove(session.scene, volume)
+            raise ModuleError("The uncertainty is that of another image; run Auto-segment again.")
         ops.mark(volume, state.study_name, "uncertainty")
         display = volume.GetDisplayNode()
         display.SetAndObserveColorNodeID(views.color_of_uncertainty(session.scene).GetID())
@@ -250,7 +261,7 @@ class Segmenting:
         if volume is not None:
             views.overlay(self.session.scene, None)
             self.session.state.set_uncertainty(None)
-            self.session.scene.RemoveNode(volume)
+            ops.remove(self.session.scene, volume)
 
 
 def study_id(name: str, sums: dict[str, str]) -> str:
