@@ -92,7 +92,7 @@ def _draw(path: Path, curves: list[Curve], summary: dict[str, Any]) -> Path:
         axes.fill_between(labels, every.min(0), every.max(0), color=f"C{number}", alpha=0.1, linewidth=0)
     axes.set(xlabel="labelled studies", ylabel="test Dice, mean over the regions")
     axes.set_title(
-        f"{summary['task']}: mean and range of {len(summary['full_data_dice_by_seed'])} seeds", fontsize=10
+        f"{summary['task']}: mean and range of {len({c.seed for c in curves})} seed(s)", fontsize=10
     )
     axes.legend(frameon=False, loc="lower right")
     atomically(path, lambda temporary: figure.savefig(temporary, dpi=120, format="png"))
