@@ -1,6 +1,7 @@
 """What the server survives: being killed, a full disk, two clients at once, a damaged model, a deleted study."""
 
 import gzip
+import json
 import os
 import shutil
 import signal
@@ -181,13 +182,15 @@ def test_trouble_is_said_and_changes_nothing(labels: dict[str, Path], home: Path
         assert names[1] in server.label(names[1], contents[0]).json()["detail"]
         server.refused(404, "POST", "/studies/skip", params={"image": names[1]}, json={"annotator": "A"})
 
-        # A damaged model file is named with the remedy; another version is one call away.
-        served = ModelStore(home).served("tumour")
+        # A damaged model file is not served; if it was damaged later, the remedy is named, and it is one call away.
+        served, query = ModelStore(home).served("tumour"), {"image": study, "output": "json"}
         weights = home / "models" / "tumour" / str(served) / "weights.safetensors"
         weights.write_bytes(weights.read_bytes()[:1000])
-        query = {"image": study, "output": "json"}
+        server.call("POST", "/models/tumour/serve", json={"version": 1}).raise_for_status()
+        assert server.call("POST", "/infer/tumour", params=query).json()["model"] == "tumour@1"
+        assert "damaged" in server.refused(422, "POST", "/models/tumour/serve", json={"version": served})
+        (home / "models" / "tumour" / "served.json").write_text(json.dumps({"version": served}))
         assert "restore another version" in server.refused(422, "POST", "/infer/tumour", params=query)
         assert {m["version"] for m in server.get_json("/models") if m["name"] == "tumour"} == {1, served}
         server.call("POST", "/models/tumour/serve", json={"version": 1}).raise_for_status()
-        assert "damaged" in server.refused(422, "POST", "/models/tumour/serve", json={"version": served})
         assert server.call("POST", "/infer/tumour", params=query).json()["model"] == "tumour@1"
