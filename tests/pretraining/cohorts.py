@@ -1,12 +1,17 @@
-"""Small cohorts of stripped heads at 3 mm, for the tests of pretraining."""
+"""Small cohorts of stripped heads at 3 mm, and configurations for them, for the tests of pretraining."""
 
 from pathlib import Path
+from typing import Any
 
 from heads import centre_of, head, oblique
 
 from brainmvp.cohort import Index
 from brainmvp.cohort.scan import index_folder
+from brainmvp.networks import NetworkConfig
 from brainmvp.volume import write_volume
+from pretraining.run.config import Config, named_config
+
+SMALL = NetworkConfig(backbone="unet", in_channels=1, out_channels=1, widths=(8, 16), depths=(1, 1))
 
 _SHAPE = (18, 20, 18)
 
@@ -19,3 +24,10 @@ def cohort(root: Path, studies: dict[str, str]) -> Index:
             image = head(_SHAPE, affine, centre_of(_SHAPE, affine), 10 * number + len(sequence))
             write_volume(image, root / name / f"{name}_{sequence}.nii.gz")
     return index_folder(root)[0]
+
+
+def make_config(name: str = "paper", **changes: Any) -> Config:
+    """Return a configuration for the tiny index: `epochs` passes over four studies, two of them per step."""
+    values = {"spacing": 4.0, "patch": (16, 16, 16), "batch": 2, "accumulate": 1, "epochs": 3, **changes}
+    network = values.pop("network", SMALL)
+    return named_config(name, "unet-compact", **values).model_copy(update={"network": network})

@@ -4,18 +4,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cohorts import cohort
+from cohorts import cohort, make_config
 
-from brainmvp.networks import NetworkConfig
 from pretraining.data.cache import Cache
 from pretraining.data.prepare import prepare_cohort
-from pretraining.run.config import Config, named_config
+from pretraining.run.config import Config
 from pretraining.run.loop import make_fabric, pretrain
-
-SMALL = NetworkConfig(backbone="unet", in_channels=1, out_channels=1, widths=(8, 16), depths=(1, 1))
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +33,6 @@ def tiny_index(prepared: Path, tmp_path: Path) -> Path:
     """The index of a copy of the prepared studies, at 4 mm."""
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     return tmp_path / "index.json"
-
-
-def make_config(name: str = "paper", **changes: Any) -> Config:
-    """Return a configuration for the tiny index: `epochs` passes over four studies, two of them per step."""
-    values = {"spacing": 4.0, "patch": (16, 16, 16), "batch": 2, "accumulate": 1, "epochs": 3, **changes}
-    network = values.pop("network", SMALL)
-    return named_config(name, "unet-compact", **values).model_copy(update={"network": network})
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """What a run gives is what others load: our store, the published layout, the templates in space."""
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from cohorts import make_config
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.importing import import_model
@@ -29,16 +32,23 @@ NETWORKS = {
 }  # fmt: skip
 
 
-def exported(tiny_index: Path, tiny_config, out: Path, backbone: str) -> Path:
-    config = tiny_config(network=NETWORKS[backbone], epochs=1)
-    return pretrain(tiny_index, out, config, make_fabric("cpu"), workers=0)
+@pytest.fixture(scope="module")
+def exported(prepared: Path) -> Callable[[str], Path]:
+    """Return a function that gives the run folder of a backbone, run once."""
+
+    @cache
+    def run(backbone: str) -> Path:
+        out = prepared / f"export {backbone}"
+        config = make_config(network=NETWORKS[backbone], epochs=1)
+        assert pretrain(prepared / "index.json", out, config, make_fabric("cpu"), workers=0) == out / "model"
+        return out
+
+    return run
 
 
 @pytest.mark.parametrize("backbone", NETWORKS)
-def test_a_segmentation_network_begins_with_the_pretrained_weights(
-    tiny_index, tiny_config, tmp_path, backbone
-) -> None:
-    model = exported(tiny_index, tiny_config, tmp_path / "run", backbone)
+def test_a_segmentation_network_begins_with_the_pretrained_weights(exported, tmp_path, backbone) -> None:
+    model = exported(backbone) / "model"
     kept = add_to_store(model, ModelStore(tmp_path / "home"), "encoder")
     assert kept.card.kind == "encoder" and kept.card.id == "encoder@1"
     assert kept.card.sequences == (Sequence.FLAIR, Sequence.T1, Sequence.T2, Sequence.DWI)
@@ -47,7 +57,7 @@ def test_a_segmentation_network_begins_with_the_pretrained_weights(
     network = build_network(NETWORKS[backbone])
     missing, unexpected = network.load_state_dict(weights, strict=False)
     assert not unexpected and not [name for name in missing if name.startswith("encoder.")]
-    trained = torch.load(saved(tmp_path / "run" / "checkpoints")[0], weights_only=True)["model"]
+    trained = torch.load(saved(exported(backbone) / "checkpoints")[0], weights_only=True)["model"]
     for name in weights:
         if name.startswith("encoder."):
             assert torch.equal(weights[name], trained[name])
@@ -56,10 +66,8 @@ def test_a_segmentation_network_begins_with_the_pretrained_weights(
 
 
 @pytest.mark.parametrize("backbone", ["uniformer", "unet"])
-def test_the_published_layout_comes_back_as_the_same_weights(
-    tiny_index, tiny_config, tmp_path, backbone
-) -> None:
-    model = exported(tiny_index, tiny_config, tmp_path / "run", backbone)
+def test_the_published_layout_comes_back_as_the_same_weights(exported, tmp_path, backbone) -> None:
+    model = exported(backbone) / "model"
     entries = torch.load(model / "published.pt", weights_only=True)["state_dict"]
     assert "rep_template" in entries
     assert (
@@ -75,8 +83,8 @@ def test_the_published_layout_comes_back_as_the_same_weights(
     assert all(torch.equal(value, weights[name]) for name, value in ours.load_weights().items())
 
 
-def test_templates_lie_where_their_grid_does(tiny_index, tiny_config, tmp_path) -> None:
-    model = exported(tiny_index, tiny_config, tmp_path / "run", "unet")
+def test_templates_lie_where_their_grid_does(exported) -> None:
+    model = exported("unet") / "model"
     names = {path.name for path in (model / "templates").iterdir()}
     assert names == {"FLAIR.nii.gz", "T1.nii.gz", "T2.nii.gz", "DWI.nii.gz"}
     image = nib.load(model / "templates" / "T1.nii.gz")

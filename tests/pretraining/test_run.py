@@ -114,7 +114,7 @@ def test_a_process_that_is_killed_is_resumed_to_the_same_losses(tiny_index, tmp_
     assert len(json.loads((tmp_path / "killed" / "environment.json").read_text())) == 2
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGUSR1"])
 def test_a_signal_ends_the_run_with_a_checkpoint(
     tiny_index, tiny_config, tmp_path, losses, whole, name: str
 ) -> None:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import torch
-from conftest import make_config
+from cohorts import make_config
 
 from brainmvp.cohort import Index
 from pretraining.data.cache import Cache
