@@ -16,7 +16,9 @@ def contrastive_loss(first: Tensor, second: Tensor, temperature: float) -> Tenso
     """
     left = functional.normalize(first.flatten(1).float(), dim=1)
     right = functional.normalize(second.flatten(1).float(), dim=1)
-    similarity = left @ right.T / temperature
+    # In bf16, which autocast would take, similarities have two digits.
+    with torch.autocast(left.device.type, enabled=False):
+        similarity = left @ right.T / temperature
     same = torch.arange(len(similarity), device=similarity.device)
     return (functional.cross_entropy(similarity, same) + functional.cross_entropy(similarity.T, same)) / 2
 

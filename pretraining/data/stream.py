@@ -42,9 +42,9 @@ class Batch:
         self.images, self.start, self.plan, self.counts, self.epoch = images, start, plan, counts, epoch
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch with its images and masks on a device, copied without waiting."""
+        """Return the batch with its images on a device, copied without waiting; of the plan the model sends its part."""
         images = self.images.to(device, non_blocking=True)
-        return Batch(images, self.start, self.plan.to(device), self.counts, self.epoch)
+        return Batch(images, self.start, self.plan, self.counts, self.epoch)
 
     def pin_memory(self) -> Batch:
         """Return the batch in pinned memory (called by the loader)."""

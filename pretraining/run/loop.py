@@ -281,7 +281,7 @@ class _Meter:
 
     def restart(self) -> None:
         """Leave out of the throughput what was done besides training."""
-        self._begin, self._waited, self._timed = time.perf_counter(), self._batches.waited, 0
+        self._begin, self._waited = time.perf_counter(), self._batches.waited
         self._sum.zero_()
         self._steps = 0
 
