@@ -42,7 +42,7 @@ class Batch:
         self.images, self.start, self.plan, self.counts, self.epoch = images, start, plan, counts, epoch
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch with its images on a device, copied without waiting; of the plan the model sends its part."""
+        """Return the batch with its images on a device, copied without waiting; the plan stays."""
         images = self.images.to(device, non_blocking=True)
         return Batch(images, self.start, self.plan, self.counts, self.epoch)
 
