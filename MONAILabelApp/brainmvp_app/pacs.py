@@ -23,7 +23,7 @@ logging.getLogger("dicomweb_client").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module=r"pydicom\b")
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
-_MOST_STUDIES = 1000
+MOST_STUDIES = 1000
 
 
 def is_archive(studies: str) -> bool:
@@ -58,7 +58,7 @@ class Pacs:
         filters = {"ModalitiesInStudy": "MR"} | self._filters
         with self._asking("for its studies"):
             found = self._client.search_for_studies(
-                search_filters=filters, limit=_MOST_STUDIES, fields=["NumberOfStudyRelatedInstances"]
+                search_filters=filters, limit=MOST_STUDIES, fields=["NumberOfStudyRelatedInstances"]
             )
         datasets = [Dataset.from_json(one) for one in found]
         return {str(d.StudyInstanceUID): int(d.get("NumberOfStudyRelatedInstances") or 0) for d in datasets}

@@ -18,7 +18,7 @@ from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.volume import atomically
 from brainmvp_app.fetched import FetchedImages
-from brainmvp_app.pacs import Pacs
+from brainmvp_app.pacs import MOST_STUDIES, Pacs
 from brainmvp_app.pacs_image import ArchivedImage
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class PacsCatalogue:
         self._news = False
         self._looked = float("-inf")
         self._looking: Thread | None = None
+        self._waited = False
 
     def changed(self) -> bool:
         """Tell whether there is news since the last `scan`; looks into the archive again when it is time."""
@@ -74,8 +75,10 @@ class PacsCatalogue:
 
     def scan(self) -> None:
         """Take over what was found."""
-        if self._looking is None:
-            self._look()
+        if not self._waited:
+            self._waited = True
+            if self._looking is None:
+                self._look()
             self._looking.join(_FIRST_LOOK_SECONDS)
         with self._lock:
             self._news = False
@@ -108,6 +111,11 @@ class PacsCatalogue:
             self._publish({_ARCHIVE: str(error)})
             return
         troubles: dict[str, str] = {}
+        if len(listed) >= MOST_STUDIES:
+            troubles[_ARCHIVE] = (
+                f"The archive holds more than {MOST_STUDIES} MR studies, of which these are the first; "
+                "narrow them down in the address, such as ?StudyDescription=*head*."
+            )
         with self._lock:
             gone = [study_id for study_id in self._known if study_id not in listed]
             for study_id in gone:
@@ -138,8 +146,14 @@ class PacsCatalogue:
                 slices += [one for header in headers for one in slices_of(header, Path())]
             except BrainMVPError as error:
                 troubles[study_id] = f"A series was left out: {error}"
-        _, entries = choose(images_of(slices))
-        entries = [self._archived(entry) for entry in entries]
+        try:
+            _, found = choose(images_of(slices))
+        except Exception as error:  # one study whose headers make no sense: the others go on
+            troubles[study_id] = (
+                f"Its headers make no sense ({type(error).__name__}); see what the archive holds."
+            )
+            return
+        entries = [self._archived(entry) for entry in found]
         with self._lock:
             # With a series left out, the study is looked at again next time.
             self._known[study_id] = _Known(-1 if study_id in troubles else count, series, entries)

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,6 +65,10 @@ def study_with(server: Server, sequence: str) -> str:
         if sequence in server.get_json("/datastore/image/info", image=study)["sequences"]:
             return study
     raise AssertionError(f"no study with {sequence}")
+
+
+def study_uid_of(archive: Archive, study: str) -> str:
+    return archive.get(f"/studies/{study}")["MainDicomTags"]["StudyInstanceUID"]
 
 
 def test_every_brain_study_is_one_image(pacs_server: Server, study: str) -> None:
@@ -134,6 +139,31 @@ def test_the_archives_studies_are_changed_in_the_archive(
     flair = write_study("other", "FLAIR") / "other_flair.nii.gz"
     assert "come from an archive" in pacs_server.upload("new_one", flair).json()["detail"]
     pacs_server.refused(409, "DELETE", "/datastore/image", params={"id": study})
+
+
+def test_what_arrives_in_the_archive_is_listed_and_the_rest_is_left_as_it_was(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(APP))
+    from brainmvp_app import pacs_catalogue
+    from brainmvp_app.pacs import Pacs
+
+    monkeypatch.setattr(pacs_catalogue, "_EVERY_SECONDS", 0.0)
+    catalogue = pacs_catalogue.PacsCatalogue(tmp_path / "here", Pacs(archive.dicom_web))
+    catalogue.scan()
+    before, new = dict(catalogue.studies), generate_uid()
+    write_series(tmp_path / "new", scan((50, 56, 14), (0.9, 0.95, 3.5)), new, 1, **habit.T2)
+    archive.send(tmp_path / "new")
+    end = time.monotonic() + 60
+    while len(catalogue.studies) == len(before) and time.monotonic() < end:
+        if catalogue.changed():
+            catalogue.scan()
+        time.sleep(0.05)
+    (added,) = catalogue.studies.keys() - before.keys()
+    assert list(catalogue.studies[added].images) == ["T2"]
+    assert all(catalogue.studies[study] is before[study] for study in before)
+    (stored,) = [s for s in archive.get("/studies") if study_uid_of(archive, s) == new]
+    requests.delete(f"{archive.url}/studies/{stored}", timeout=60).raise_for_status()
 
 
 def test_an_archive_that_went_away_is_said_and_what_is_here_goes_on(

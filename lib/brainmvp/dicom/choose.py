@@ -106,7 +106,8 @@ def _merit(image: DicomImage, verdict: Verdict) -> tuple[Any, ...]:
 def _criteria(image: DicomImage, verdict: Verdict) -> list[tuple[str, Any]]:
     """Return the rule's criteria in order, greater is better, with what the winner is said to have."""
     b_value = float(image.facts.get("DiffusionBValue", 0))
-    types = {str(part).upper() for part in image.facts.get("ImageType", ()) if part}
+    stated = image.facts.get("ImageType", ())
+    types = {stated} if isinstance(stated, str) else set(stated)
     covered = np.minimum(image.extent, _HEAD_MM) // _COVERAGE_STEP_MM
     log_edge = np.log(image.spacing.max()) // -np.log(_EVEN_FINER)
     log_voxel = np.log(np.prod(image.spacing)) // -np.log(_EVEN_FINER)

@@ -16,16 +16,14 @@ from pydicom.errors import InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
 KEYWORDS = (
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Manufacturer",
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
     "SeriesNumber", "SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName", "ImageType",
-    "BodyPartExamined", "ContrastBolusAgent", "ScanningSequence", "SequenceVariant", "ScanOptions",
-    "MRAcquisitionType", "AngioFlag", "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "EchoTrainLength",
-    "EchoNumbers", "DiffusionBValue", "DiffusionDirectionality", "DiffusionGradientOrientation", "AcquisitionNumber",
-    "TemporalPositionIdentifier", "TriggerTime", "InstanceNumber", "ImagesInAcquisition",
-    "AcquisitionTime", "Rows", "Columns", "PixelSpacing",
-    "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient", "PhotometricInterpretation",
-    "SamplesPerPixel", "ConversionType", "AcquisitionContrast", "ComplexImageComponent", "EchoPulseSequence",
-    "TimeOfFlightContrast", "FrameOfReferenceUID",
+    "ConversionType", "SamplesPerPixel", "BodyPartExamined", "ContrastBolusAgent", "ScanningSequence",
+    "EchoPulseSequence", "AcquisitionContrast", "ComplexImageComponent", "AngioFlag", "TimeOfFlightContrast",
+    "RepetitionTime", "EchoTime", "EchoNumbers", "InversionTime", "DiffusionBValue", "DiffusionDirectionality",
+    "DiffusionGradientOrientation", "AcquisitionNumber", "AcquisitionTime", "TemporalPositionIdentifier",
+    "TriggerTime", "InstanceNumber", "ImagesInAcquisition", "Rows", "Columns", "PixelSpacing", "SliceThickness",
+    "ImageOrientationPatient", "ImagePositionPatient",
 )  # fmt: skip
 _TAGS = {keyword: Tag(keyword) for keyword in KEYWORDS}
 # Where vendors keep the b-value, from their DICOM conformance statements.
@@ -37,11 +35,7 @@ _ENHANCED = {  # functional group -> what it holds, under the name that single-f
     "PlanePositionSequence": {"ImagePositionPatient": "ImagePositionPatient"},
     "PlaneOrientationSequence": {"ImageOrientationPatient": "ImageOrientationPatient"},
     "PixelMeasuresSequence": {"PixelSpacing": "PixelSpacing", "SliceThickness": "SliceThickness"},
-    "MRTimingAndRelatedParametersSequence": {
-        "RepetitionTime": "RepetitionTime",
-        "FlipAngle": "FlipAngle",
-        "EchoTrainLength": "EchoTrainLength",
-    },
+    "MRTimingAndRelatedParametersSequence": {"RepetitionTime": "RepetitionTime"},
     "MREchoSequence": {"EffectiveEchoTime": "EchoTime"},
     "MRModifierSequence": {"InversionTimes": "InversionTime"},
     "MRDiffusionSequence": {

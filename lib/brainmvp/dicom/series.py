@@ -28,6 +28,7 @@ _SMALLEST_EXTENT_MM = 30.0
 # Positions are written with few digits, and the affine averages over them.
 _EVEN = 0.05  # of the step between slices
 _STRAIGHT_MM = 0.5
+_THINNEST_MM = 0.01
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,10 @@ def _image(group: list[Slice], notes: list[str], short: str) -> DicomImage:
 
 def _is_placed(one: Slice) -> bool:
     lengths = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
-    return all(len(one.facts.get(keyword) or ()) == length for keyword, length in lengths.items())
+    sized = one.facts.get("Rows") and one.facts.get("Columns")
+    return bool(sized) and all(
+        len(one.facts.get(keyword) or ()) == length for keyword, length in lengths.items()
+    )
 
 
 def _ordered(placed: list[Slice]) -> tuple[list[Slice], np.ndarray, np.ndarray]:
@@ -218,6 +222,8 @@ def _gaps(along: np.ndarray) -> list[str]:
         return []
     steps = np.diff(along)
     step = float(np.median(steps))
+    if step < _THINNEST_MM:
+        return ["several slices lie in one plane"]
     wide = np.flatnonzero(steps > 1.5 * step)
     if len(wide):
         missing = int(sum(round(steps[index] / step) - 1 for index in wide))
