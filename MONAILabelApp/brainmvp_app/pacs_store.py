@@ -63,7 +63,7 @@ class PacsDatastore(StudyDatastore):
 
     def _send(self, study_id: str, label: Path, info: dict[str, Any]) -> None:
         study = self.study(study_id)
-        task = self._task_of_label(study, info)
+        task = self.task_of_label(study, info)
         volume = read_volume(label)
         volume.data[...] = task.read_labels(volume.data, label.name)
         image = as_dicom(study).images[reference_of(study, self.tasks)]
