@@ -23,7 +23,8 @@ from scipy import ndimage
 from brainmvp.calibration import Reliability, draw_reliability, error_auc
 from brainmvp.foreground import foreground
 from brainmvp.phantom.write import make_study
-from brainmvp.segment import Segmentation, Segmenter
+from brainmvp.segment import Segmenter
+from brainmvp.segmentation import Segmentation
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study, find_studies
 from brainmvp.tasks import Task, get_task

@@ -16,7 +16,8 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.utils.others.generic import device_list, device_map
 
 from brainmvp.modelstore import ModelStore
-from brainmvp.segment import Segmentation, Segmenter
+from brainmvp.segment import Segmenter
+from brainmvp.segmentation import Segmentation
 from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp_app.datastore import StudyDatastore

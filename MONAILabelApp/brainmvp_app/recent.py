@@ -5,7 +5,7 @@ from threading import Lock
 
 import numpy as np
 
-from brainmvp.segment import Segmentation
+from brainmvp.segmentation import Segmentation
 from brainmvp.volume import Volume
 
 # Some 9 MB each for a 240 x 240 x 155 grid.

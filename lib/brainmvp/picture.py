@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from brainmvp.foreground import clean, foreground
 from brainmvp.sequences import Sequence
-from brainmvp.spatial import ras_grid, resample, resample_labels
+from brainmvp.spatial import Grid, ras_grid, resample, resample_labels
 from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume, atomically, read_volume
@@ -28,21 +28,22 @@ def draw_segmentation(
     names: dict[int, str] | None = None,
     reference: Sequence | None = None,
     worlds: dict[Sequence, np.ndarray] | None = None,
+    brain: np.ndarray | None = None,
 ) -> Path:
     """Draw a study with its segmentation and return the path.
 
     Top: the axial slice with most of the finding, in every sequence, outlined. Bottom: the reference's three
     planes through it, filled, and the volumes. Radiological convention: the patient's right is on the left.
     labels: (X, Y, Z) on the reference's grid; names: label names by value where they are not the task's own;
-    reference: else the task's choice; worlds: (4, 4) from the reference's world to a sequence's, where registered.
+    reference: else the task's choice; worlds: (4, 4) from the reference's world to a sequence's, where registered;
+    brain: (X, Y, Z) bool on the reference's grid, what is looked at; else all that the reference shows.
     """
     names = names or task.label_names([region.name for region in task.regions])
     reference, worlds = study.reference(task, reference), worlds or {}
     target = read_volume(study.images[reference])
-    head = foreground(target)
-    grid = ras_grid(clean(head[::2, ::2, ::2]), target.affine @ np.diag([2.0, 2.0, 2.0, 1.0]), _DISPLAY_MM)
+    grid = view_grid(target, brain)
     values = resample_labels(labels.data, labels.affine, grid)
-    centre = _centre(values)
+    centre = finding_centre(values)
     images = {s: windowed(resample(read_volume(p), grid, worlds.get(s))) for s, p in study.images.items()}
 
     columns = max(len(images), 4)
@@ -52,10 +53,10 @@ def draw_segmentation(
         axis.set_axis_off()
     colours = {label.value: np.array(label.color) / 255 for label in task.labels}
     for axis, (sequence, image) in zip(axes[0], images.items(), strict=False):
-        _show(axis, image, values, 2, centre, colours, filled=False)
+        show_slice(axis, image, values, 2, centre, colours, filled=False)
         axis.set_title(str(sequence), color="white", fontsize=13)
     for axis, plane, title in zip(axes[1], (2, 1, 0), ("axial", "coronal", "sagittal"), strict=False):
-        _show(axis, images[reference], values, plane, centre, colours, filled=True)
+        show_slice(axis, images[reference], values, plane, centre, colours, filled=True)
         axis.set_title(f"{reference}, {title}", color="white", fontsize=11)
     _legend(axes[1, 3], labels, names, colours)
     figure.suptitle(f"{study.id}   ·   {task.title}", color="white", fontsize=15)
@@ -64,7 +65,13 @@ def draw_segmentation(
     return path
 
 
-def _centre(values: np.ndarray) -> tuple[int, int, int]:
+def view_grid(target: Volume, brain: np.ndarray | None = None) -> Grid:
+    """Return the RAS grid of 1 mm to look at an image on: around the brain (and not the face), or all it shows."""
+    mask = foreground(target) if brain is None else brain
+    return ras_grid(clean(mask[::2, ::2, ::2]), target.affine @ np.diag([2.0, 2.0, 2.0, 1.0]), _DISPLAY_MM)
+
+
+def finding_centre(values: np.ndarray) -> tuple[int, int, int]:
     """Return the slice with most of the finding along each axis, or the middle of the head where nothing is found."""
     if not values.any():
         return tuple(size // 2 for size in values.shape)
@@ -79,7 +86,7 @@ def windowed(image: np.ndarray) -> np.ndarray:
     return np.clip((image - low) / max(high - low, 1e-6), 0, 1)
 
 
-def _show(
+def show_slice(
     axis: Axes,
     image: np.ndarray,
     values: np.ndarray,
@@ -88,6 +95,7 @@ def _show(
     colours: dict[int, np.ndarray],
     filled: bool,
 ) -> None:
+    """Draw one slice (RAS, grey values 0…1) with the outlines of its labels; plane: the axis that is cut."""
     index = centre[plane]
     # In RAS x grows towards the patient's right, which radiologists see on the left: mirror all but the sagittal plane.
     pixels, marks = (np.take(array, index, plane).T for array in (image, values))

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainmvp.brain import Brain, find_brain
 from brainmvp.clock import Clock
 from brainmvp.errors import BrainMVPError
 from brainmvp.foreground import background_value, clean, foreground
@@ -19,8 +20,8 @@ from brainmvp.volume import Volume, read_volume
 
 # (moving, reference) -> how the one lies on the other.
 Aligner = Callable[[Volume, Volume], Alignment]
-# image -> (X, Y, Z) bool, where the brain is.
-BrainExtractor = Callable[[Volume], np.ndarray]
+# image -> where the brain is.
+BrainExtractor = Callable[[Volume], Brain]
 
 # The head is found on a coarse copy first; finer detail does not move its bounding box.
 _COARSE_MM = 3.0
@@ -31,7 +32,8 @@ class Prepared:
     """A study on a working grid.
 
     images: (C, X, Y, Z) float32 normalised, RAS, isotropic, channels as asked for, zero where missing;
-    brain: (X, Y, Z) bool; grid: the working grid; reference: the image whose grid the result has; alignments: how
+    brain: (X, Y, Z) bool; grid: the working grid; reference: the image whose grid the result has; found: the brain on
+    the reference's grid; alignments: how
     each other sequence was put onto the reference; the doubtful ones among them are not used.
     """
 
@@ -42,6 +44,7 @@ class Prepared:
     reference_sequence: Sequence
     used: tuple[Sequence, ...]
     filled: tuple[Sequence, ...]
+    found: Brain
     alignments: dict[Sequence, Alignment] = field(default_factory=dict)
 
     @property
@@ -56,7 +59,7 @@ def prepare(
     reference: Sequence,
     spacing: float,
     align: Aligner = align,
-    extract_brain: BrainExtractor = foreground,
+    extract_brain: BrainExtractor = find_brain,
     clock: Clock | None = None,
 ) -> Prepared:
     """Read, align, resample and normalise the sequences of a study.
@@ -68,11 +71,11 @@ def prepare(
     clock = clock or Clock()
     target = read_volume(study.images[reference])
     clock.lap("read")
-    mask = extract_brain(target)
-    grid = _head_grid(mask, target, spacing)
-    brain = clean(resample_mask(mask, target.affine, grid))
+    found = extract_brain(target)
+    grid = _head_grid(found.mask, target, spacing)
+    brain = clean(resample_mask(found.mask, target.affine, grid))
     if not brain.any():
-        raise BrainMVPError(f"{target.path} shows no head; check that it is the right image.")
+        raise BrainMVPError(f"{target.path} shows no head or no brain; check that it is the right image.")
     grid, brain = _cropped(grid, brain)
     clock.lap("brain")
     alignments: dict[Sequence, Alignment] = {}
@@ -96,7 +99,7 @@ def prepare(
         s for s in sequences if s in study.images and (s not in alignments or not alignments[s].doubt)
     )
     missing = tuple(sequence for sequence in sequences if sequence not in used)
-    return Prepared(torch.stack(channels), brain, grid, target, reference, used, missing, alignments)
+    return Prepared(torch.stack(channels), brain, grid, target, reference, used, missing, found, alignments)
 
 
 def _covered(volume: Volume) -> np.ndarray:

@@ -1,32 +1,27 @@
 """From a study to its segmentation on the reference's own grid."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
+from brainmvp.brain import BUILT_IN, find_brain
 from brainmvp.calibration import temper
 from brainmvp.cleaning import fill_enclosed, without_specks
 from brainmvp.clock import Clock
-from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
-from brainmvp.picture import draw_segmentation
 from brainmvp.prepare import Prepared, prepare
-from brainmvp.registration import Alignment
-from brainmvp.registration.picture import draw_alignments
-from brainmvp.segnrrd import write_seg_nrrd
+from brainmvp.segmentation import Segmentation
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, put_back
 from brainmvp.study import Study
-from brainmvp.tasks import Region, Task, get_task
+from brainmvp.tasks import Region, get_task
 from brainmvp.uncertainty import voxel_uncertainty
-from brainmvp.volume import Volume, write_volume
+from brainmvp.volume import Volume
 
 # The encoders halve the grid four times.
 _STRIDE = 16
@@ -34,135 +29,17 @@ _STRIDE = 16
 Progress = Callable[[str, float], None]
 
 
-@dataclass(frozen=True)
-class Segmentation:
-    """What a model found in a study.
-
-    labels: uint8, on the reference's original grid with its affine; probabilities: (X, Y, Z) float32 by region;
-    uncertainty: (X, Y, Z) float32, 0…1; left_out: why a structure is not offered, by region; label_names: what
-    each value means in this result; volumes_ml: by label name; seconds, peak_gib: by step; alignments: how each other
-    sequence was put onto the reference, by sequence.
-    """
-
-    study: Study
-    task: Task
-    model: str
-    labels: Volume
-    probabilities: dict[str, np.ndarray]
-    uncertainty: np.ndarray
-    reference: Sequence
-    used: tuple[Sequence, ...]
-    filled: tuple[Sequence, ...]
-    left_out: dict[str, str]
-    label_names: dict[int, str]
-    seconds: dict[str, float] = field(default_factory=dict)
-    peak_gib: dict[str, float] = field(default_factory=dict)
-    alignments: dict[Sequence, Alignment] = field(default_factory=dict)
-
-    @property
-    def flagged(self) -> dict[Sequence, str]:
-        """Why a sequence that is there was not used."""
-        return {s: a.doubt for s, a in self.alignments.items() if a.doubt is not None}
-
-    @property
-    def volumes_ml(self) -> dict[str, float]:
-        """Volume of each label, millilitres."""
-        counts = np.bincount(self.labels.data.ravel(), minlength=256)
-        return {
-            name: round(float(counts[value] * self.labels.voxel_ml), 3)
-            for value, name in self.label_names.items()
-        }
-
-    @property
-    def regions_ml(self) -> dict[str, float]:
-        """Volume of each offered region, millilitres."""
-        masks = dict(
-            zip((r.name for r in self.task.regions), self.task.regions_of(self.labels.data), strict=True)
-        )
-        return {
-            name: round(float(masks[name].sum() * self.labels.voxel_ml), 3) for name in self.probabilities
-        }
-
-    @property
-    def mean_uncertainty(self) -> float:
-        """Mean uncertainty over the voxels that are marked, or that might be (uncertainty above one half)."""
-        inside = (self.labels.data > 0) | (self.uncertainty > 0.5)
-        return round(float(self.uncertainty[inside].mean()), 4) if inside.any() else 0.0
-
-    def report(self) -> dict[str, Any]:
-        """Return the result as JSON-ready values."""
-        return {
-            "study": self.study.id,
-            "task": self.task.name,
-            "model": self.model,
-            "reference": str(self.reference),
-            "sequences_used": [str(sequence) for sequence in self.used],
-            "sequences_filled": [str(sequence) for sequence in self.filled],
-            "sequences_flagged": {str(sequence): reason for sequence, reason in self.flagged.items()},
-            "alignments": {str(sequence): a.report() for sequence, a in self.alignments.items()},
-            "left_out": self.left_out,
-            "label_names": {str(value): name for value, name in self.label_names.items()},
-            "volumes_ml": self.volumes_ml,
-            "regions_ml": self.regions_ml,
-            "mean_uncertainty": self.mean_uncertainty,
-            "seconds": {step: round(value, 3) for step, value in self.seconds.items()},
-            "peak_gib": {step: round(value, 3) for step, value in self.peak_gib.items()},
-        }
-
-    def save(self, path: str | Path) -> Path:
-        """Write the label map: `.seg.nrrd` with names, colours and codes for Slicer, a plain `.nii.gz`, or DICOM SEG.
-
-        `.dcm` is DICOM SEG, for a study that is DICOM. Raises `BrainMVPError` if it is not.
-        """
-        path = Path(path)
-        if path.name.lower().endswith(".dcm"):
-            return self._save_dicom(path)
-        if path.name.lower().endswith(".seg.nrrd"):
-            return write_seg_nrrd(self.labels, self.task, path, self.label_names)
-        return write_volume(self.labels, path)
-
-    @property
-    def dicom_reference(self) -> DicomImage | None:
-        """The DICOM series that the segmentation lies on, if it lies on one."""
-        image = self.study.images[self.reference]
-        return image if isinstance(image, DicomImage) else None
-
-    def _save_dicom(self, path: Path) -> Path:
-        from brainmvp.dicom.seg import write_dicom_seg
-
-        image = self.dicom_reference
-        if image is None:
-            raise BrainMVPError(
-                f"{self.study.id} is not DICOM, so there is no series for a DICOM SEG to refer to; "
-                "write .seg.nrrd instead."
-            )
-        return write_dicom_seg(self.labels, image, self.task, path, self.label_names, self.model)
-
-    def save_uncertainty(self, path: str | Path) -> Path:
-        """Write the voxel-wise uncertainty, 0…1."""
-        return write_volume(Volume(self.uncertainty, self.labels.affine), path)
-
-    def save_picture(self, path: str | Path) -> Path:
-        """Draw the sequences with the outlines of the structures."""
-        worlds = {sequence: a.world for sequence, a in self.alignments.items()}
-        return draw_segmentation(
-            self.study, self.labels, self.task, path, self.label_names, self.reference, worlds
-        )
-
-    def save_alignment_picture(self, path: str | Path) -> Path:
-        """Draw how each sequence lies on the reference; what is in doubt is marked."""
-        return draw_alignments(self.study, self.reference, self.alignments, path)
-
-
 class Segmenter:
     """A model version, ready to segment studies; safe to share between threads."""
 
-    def __init__(self, model: Model, device: str = "auto") -> None:
+    def __init__(self, model: Model, device: str = "auto", brain: str = BUILT_IN) -> None:
+        """brain: who finds it where the skull is still there, one of `brainmvp.brain.CHOICES`."""
         if model.card.kind != "segmentation" or model.card.task is None:
             raise BrainMVPError(
                 f"{model.card.id} is no segmentation model ({model.card.kind}); choose another."
             )
         self.card = model.card
+        self._find_brain = partial(find_brain, tool=brain)
         self.task = get_task(model.card.task)
         self.device = pick_device(device)
         self._temperatures = torch.tensor(
@@ -172,7 +49,12 @@ class Segmenter:
 
     @classmethod
     def load(
-        cls, task: str, model: str | None = None, device: str = "auto", store: ModelStore | None = None
+        cls,
+        task: str,
+        model: str | None = None,
+        device: str = "auto",
+        store: ModelStore | None = None,
+        brain: str = BUILT_IN,
     ) -> "Segmenter":
         """Return the segmenter of a task, with its served model or the one named (`NAME` or `NAME@VERSION`).
 
@@ -184,7 +66,7 @@ class Segmenter:
             raise BrainMVPError(
                 f"{found.card.id} is a model for {found.card.task}, not for {task}; choose another."
             )
-        return cls(found, device)
+        return cls(found, device, brain)
 
     def segment(
         self, study: Study, reference: Sequence | None = None, progress: Progress | None = None
@@ -202,7 +84,9 @@ class Segmenter:
         clock = Clock()
 
         tell("Reading and aligning", 0.0)
-        prepared = prepare(study, self.card.sequences, chosen, self.card.spacing, clock=clock)
+        prepared = prepare(
+            study, self.card.sequences, chosen, self.card.spacing, extract_brain=self._find_brain, clock=clock
+        )
         regions, left_out = self._offered(prepared, study)
 
         tell("Segmenting", 0.3)
@@ -232,7 +116,7 @@ class Segmenter:
         return Segmentation(
             study, self.task, self.card.id, labels, by_region, uncertainty, chosen, prepared.used, prepared.filled,
             left_out, self.task.label_names(list(by_region)), clock.seconds, clock.peak_gib,
-            prepared.alignments,
+            prepared.alignments, prepared.found,
         )  # fmt: skip
 
     def _offered(self, prepared: Prepared, study: Study) -> tuple[list[Region], dict[str, str]]:

@@ -16,6 +16,7 @@ from pydicom.uid import generate_uid
 def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
     study, out = write_study("visit", "T1 T1CE FLAIR"), tmp_path / "out"
     files = {"--report": out / "r.json", "--picture": out / "p.png", "--uncertainty": out / "u.nii.gz"}
+    files["--page"] = out / "page.pdf"
     options = [part for pair in files.items() for part in pair]
     result = brainmvp("segment", study, "--task", "tumour", "--out", out / "s.nii.gz", *options)
     assert result.exit_code == 0, result.output
@@ -33,6 +34,7 @@ def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
         count = np.count_nonzero(labels.get_fdata() == int(value))
         assert report["volumes_ml"][name] == pytest.approx(count * voxel_ml, abs=1e-3)
     assert files["--picture"].read_bytes().startswith(b"\x89PNG")
+    assert files["--page"].read_bytes().startswith(b"%PDF")
 
 
 def test_the_reference_can_be_chosen(brainmvp, write_study, tmp_path):
@@ -52,7 +54,7 @@ def test_a_bad_study_does_not_stop_the_others(brainmvp, write_study, tmp_path):
     result = brainmvp("segment", root, "--task", "tumour", "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert sorted(path.name for path in (tmp_path / "out" / "a").iterdir()) == [
-        "tumour.json", "tumour.nii.gz", "tumour.png", "tumour.seg.nrrd",
+        "tumour.json", "tumour.nii.gz", "tumour.pdf", "tumour.png", "tumour.seg.nrrd",
     ]  # fmt: skip
     assert not any((tmp_path / "out" / name / "tumour.nii.gz").exists() for name in "bcd")
     assert "1 segmented" in result.stdout
@@ -76,6 +78,7 @@ def test_a_bad_study_does_not_stop_the_others(brainmvp, write_study, tmp_path):
         (["--task", "tumour", "--out", "a.nii.gz", "--reference", "ADC"], "has no ADC"),
         (["--task", "tumour", "--out", "a.tif"], "a.tif is no format that is written here"),
         (["--task", "tumour", "--out", "a.nii.gz", "--picture", "a.jpg"], "must end in .png"),
+        (["--task", "tumour", "--out", "a.nii.gz", "--page", "a.doc"], "must end in .html or .pdf"),
         (["--task", "tumour", "--out", "folder", "--report", "a.json"], "--report goes with one output file"),
     ],
 )

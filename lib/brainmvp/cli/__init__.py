@@ -10,6 +10,7 @@ import typer
 from brainmvp import __version__
 from brainmvp.cli import (
     classify,
+    compare,
     demo,
     doctor,
     evaluate,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.command("study")(study.study)
 app.command("segment")(segment.segment)
+app.command("compare")(compare.compare)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.add_typer(models.app, name="models")

@@ -11,7 +11,8 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
 
 if TYPE_CHECKING:
-    from brainmvp.segment import Segmentation, Segmenter
+    from brainmvp.segment import Segmenter
+    from brainmvp.segmentation import Segmentation
     from brainmvp.study import Study
 
 # What the writers of label maps and of plain images can write.
@@ -31,6 +32,10 @@ def segment(
     ],
     report: Annotated[Path | None, typer.Option(help="Write the report here (.json).")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the result here (.png).")] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="One page to attach or print: slices, volumes, diameters (.html, .pdf)."),
+    ] = None,
     uncertainty: Annotated[Path | None, typer.Option(help="Write the uncertainty, 0 to 1, here.")] = None,
     model: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION; default: the task's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
@@ -38,19 +43,22 @@ def segment(
         Sequence | None,
         typer.Option(help="The sequence whose grid the result has; default: the task's choice."),
     ] = None,
+    brain: Annotated[
+        str, typer.Option(help="Who removes a skull: built-in, or hd-bet or synthstrip where installed.")
+    ] = "built-in",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report(s) as JSON.")] = False,
 ) -> None:
     """Segment a study; the result lies on the original grid of one of its sequences.
 
     Given an output folder, each study gets a folder of its own there (TASK.nii.gz, TASK.seg.nrrd, TASK.json,
-    TASK.png, and TASK.dcm if it is DICOM); a bad study is passed over and listed at the end, with exit code 2. A
-    sequence that does not align with the others is not used; a picture (…_alignment.png) then shows why.
+    TASK.png, TASK.pdf, and TASK.dcm if it is DICOM); a bad study is passed over and listed at the end, with exit
+    code 2. A sequence that does not align with the others is not used; a picture (…_alignment.png) then shows why.
     """
     into_folder = not out.name.lower().endswith(_LABEL_SUFFIXES)
-    extras = {"--report": report, "--picture": picture, "--uncertainty": uncertainty}
+    extras = {"--report": report, "--picture": picture, "--page": page, "--uncertainty": uncertainty}
     _check_names(out, into_folder, extras)
     if into_folder:
-        _segment_many(study, task, out, model, device, reference, as_json)
+        _segment_many(study, task, out, model, device, reference, brain, as_json)
         return
 
     from brainmvp.segment import Segmenter
@@ -59,7 +67,7 @@ def segment(
     found = Study.from_folder(study)
     if out.suffix.lower() == ".dcm" and not found.series:
         raise BrainMVPError(f"{study} is not DICOM; {out} needs DICOM series to refer to. Use .seg.nrrd.")
-    segmenter = Segmenter.load(task, model, device)
+    segmenter = Segmenter.load(task, model, device, brain=brain)
     result = _run(segmenter, found, reference)
     result.save(out)
     flagged = _draw_flagged(result, out.parent / f"{out.name.split('.')[0]}_alignment.png")
@@ -67,6 +75,8 @@ def segment(
         result.save_uncertainty(uncertainty)
     if picture:
         result.save_picture(picture)
+    if page:
+        _write_page(result, page)
     if report:
         _write_report(result, report)
     if as_json:
@@ -84,13 +94,18 @@ def _check_names(out: Path, into_folder: bool, extras: dict[str, Path | None]) -
         )
     if out.is_file() and into_folder:
         raise BrainMVPError(f"{out} is a file; give a folder, or a name such as {out}.nii.gz.")
-    wanted = {"--report": (".json",), "--picture": (".png",), "--uncertainty": _IMAGE_SUFFIXES}
+    wanted = {
+        "--report": (".json",),
+        "--picture": (".png",),
+        "--page": (".html", ".pdf"),
+        "--uncertainty": _IMAGE_SUFFIXES,
+    }
     for option, path in extras.items():
         if path is None:
             continue
         if into_folder:
             raise BrainMVPError(
-                f"{option} goes with one output file; an output folder gets the report and picture."
+                f"{option} goes with one output file; an output folder gets the report, the picture and the page."
             )
         if not path.name.lower().endswith(wanted[option]):
             raise BrainMVPError(f"{option} {path} must end in {' or '.join(wanted[option])}.")
@@ -103,6 +118,7 @@ def _segment_many(
     model: str | None,
     device: str,
     reference: Sequence | None,
+    brain: str,
     as_json: bool,
 ) -> None:
     from brainmvp.segment import Segmenter
@@ -112,7 +128,7 @@ def _segment_many(
     studies = find_studies(root, on_error=lambda folder, error: failures.update({folder.name: error}))
     if not studies and not failures:
         raise BrainMVPError(f"{root} holds no study; expected folders with files such as patient_t1.nii.gz.")
-    segmenter = Segmenter.load(task, model, device)
+    segmenter = Segmenter.load(task, model, device, brain=brain)
     reports = []
     for number, study in enumerate(studies, start=1):
         try:
@@ -135,7 +151,7 @@ def _segment_many(
 
 
 def save_all(result: "Segmentation", folder: Path) -> None:
-    """Write a result as TASK.nii.gz, TASK.seg.nrrd, TASK.png, TASK.json and, of DICOM, TASK.dcm into a folder."""
+    """Write a result as TASK.nii.gz, .seg.nrrd, .png, .pdf, .json and, of DICOM, .dcm into a folder."""
     name = result.task.name
     result.save(folder / f"{name}.nii.gz")
     result.save(folder / f"{name}.seg.nrrd")
@@ -143,6 +159,7 @@ def save_all(result: "Segmentation", folder: Path) -> None:
         result.save(folder / f"{name}.dcm")
     result.save_picture(folder / f"{name}.png")
     _write_report(result, folder / f"{name}.json")
+    _write_page(result, folder / f"{name}.pdf")
     _draw_flagged(result, folder / f"{name}_alignment.png")
 
 
@@ -156,6 +173,12 @@ def _run(
 ) -> "Segmentation":
     with progress_bar(f"{prefix}{study.id}") as tell:
         return segmenter.segment(study, reference, tell)
+
+
+def _write_page(result: "Segmentation", path: Path) -> None:
+    from brainmvp.onepage import write_page
+
+    write_page(result, path)
 
 
 def _write_report(result: "Segmentation", path: Path) -> None:
@@ -177,6 +200,10 @@ def show(result: "Segmentation") -> None:
             say(
                 f"  {sequence} was moved by {alignment.shift_mm:.1f} mm and turned by {alignment.turn_deg:.1f}°"
             )
+    if result.brain and result.brain.source != "already stripped":
+        say(f"  the brain was found by: {result.brain.source}")
+    if result.brain and result.brain.doubt:
+        say(f"  look at the brain: {result.brain.doubt}")
     missing = [sequence for sequence in result.filled if sequence not in result.flagged]
     if missing:
         say(f"  missing, filled: {', '.join(missing)}")

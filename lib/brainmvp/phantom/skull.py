@@ -10,8 +10,8 @@ from brainmvp.volume import Volume
 
 # What is around a brain, as a multiple of the brain's own mean. After the textbook look of each sequence at 1.5 T:
 # fat is bright but where it is suppressed, bone and air are dark, muscle is dull.
-_TISSUES = ("csf", "bone", "marrow", "muscle", "fat", "eye")
-_LEVELS: dict[Sequence, tuple[float, ...]] = {
+TISSUES = ("csf", "bone", "marrow", "muscle", "fat", "eye")
+LEVELS: dict[Sequence, tuple[float, ...]] = {
     Sequence.T1: (0.35, 0.12, 1.0, 0.75, 2.0, 0.4),
     Sequence.T1CE: (0.4, 0.12, 1.1, 0.95, 2.0, 0.4),
     Sequence.T2: (1.9, 0.1, 0.7, 0.4, 1.3, 2.0),
@@ -33,28 +33,33 @@ def with_head(phantom: Phantom, seed: int) -> dict[str, Volume]:
     """
     rng = np.random.default_rng(seed)
     spacing = float(phantom.affine[0, 0])
-    pad = [tuple(round(side / spacing) for side in axis) for axis in _MARGIN]
+    pad = head_room(spacing)
     brain = np.pad(phantom.brain.numpy(), pad)
     affine = phantom.affine.copy()
     affine[:3, 3] -= spacing * np.array([axis[0] for axis in pad])
-    tissue = _tissue(brain, spacing, rng)
+    tissue = surroundings(brain, spacing, rng)
     result = {}
     for sequence, image in phantom.images.items():
         inside = np.pad(image.numpy(), pad)
         level = float(inside[brain].mean())
-        levels = np.array([0.0, *_LEVELS[sequence]]) * rng.uniform(0.8, 1.25, 7)
-        texture = 1 + 0.25 * _smooth_noise(brain.shape, rng, 4 / spacing)
+        levels = np.array([0.0, *LEVELS[sequence]]) * rng.uniform(0.8, 1.25, 7)
+        texture = 1 + 0.25 * smooth_noise(brain.shape, rng, 4 / spacing)
         around = ndimage.gaussian_filter((levels * level)[tissue] * texture, 0.6 / spacing)
-        bias = np.exp(0.12 * _smooth_noise(brain.shape, rng, 60 / spacing))
+        bias = np.exp(0.12 * smooth_noise(brain.shape, rng, 60 / spacing))
         data = np.where(brain, inside, around) * bias
         noise = 0.025 * level * rng.standard_normal((2, *brain.shape))
         result[str(sequence)] = Volume(np.hypot(data + noise[0], noise[1]).astype(np.float32), affine)
     return result | {"brain": Volume(brain, affine)}
 
 
-def _tissue(brain: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
-    """Return which tissue is where, (X, Y, Z) uint8: 0 air, then `_TISSUES`."""
-    distance = _outside_of_hull(brain, spacing) * (1 + 0.15 * _smooth_noise(brain.shape, rng, 25 / spacing))
+def head_room(spacing: float) -> list[tuple[int, int]]:
+    """Return the voxels (of `spacing` mm) to add around a brain's box before and after each axis."""
+    return [(round(before / spacing), round(after / spacing)) for before, after in _MARGIN]
+
+
+def surroundings(brain: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
+    """Return which tissue is where around a brain (X, Y, Z) bool: uint8, 0 air and brain, then `TISSUES`."""
+    distance = _outside_of_hull(brain, spacing) * (1 + 0.15 * smooth_noise(brain.shape, rng, 25 / spacing))
     x, y, z = _millimetres(brain, spacing)
     csf = rng.uniform(1.0, 3.5)
     bone = csf + rng.uniform(4.5, 8.0)
@@ -62,9 +67,9 @@ def _tissue(brain: np.ndarray, spacing: float, rng: np.random.Generator) -> np.n
     result = np.zeros(brain.shape, np.uint8)
 
     def paint(mask: np.ndarray, tissue: str) -> None:
-        result[mask] = _TISSUES.index(tissue) + 1
+        result[mask] = TISSUES.index(tissue) + 1
 
-    blobs = _smooth_noise(brain.shape, rng, 5 / spacing)
+    blobs = smooth_noise(brain.shape, rng, 5 / spacing)
     low = z < -0.45 * (y + 20) - 30  # below a plane from the brow to the neck
     face = low & (y > -10) & (np.hypot(x / 68, (y - 20) / 78) < 1)
     neck = low & (np.hypot(x / 58, (y + 30) / 62) < 1)
@@ -78,7 +83,7 @@ def _tissue(brain: np.ndarray, spacing: float, rng: np.random.Generator) -> np.n
     middle = (bone - csf) / 2
     paint((np.abs(distance - csf - middle) < middle / 2.5) & (z > -25), "marrow")
     for side in (-1, 1):
-        eye = np.sqrt((x - side * 32) ** 2 + (y - 78) ** 2 + (z + 42) ** 2)
+        eye = np.sqrt((x - side * 32) ** 2 + (y - 66) ** 2 + (z + 38) ** 2)
         paint((eye < 17) & (distance > bone), "fat")
         paint((eye < 12) & (distance > bone), "eye")
     canal = np.hypot(x, y + 32 + 0.1 * (z + 60)) < 9
@@ -108,7 +113,7 @@ def _millimetres(brain: np.ndarray, spacing: float) -> list[np.ndarray]:
     ]
 
 
-def _smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, sigma: float) -> np.ndarray:
+def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, sigma: float) -> np.ndarray:
     """Return noise of standard deviation 1 that changes over `sigma` voxels, (X, Y, Z) float32."""
     coarse = rng.standard_normal([int(n / sigma) + 3 for n in shape]).astype(np.float32)
     affine = np.diag([sigma, sigma, sigma, 1.0])

@@ -6,30 +6,31 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from brainmvp.foreground import clean, foreground
-from brainmvp.picture import windowed
+from brainmvp.picture import view_grid, windowed
 from brainmvp.registration.alignment import Alignment
-from brainmvp.registration.reduce import reduced
 from brainmvp.sequences import Sequence
-from brainmvp.spatial import ras_grid, resample
+from brainmvp.spatial import resample
 from brainmvp.study import Study
 from brainmvp.volume import atomically, read_volume
 
-_DISPLAY_MM = 1.0
-_SQUARE = 24  # of the checkerboard, mm
+_SQUARE = 24  # of the checkerboard, voxels of 1 mm
 _COLUMN, _ROW = 3.2, 3.4  # inches
 
 
 def draw_alignments(
-    study: Study, reference: Sequence, alignments: dict[Sequence, Alignment], path: str | os.PathLike[str]
+    study: Study,
+    reference: Sequence,
+    alignments: dict[Sequence, Alignment],
+    path: str | os.PathLike[str],
+    brain: np.ndarray | None = None,
 ) -> Path:
     """Draw a checkerboard of the reference and each aligned sequence in three planes, and return the path.
 
-    Where edges run on from one square to the next the two agree. Raises `BrainMVPError` if a file cannot be read.
+    Where edges run on from one square to the next the two agree. brain: (X, Y, Z) bool on the reference's grid, what is
+    looked at; else all that the reference shows. Raises `BrainMVPError` if a file cannot be read.
     """
     target = read_volume(study.images[reference])
-    coarse = reduced(target, 2.0)
-    grid = ras_grid(clean(foreground(coarse)), coarse.affine, _DISPLAY_MM)
+    grid = view_grid(target, brain)
     below = windowed(resample(target, grid))
     rows = max(len(alignments), 1)
     figure = Figure(figsize=(3 * _COLUMN, _ROW * rows), facecolor="black", layout="constrained")

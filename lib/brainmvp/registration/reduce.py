@@ -1,6 +1,7 @@
 """Coarse copies of an image, cheap enough to try many transforms on."""
 
 import numpy as np
+import SimpleITK as sitk
 
 from brainmvp.foreground import clean, foreground
 from brainmvp.volume import Volume
@@ -12,12 +13,11 @@ def reduced(volume: Volume, spacing: float) -> Volume:
     Axes that are as coarse already, such as thick slices, stay as they are.
     """
     factor = np.clip(np.rint(spacing / volume.spacing), 1, np.array(volume.shape) // 2).astype(int)
-    data = np.asarray(volume.data)
-    for axis, step in enumerate(factor):
-        size = data.shape[axis] // step * step
-        if step > 1:
-            parts = (np.take(data, range(i, size, step), axis) for i in range(step))
-            data = sum(part.astype(np.float32) for part in parts) / np.float32(step)
+    data = volume.data
+    if data.dtype.itemsize > 4 or not data.dtype.isnative:
+        data = data.astype(np.float32)
+    image = sitk.GetImageFromArray(data.transpose(2, 1, 0))
+    data = sitk.GetArrayFromImage(sitk.BinShrink(image, factor.tolist())).transpose(2, 1, 0)
     affine = volume.affine @ np.diag([*factor, 1.0])
     affine[:3, 3] += volume.affine[:3, :3] @ ((factor - 1) / 2)
     return Volume(np.asarray(data, np.float32), affine, volume.path)

@@ -63,14 +63,14 @@ def _descend(
         method.SetOptimizerScalesFromPhysicalShift()
         transform = _to_euler(world, centre)
         method.SetInitialTransform(transform, inPlace=True)
-        with _one_thread():
+        with one_thread():
             method.Execute(to_itk(target), to_itk(image))
         world = _to_world(transform)
     return world
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Let ITK add up in one order while the block runs. The filter's own setting does not reach all of its parts."""
     with _ITK_SETTING:
         before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()

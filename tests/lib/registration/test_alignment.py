@@ -3,10 +3,10 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from simulate import errors_mm, scan
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
+from brainmvp.phantom.rescan import errors_mm, scan
 from brainmvp.registration import align, register
 from brainmvp.registration.motion import rigid
 from brainmvp.segment import Segmenter

@@ -1,4 +1,4 @@
-"""Scan a made-up head as a scanner would: moved, on a grid of its own, in thick slices."""
+"""Scan a made-up head as a scanner would: moved, on a grid of its own, in thick slices; and measure what that did."""
 
 import numpy as np
 

@@ -1,0 +1,50 @@
+"""Where the brain is in an image: as it is if the skull is gone, else by a network, HD-BET or SynthStrip."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from brainmvp.brain.external import TOOLS, by_tool
+from brainmvp.brain.network import brain_mask
+from brainmvp.brain.stripped import is_stripped
+from brainmvp.errors import BrainMVPError
+from brainmvp.foreground import foreground
+from brainmvp.volume import Volume
+
+BUILT_IN = "built-in"
+CHOICES = (BUILT_IN, *TOOLS)
+
+# Adult brains with their CSF have 0.9 to 1.9 litres; a part of one, or a child's, less.
+_PLAUSIBLE_ML = (400.0, 2200.0)
+
+
+@dataclass(frozen=True)
+class Brain:
+    """mask: (X, Y, Z) bool on the image's grid; source: who says so; doubt: why to look at it, or None."""
+
+    mask: np.ndarray
+    source: str
+    doubt: str | None = None
+
+
+def find_brain(volume: Volume, tool: str = BUILT_IN) -> Brain:
+    """Return where the brain is in an image of any sequence.
+
+    A stripped image is recognised and left alone. tool: else who finds the brain, one of `CHOICES`. Raises
+    `BrainMVPError` if the image shows nothing, or the tool is not installed or fails.
+    """
+    if tool not in CHOICES:
+        raise BrainMVPError(f"'{tool}' finds no brains here; use {', '.join(CHOICES)}.")
+    if is_stripped(volume):
+        return Brain(foreground(volume), "already stripped")
+    find = brain_mask if tool == BUILT_IN else partial(by_tool, tool=tool)
+    mask = find(volume)
+    millilitres = float(mask.sum()) * volume.voxel_ml
+    low, high = _PLAUSIBLE_ML
+    doubt = None
+    if not low <= millilitres <= high:
+        doubt = (
+            f"the brain that was found has {millilitres:.0f} mL; look at it, or strip the skull beforehand"
+        )
+    return Brain(mask, tool, doubt)

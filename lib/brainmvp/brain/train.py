@@ -1,0 +1,74 @@
+"""Make the built-in weights of brain extraction again: `python -m brainmvp.brain.train --out FILE`."""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from brainmvp.brain.network import new_network
+from brainmvp.brain.synthesis import make_head, make_sample
+from brainmvp.phantom.anatomy import load_anatomies
+from brainmvp.training.optim import make_optimisers, rate
+
+_BATCH = 1
+_RATE = 2e-3
+
+
+def train(out: Path, patients: Path | None, heads: int, minutes: float, seed: int = 0) -> None:
+    """Train for so many minutes on so many heads, and write the averaged weights in half precision."""
+    anatomies = load_anatomies(2.0, patients)
+    pool = [make_head(seed + number, anatomies) for number in range(heads)]
+    print(f"{heads} heads", flush=True)
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    network = new_network().to(memory_format=torch.channels_last_3d)
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.99))
+    optimisers = make_optimisers(network, _RATE)
+    start, step, smooth = time.monotonic(), 0, 1.0
+    while (done := (time.monotonic() - start) / (60 * minutes)) < 1:
+        for group in (group for optimiser in optimisers for group in optimiser.param_groups):
+            group["lr"] = _RATE * rate(done, step)
+        samples = [make_sample(pool[int(rng.integers(heads))], rng) for _ in range(_BATCH)]
+        image, brain, seen = (torch.stack(part)[:, None] for part in zip(*samples, strict=True))
+        logits = network(image)
+        inside = logits.sigmoid() * seen
+        dice = 1 - 2 * (inside * brain).sum() / ((inside + brain * seen).sum() + 1)
+        entropy = functional.binary_cross_entropy_with_logits(logits, brain, weight=seen.float())
+        loss = dice + entropy
+        network.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
+        average.update_parameters(network)
+        step += 1
+        smooth += 0.02 * (dice.item() - smooth)
+        if step % 50 == 0:
+            print(f"{step} steps, {time.monotonic() - start:.0f} s, Dice loss {smooth:.4f}", flush=True)
+            _write(average.module, out)
+    _write(average.module, out)
+
+
+def _write(network: torch.nn.Module, out: Path) -> None:
+    save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--patients", type=Path, help="open patients to learn from, as `load_anatomies` reads them"
+    )
+    parser.add_argument("--heads", type=int, default=100)
+    parser.add_argument("--minutes", type=float, default=20.0)
+    options = parser.parse_args()
+    train(options.out, options.patients, options.heads, options.minutes)
+
+
+if __name__ == "__main__":
+    main()

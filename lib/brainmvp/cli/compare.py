@@ -1,0 +1,90 @@
+"""`brainmvp compare`: what has changed between two visits of one patient."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from brainmvp.cli.console import print_json, print_table, progress_bar, say
+from brainmvp.errors import BrainMVPError
+
+if TYPE_CHECKING:
+    from brainmvp.comparison import Comparison
+
+
+def compare(
+    before: Annotated[Path, typer.Argument(help="The earlier visit's folder.")],
+    after: Annotated[Path, typer.Argument(help="The later visit's folder, of the same patient.")],
+    task: Annotated[str, typer.Option(help="tumour or stroke.")],
+    before_labels: Annotated[
+        Path | None, typer.Option(help="A segmentation of the earlier visit; default: made now.")
+    ] = None,
+    after_labels: Annotated[
+        Path | None, typer.Option(help="A segmentation of the later visit; default: made now.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the changes here (.json).")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw both visits here (.png).")] = None,
+    model: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION; default: the task's own.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the changes as JSON.")] = False,
+) -> None:
+    """Align two visits of one patient and report the change of each structure, in mL and per cent."""
+    for option, path, suffix in (("--report", report, ".json"), ("--picture", picture, ".png")):
+        if path and path.suffix.lower() != suffix:
+            raise BrainMVPError(f"{option} {path} must end in {suffix}.")
+
+    from brainmvp.comparison import Visit
+    from brainmvp.comparison import compare as compare_visits
+    from brainmvp.segment import Segmenter
+    from brainmvp.study import Study
+    from brainmvp.tasks import get_task
+
+    chosen = get_task(task)
+    studies = [Study.from_folder(before), Study.from_folder(after)]
+    given = (before_labels, after_labels)
+    segmenter = None if all(given) else Segmenter.load(task, model, device)
+    visits = []
+    for study, labels in zip(studies, given, strict=True):
+        if labels:
+            visits.append(Visit.of_file(study, chosen, labels))
+            continue
+        with progress_bar(study.id) as tell:
+            visits.append(Visit.of_result(segmenter.segment(study, progress=tell)))
+    result = compare_visits(*visits, chosen)
+    if report:
+        _write(result, report)
+    if picture:
+        result.save_picture(picture)
+    if as_json:
+        print_json(result.report())
+    else:
+        _show(result)
+
+
+def _write(result: "Comparison", path: Path) -> None:
+    from brainmvp.volume import atomically
+
+    text = json.dumps(result.report(), indent=1, ensure_ascii=False)
+    atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def _show(result: "Comparison") -> None:
+    rows = [
+        (c.name, f"{c.before_ml:.2f}", f"{c.after_ml:.2f}", f"{c.change_ml:+.2f}", _percent(c.percent))
+        for c in result.changes
+    ]
+    columns = {
+        "Structure": "left",
+        "before, mL": "right",
+        "after, mL": "right",
+        "change, mL": "right",
+        "%": "right",
+    }
+    print_table(f"{result.before.study.id}, then {result.after.study.id}", columns, rows)
+    for remark in result.remarks:
+        say(f"  {remark}")
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:+.0f}"

@@ -1,0 +1,120 @@
+"""The change of each structure between two visits, in millilitres and per cent."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brainmvp.comparison.visit import Visit
+from brainmvp.registration import Alignment, align
+from brainmvp.tasks import Task
+from brainmvp.volume import Volume, read_volume
+
+
+@dataclass(frozen=True)
+class Change:
+    """One structure: millilitres at either visit."""
+
+    name: str
+    before_ml: float
+    after_ml: float
+
+    @property
+    def change_ml(self) -> float:
+        return self.after_ml - self.before_ml
+
+    @property
+    def percent(self) -> float | None:
+        """Change in per cent of what was there before; None where nothing was."""
+        return 100 * self.change_ml / self.before_ml if self.before_ml > 0 else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What has changed between two visits.
+
+    changes: outermost region first; alignment: how the second visit's reference lies on the first one's; remarks:
+    what limits the comparison, one sentence each.
+    """
+
+    task: Task
+    before: Visit
+    after: Visit
+    changes: list[Change]
+    alignment: Alignment
+    remarks: list[str]
+
+    def report(self) -> dict[str, Any]:
+        """Return the comparison as JSON-ready values."""
+        return {
+            "task": self.task.name,
+            "before": {"study": self.before.study.id, "segmented_by": self.before.source},
+            "after": {"study": self.after.study.id, "segmented_by": self.after.source},
+            "changes": [
+                {
+                    "structure": change.name,
+                    "before_ml": round(change.before_ml, 3),
+                    "after_ml": round(change.after_ml, 3),
+                    "change_ml": round(change.change_ml, 3),
+                    "change_percent": None if change.percent is None else round(change.percent, 1),
+                }
+                for change in self.changes
+            ],
+            "alignment": self.alignment.report(),
+            "remarks": self.remarks,
+        }
+
+    def save_picture(self, path: str | Path) -> Path:
+        """Draw both visits on the grid of the first, each with the outlines of both."""
+        from brainmvp.comparison.picture import draw_comparison
+
+        return draw_comparison(self, path)
+
+
+def compare(before: Visit, after: Visit, task: Task) -> Comparison:
+    """Align two visits of one patient and return the change of each structure that both can show.
+
+    Volumes are counted on each visit's own grid: a rigid alignment, which is what the picture needs, changes none.
+    Raises `BrainMVPError` if a file cannot be read.
+    """
+    shared = [
+        region for region in task.regions if region.name in before.regions and region.name in after.regions
+    ]
+    masks = [dict(zip(task.outputs, task.regions_of(v.labels.data), strict=True)) for v in (before, after)]
+    changes = [
+        Change(
+            region.title,
+            *(_millilitres(m[region.name], v.labels) for m, v in zip(masks, (before, after), strict=True)),
+        )
+        for region in shared
+    ]
+    alignment = align(_reference(after), _reference(before))
+    return Comparison(task, before, after, changes, alignment, _remarks(before, after, task, alignment))
+
+
+def _reference(visit: Visit) -> Volume:
+    return read_volume(visit.study.images[visit.reference])
+
+
+def _millilitres(mask: np.ndarray, grid: Volume) -> float:
+    return float(mask.sum()) * grid.voxel_ml
+
+
+def _remarks(before: Visit, after: Visit, task: Task, alignment: Alignment) -> list[str]:
+    remarks = []
+    if alignment.doubt:
+        remarks.append(
+            f"The two visits may not align ({alignment.doubt}): do not compare places, only volumes."
+        )
+    if before.reference is not after.reference:
+        remarks.append(f"Measured on {before.reference} before and on {after.reference} after.")
+    seen = [set(visit.study.images) & set(task.sequences) for visit in (before, after)]
+    if seen[0] != seen[1]:
+        names = ", ".join(s for s in task.sequences if s in seen[0] ^ seen[1])
+        remarks.append(f"Only one of the visits has {names}: part of a change may come from that.")
+    if before.source != after.source:
+        remarks.append(f"Segmented by {before.source} before and by {after.source} after.")
+    if not np.allclose(before.labels.spacing, after.labels.spacing, rtol=0.05):
+        remarks.append("The voxels differ in size: small structures may seem to change for that.")
+    return remarks

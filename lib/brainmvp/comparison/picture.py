@@ -1,0 +1,56 @@
+"""Both visits side by side: the same three planes through the same place of the head."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from brainmvp.card import NOTICE
+from brainmvp.picture import finding_centre, show_slice, view_grid, windowed
+from brainmvp.spatial import resample, resample_labels
+from brainmvp.volume import atomically, read_volume
+
+if TYPE_CHECKING:
+    from brainmvp.comparison.change import Comparison
+
+
+def draw_comparison(comparison: "Comparison", path: str | Path) -> Path:
+    """Draw the first visit above the second, moved onto it, with their outlines and the changes; return the path."""
+    before, after = comparison.before, comparison.after
+    target = read_volume(before.study.images[before.reference])
+    grid = view_grid(target, before.brain)
+    worlds = (np.eye(4), comparison.alignment.world)
+    labels = [
+        resample_labels(visit.labels.data, visit.labels.affine, grid, world)
+        for visit, world in zip((before, after), worlds, strict=True)
+    ]
+    centre = finding_centre(np.maximum(*labels))
+    colours = {label.value: np.array(label.color) / 255 for label in comparison.task.labels}
+    figure = Figure(figsize=(12.5, 7.4), facecolor="black", layout="constrained")
+    axes = figure.subplots(2, 4, width_ratios=(1, 1, 1, 1.15))
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    for row, name, visit, world, values in zip(
+        axes, ("before", "after"), (before, after), worlds, labels, strict=True
+    ):
+        image = windowed(resample(read_volume(visit.study.images[visit.reference]), grid, world))
+        for axis, plane in zip(row, (2, 1, 0), strict=False):
+            show_slice(axis, image, values, plane, centre, colours, filled=False)
+        row[0].set_title(
+            f"{name}: {visit.study.id}, {visit.reference}", color="white", fontsize=11, loc="left"
+        )
+    axes[0, 3].text(0, 0.95, _table(comparison), color="white", va="top", fontsize=11, linespacing=1.6)
+    remarks = "\n".join([*comparison.remarks, NOTICE])
+    axes[1, 3].text(0, 0.95, remarks, color="0.75", va="top", fontsize=9, wrap=True)
+    path = Path(path)
+    atomically(path, lambda temporary: figure.savefig(temporary, dpi=100, facecolor="black", format="png"))
+    return path
+
+
+def _table(comparison: "Comparison") -> str:
+    lines = []
+    for change in comparison.changes:
+        percent = "new" if change.percent is None and change.after_ml else f"{change.percent or 0:+.0f} %"
+        lines.append(f"{change.name}\n   {change.before_ml:.1f} → {change.after_ml:.1f} mL   ({percent})")
+    return "\n".join(lines)

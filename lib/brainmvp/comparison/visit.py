@@ -1,0 +1,48 @@
+"""One visit: its scans and the segmentation of them, made here or given."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from brainmvp.case import Case, read_label
+from brainmvp.segmentation import Segmentation
+from brainmvp.sequences import Sequence
+from brainmvp.study import Study
+from brainmvp.tasks import Task
+from brainmvp.volume import Volume
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A study and its label map, which lies on the grid of the sequence `reference`.
+
+    labels: (X, Y, Z) uint8, values of the task; regions: the names of those that it tells apart; source: the model that
+    made it, or that it was given; brain: (X, Y, Z) bool on the labels' grid, or None where it was not looked for.
+    """
+
+    study: Study
+    labels: Volume
+    reference: Sequence
+    regions: tuple[str, ...]
+    source: str
+    brain: np.ndarray | None = None
+
+    @classmethod
+    def of_result(cls, result: Segmentation) -> "Visit":
+        """Return the visit of a segmentation."""
+        brain = result.brain.mask if result.brain else None
+        regions = tuple(result.probabilities)
+        return cls(result.study, result.labels, result.reference, regions, result.model, brain)
+
+    @classmethod
+    def of_file(cls, study: Study, task: Task, labels: Path) -> "Visit":
+        """Return the visit of a label map of any known convention.
+
+        Raises `BrainMVPError` if the file cannot be read, has values unknown to the task, or lies on the grid of none
+        of the study's sequences.
+        """
+        volume, reference = read_label(task, Case(study, labels))
+        return cls(
+            study, volume, reference, tuple(region.name for region in task.regions), "hand or another program"
+        )

@@ -1,0 +1,79 @@
+"""What stands on the page, in words and numbers, before anybody lays it out."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from brainmvp.card import NOTICE
+from brainmvp.onepage.diameters import HOW_MEASURED, measure
+from brainmvp.segmentation import Segmentation
+from brainmvp.volume import Volume
+
+
+@dataclass(frozen=True)
+class Row:
+    """A structure: volume_ml: millilitres; diameters: longest x across, mm, or None where it is not measured."""
+
+    name: str
+    volume_ml: float
+    colour: tuple[int, int, int] | None = None
+    diameters: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Content:
+    """The page: regions are what is measured together (whole tumour, …), parts the labels that they are made of."""
+
+    study: str
+    title: str
+    made: str
+    model: str
+    regions: list[Row]
+    parts: list[Row]
+    facts: list[tuple[str, str]]
+    how_measured: str
+    notice: str
+
+
+def content_of(result: Segmentation, today: date | None = None) -> Content:
+    """Return the content of a result's page; today: the date that it bears."""
+    masks = result.task.regions_of(result.labels.data)
+    regions = []
+    for region, mask in zip(result.task.regions, masks, strict=True):
+        if region.name in result.regions_ml:
+            found = measure(Volume(mask, result.labels.affine))
+            pair = (found.longest, found.across) if found else None
+            regions.append(Row(region.title, result.regions_ml[region.name], diameters=pair))
+    colours = {label.value: label.color for label in result.task.labels}
+    parts = [Row(name, result.volumes_ml[name], colours[value]) for value, name in result.label_names.items()]
+    return Content(
+        result.study.id, result.task.title, (today or date.today()).isoformat(), result.model, regions, parts,
+        _facts(result), HOW_MEASURED, NOTICE,
+    )  # fmt: skip
+
+
+def _facts(result: Segmentation) -> list[tuple[str, str]]:
+    missing = [str(s) for s in result.filled if s not in result.flagged]
+    moved = [
+        f"{s} ({a.shift_mm:.1f} mm, {a.turn_deg:.1f}°)"
+        for s, a in result.alignments.items()
+        if a.moved and not a.doubt
+    ]
+    facts = [
+        ("Sequences used", ", ".join(map(str, result.used))),
+        ("Missing", ", ".join(missing) or "none"),
+        ("Flagged, not used", "; ".join(f"{s}: {why}" for s, why in result.flagged.items()) or "none"),
+        ("Registered", ", ".join(moved) or "none needed it"),
+        ("Measured on", f"the grid of {result.reference}, {_spacing(result.labels)}"),
+        ("Mean uncertainty", f"{result.mean_uncertainty:.2f} bit where something is marked or might be"),
+    ]
+    if result.brain:
+        facts.insert(
+            4, ("Brain", result.brain.source + (f"; {result.brain.doubt}" if result.brain.doubt else ""))
+        )
+    if result.left_out:
+        facts.append(("Left out", " ".join(result.left_out.values())))
+    return facts
+
+
+def _spacing(volume: Volume) -> str:
+    return " x ".join(f"{size:.2g}" for size in volume.spacing) + " mm"

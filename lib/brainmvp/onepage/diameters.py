@@ -1,0 +1,74 @@
+"""The longest diameter of a finding and the one across it, as radiologists measure them on axial slices."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
+
+from brainmvp.volume import Volume
+
+HOW_MEASURED = (
+    "Diameters by the software, after RANO: the longest line across one connected area on one slice, on the "
+    "scanned slices nearest to axial, from outline to outline; and the widest extent perpendicular to it."
+)
+# A line across the long diameter is looked for in strips this wide, voxels.
+_STRIP = 1.0
+
+
+@dataclass(frozen=True)
+class Diameters:
+    """longest, across: mm; slice: index along the measured axis of the grid."""
+
+    longest: float
+    across: float
+    slice: int
+
+
+def measure(mask: Volume) -> Diameters | None:
+    """Return the diameters of the largest extent on any slice of a mask (X, Y, Z) bool; None where it is empty.
+
+    After the response assessment in neuro-oncology (Wen et al., J Clin Oncol 2010): in plane, perpendicular, of one
+    connected area. The outline runs halfway between voxels inside and outside.
+    """
+    axis = int(np.abs(mask.affine[2, :3] / mask.spacing).argmax())
+    spacing = np.delete(mask.spacing, axis)
+    best = None
+    for index in np.flatnonzero(mask.data.any(axis=tuple({0, 1, 2} - {axis}))):
+        areas, count = ndimage.label(np.take(mask.data, index, axis))
+        for area in range(1, count + 1):
+            longest, across = _of_area(areas == area, spacing)
+            if best is None or longest > best.longest:
+                best = Diameters(longest, across, int(index))
+    return best
+
+
+def _of_area(area: np.ndarray, spacing: np.ndarray) -> tuple[float, float]:
+    outline = _outline(area) * spacing
+    hull = outline[_hull(outline)]
+    apart = np.linalg.norm(hull[:, None] - hull[None], axis=-1)
+    first, last = np.unravel_index(apart.argmax(), apart.shape)
+    longest = float(apart.max())
+    along = (hull[last] - hull[first]) / longest
+    strip = np.rint(outline @ along / (_STRIP * spacing.min())).astype(int)
+    height = outline @ np.array([-along[1], along[0]])
+    across = max(float(np.ptp(height[strip == number])) for number in np.unique(strip))
+    return longest, across
+
+
+def _outline(area: np.ndarray) -> np.ndarray:
+    """Return the points (N, 2) halfway between neighbours of which one is inside, in voxels."""
+    area = np.pad(area, 1)
+    points = []
+    for axis in (0, 1):
+        index = np.argwhere(np.diff(area.astype(np.int8), axis=axis)).astype(float)
+        index[:, axis] += 0.5
+        points.append(index - 1)
+    return np.concatenate(points)
+
+
+def _hull(points: np.ndarray) -> np.ndarray:
+    try:
+        return ConvexHull(points).vertices
+    except QhullError:
+        return np.arange(len(points))

@@ -1,0 +1,72 @@
+"""The page as a PDF of one A4 sheet, text as text."""
+
+import textwrap
+from io import BytesIO
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from brainmvp.onepage.content import Content, Row
+
+_A4 = (8.27, 11.69)  # inches
+_LEFT, _VALUES, _SIZES = 0.07, 0.62, 0.93
+_LINE = 0.0165  # of the page's height
+_COLUMNS = 92  # characters that fit beside the names of the facts
+
+
+def write_pdf(content: Content, figure: bytes, path: Path) -> None:
+    """Write the page; figure: a PNG."""
+    with rc_context({"pdf.fonttype": 42, "font.size": 9}):  # real fonts, so that the text can be searched
+        page = Figure(figsize=_A4)
+        page.text(_LEFT, 0.955, content.study, fontsize=16, weight="bold", parse_math=False)
+        page.text(
+            _LEFT, 0.935, f"{content.title} · made {content.made} by model {content.model}", color="0.35"
+        )
+        box = {"boxstyle": "round,pad=0.5", "facecolor": "#fff7e8", "edgecolor": "#b36b00"}
+        page.text(_LEFT + 0.01, 0.905, content.notice, weight="bold", fontsize=8.5, bbox=box)
+        pixels = imread(BytesIO(figure))
+        width = 1 - 2 * _LEFT
+        height = width * _A4[0] / _A4[1] * pixels.shape[0] / pixels.shape[1]
+        axes = page.add_axes((_LEFT, 0.885 - height, width, height))
+        axes.imshow(pixels)
+        axes.set_axis_off()
+        y = _table(page, content, 0.885 - height - 2 * _LINE)
+        _facts(page, content, y - _LINE)
+        page.savefig(path, format="pdf", metadata={"Title": f"{content.study}: {content.title}"})
+
+
+def _table(page: Figure, content: Content, y: float) -> float:
+    for x, heading, side in (
+        (_LEFT, "Structure", "left"),
+        (_VALUES, "Volume, mL", "right"),
+        (_SIZES, "Longest x across, mm", "right"),
+    ):
+        page.text(x, y, heading, weight="bold", ha=side)
+    for row in [*content.regions, *content.parts]:
+        y -= _LINE
+        _row(page, row, y)
+    for line in textwrap.wrap(content.how_measured, 130):
+        y -= _LINE
+        page.text(_LEFT, y, line, fontsize=7.5, color="0.35")
+    return y - _LINE
+
+
+def _row(page: Figure, row: Row, y: float) -> None:
+    indent = 0.0
+    if row.colour:
+        indent = 0.02
+        page.text(_LEFT, y, "■", color=tuple(value / 255 for value in row.colour))
+    page.text(_LEFT + indent, y, row.name)
+    page.text(_VALUES, y, f"{row.volume_ml:.1f}", ha="right")
+    if row.diameters:
+        page.text(_SIZES, y, f"{row.diameters[0]:.0f} x {row.diameters[1]:.0f}", ha="right")
+
+
+def _facts(page: Figure, content: Content, y: float) -> None:
+    for name, value in content.facts:
+        page.text(_LEFT, y, name, weight="bold")
+        for line in textwrap.wrap(value, _COLUMNS) or [""]:
+            page.text(_LEFT + 0.2, y, line, parse_math=False)
+            y -= _LINE

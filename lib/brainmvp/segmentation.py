@@ -1,0 +1,151 @@
+"""What a model found in a study, and how it is written down."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brainmvp.brain import Brain
+from brainmvp.dicom.series import DicomImage
+from brainmvp.errors import BrainMVPError
+from brainmvp.picture import draw_segmentation
+from brainmvp.registration import Alignment
+from brainmvp.registration.picture import draw_alignments
+from brainmvp.segnrrd import write_seg_nrrd
+from brainmvp.sequences import Sequence
+from brainmvp.study import Study
+from brainmvp.tasks import Task
+from brainmvp.volume import Volume, write_volume
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a model found in a study.
+
+    labels: uint8, on the reference's original grid with its affine; probabilities: (X, Y, Z) float32 by region;
+    uncertainty: (X, Y, Z) float32, 0…1; left_out: why a structure is not offered, by region; label_names: what
+    each value means in this result; volumes_ml: by label name; seconds, peak_gib: by step; alignments: how each other
+    sequence was put onto the reference, by sequence; brain: on the reference's grid.
+    """
+
+    study: Study
+    task: Task
+    model: str
+    labels: Volume
+    probabilities: dict[str, np.ndarray]
+    uncertainty: np.ndarray
+    reference: Sequence
+    used: tuple[Sequence, ...]
+    filled: tuple[Sequence, ...]
+    left_out: dict[str, str]
+    label_names: dict[int, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_gib: dict[str, float] = field(default_factory=dict)
+    alignments: dict[Sequence, Alignment] = field(default_factory=dict)
+    brain: Brain | None = None
+
+    @property
+    def flagged(self) -> dict[Sequence, str]:
+        """Why a sequence that is there was not used."""
+        return {s: a.doubt for s, a in self.alignments.items() if a.doubt is not None}
+
+    @property
+    def volumes_ml(self) -> dict[str, float]:
+        """Volume of each label, millilitres."""
+        counts = np.bincount(self.labels.data.ravel(), minlength=256)
+        return {
+            name: round(float(counts[value] * self.labels.voxel_ml), 3)
+            for value, name in self.label_names.items()
+        }
+
+    @property
+    def regions_ml(self) -> dict[str, float]:
+        """Volume of each offered region, millilitres."""
+        masks = dict(
+            zip((r.name for r in self.task.regions), self.task.regions_of(self.labels.data), strict=True)
+        )
+        return {
+            name: round(float(masks[name].sum() * self.labels.voxel_ml), 3) for name in self.probabilities
+        }
+
+    @property
+    def mean_uncertainty(self) -> float:
+        """Mean uncertainty over the voxels that are marked, or that might be (uncertainty above one half)."""
+        inside = (self.labels.data > 0) | (self.uncertainty > 0.5)
+        return round(float(self.uncertainty[inside].mean()), 4) if inside.any() else 0.0
+
+    def report(self) -> dict[str, Any]:
+        """Return the result as JSON-ready values."""
+        return {
+            "study": self.study.id,
+            "task": self.task.name,
+            "model": self.model,
+            "reference": str(self.reference),
+            "sequences_used": [str(sequence) for sequence in self.used],
+            "sequences_filled": [str(sequence) for sequence in self.filled],
+            "sequences_flagged": {str(sequence): reason for sequence, reason in self.flagged.items()},
+            "alignments": {str(sequence): a.report() for sequence, a in self.alignments.items()},
+            "brain_from": self.brain and self.brain.source,
+            "brain_ml": self.brain and round(float(self.brain.mask.sum() * self.labels.voxel_ml), 1),
+            "brain_doubt": self.brain and self.brain.doubt,
+            "left_out": self.left_out,
+            "label_names": {str(value): name for value, name in self.label_names.items()},
+            "volumes_ml": self.volumes_ml,
+            "regions_ml": self.regions_ml,
+            "mean_uncertainty": self.mean_uncertainty,
+            "seconds": {step: round(value, 3) for step, value in self.seconds.items()},
+            "peak_gib": {step: round(value, 3) for step, value in self.peak_gib.items()},
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write the label map: `.seg.nrrd` with names, colours and codes for Slicer, a plain `.nii.gz`, or DICOM SEG.
+
+        `.dcm` is DICOM SEG, for a study that is DICOM. Raises `BrainMVPError` if it is not.
+        """
+        path = Path(path)
+        if path.name.lower().endswith(".dcm"):
+            return self._save_dicom(path)
+        if path.name.lower().endswith(".seg.nrrd"):
+            return write_seg_nrrd(self.labels, self.task, path, self.label_names)
+        return write_volume(self.labels, path)
+
+    @property
+    def dicom_reference(self) -> DicomImage | None:
+        """The DICOM series that the segmentation lies on, if it lies on one."""
+        image = self.study.images[self.reference]
+        return image if isinstance(image, DicomImage) else None
+
+    def _save_dicom(self, path: Path) -> Path:
+        from brainmvp.dicom.seg import write_dicom_seg
+
+        image = self.dicom_reference
+        if image is None:
+            raise BrainMVPError(
+                f"{self.study.id} is not DICOM, so there is no series for a DICOM SEG to refer to; "
+                "write .seg.nrrd instead."
+            )
+        return write_dicom_seg(self.labels, image, self.task, path, self.label_names, self.model)
+
+    def save_uncertainty(self, path: str | Path) -> Path:
+        """Write the voxel-wise uncertainty, 0…1."""
+        return write_volume(Volume(self.uncertainty, self.labels.affine), path)
+
+    def save_picture(self, path: str | Path) -> Path:
+        """Draw the sequences with the outlines of the structures."""
+        worlds = {sequence: a.world for sequence, a in self.alignments.items()}
+        return draw_segmentation(
+            self.study,
+            self.labels,
+            self.task,
+            path,
+            self.label_names,
+            self.reference,
+            worlds,
+            self.brain and self.brain.mask,
+        )
+
+    def save_alignment_picture(self, path: str | Path) -> Path:
+        """Draw how each sequence lies on the reference; what is in doubt is marked."""
+        brain = self.brain and self.brain.mask
+        return draw_alignments(self.study, self.reference, self.alignments, path, brain)

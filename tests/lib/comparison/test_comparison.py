@@ -1,0 +1,80 @@
+"""Two visits of one patient: the change is that of the labels, wherever the head lay."""
+
+import json
+
+import numpy as np
+import pytest
+from heads import head, oblique
+from typer.testing import CliRunner
+
+from brainmvp.cli import app
+from brainmvp.comparison import Visit, compare
+from brainmvp.errors import BrainMVPError
+from brainmvp.registration.motion import rigid
+from brainmvp.sequences import Sequence
+from brainmvp.study import Study
+from brainmvp.tasks import get_task
+from brainmvp.volume import Volume, write_volume
+
+_SHAPE = (44, 52, 46)
+
+
+@pytest.fixture
+def visits(tmp_path):
+    """The folders of two visits with labels; the head has moved, the core has doubled, the rim is new."""
+    folders = []
+    for name, cubes, shift in (("v1", {1: 8}, 0.0), ("v2", {1: 16, 3: 5}, 6.0)):
+        affine = oblique((1.0, 1.0, 1.0), "RAS")
+        affine[:3, 3] += shift
+        centre = affine[:3, :3] @ ((np.array(_SHAPE) - 1) / 2) + affine[:3, 3]
+        write_volume(head(_SHAPE, affine, centre), tmp_path / name / f"{name}_t1ce.nii.gz")
+        labels = np.zeros(_SHAPE, np.uint8)
+        for value, length in cubes.items():
+            labels[15 + 5 * value : 19 + 5 * value, 20:25, 20 : 20 + length] = value
+        write_volume(Volume(labels, affine), tmp_path / name / f"{name}_seg.nii.gz")
+        folders.append(tmp_path / name)
+    return folders
+
+
+def _visit(folder):
+    return Visit.of_file(Study.from_folder(folder), get_task("tumour"), folder / f"{folder.name}_seg.nii.gz")
+
+
+def test_the_change_is_counted_and_the_heads_are_aligned(visits):
+    result = compare(*map(_visit, visits), get_task("tumour"))
+    by_name = {change.name: change for change in result.changes}
+    core, enhancing = by_name["Tumour core"], by_name["Enhancing tumour"]
+    assert core.before_ml == pytest.approx(0.16, abs=1e-3)
+    assert core.after_ml == pytest.approx(0.42, abs=1e-3) and core.percent == pytest.approx(162.5, abs=1)
+    assert enhancing.before_ml == 0 and enhancing.percent is None and enhancing.change_ml > 0
+    expected = rigid(np.full(3, 6.0), np.zeros(3), np.zeros(3))
+    assert np.abs(result.alignment.world - expected).max() < 1.0
+
+
+def test_what_limits_the_comparison_is_said(visits):
+    first, second = map(_visit, visits)
+    write_volume(head(_SHAPE, np.eye(4), np.full(3, 22.0)), visits[1] / "v2_flair.nii.gz")
+    other = Visit(Study.from_folder(visits[1]), second.labels, Sequence.T1CE, ("WT",), "tumour@1")
+    result = compare(first, other, get_task("tumour"))
+    assert [change.name for change in result.changes] == ["Whole tumour"]
+    assert any("Only one of the visits has FLAIR" in remark for remark in result.remarks)
+    assert any("tumour@1" in remark for remark in result.remarks)
+
+
+def test_the_command_writes_report_and_picture(visits, tmp_path):
+    before, after = (str(folder) for folder in visits)
+    arguments = ["compare", before, after, "--task", "tumour", "--report", str(tmp_path / "c.json")]
+    arguments += ["--before-labels", f"{before}/v1_seg.nii.gz", "--after-labels", f"{after}/v2_seg.nii.gz"]
+    done = CliRunner().invoke(app, [*arguments, "--picture", str(tmp_path / "c.png")])
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "c.json").read_text())["changes"][1]["change_percent"] == pytest.approx(
+        162.5
+    )
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_labels_on_another_grid_are_refused(visits):
+    wrong = Volume(np.zeros((9, 9, 9), np.uint8), np.eye(4))
+    write_volume(wrong, visits[0] / "v1_seg.nii.gz")
+    with pytest.raises(BrainMVPError, match="grid"):
+        _visit(visits[0])

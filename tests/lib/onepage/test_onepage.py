@@ -1,0 +1,39 @@
+"""The page says what was found, from what, and that it is no medical device."""
+
+import re
+
+import pytest
+
+from brainmvp.errors import BrainMVPError
+from brainmvp.modelstore import ModelStore
+from brainmvp.onepage import write_page
+from brainmvp.segment import Segmenter
+from brainmvp.study import Study
+
+
+@pytest.fixture
+def result(tiny_models, write_study):
+    segmenter = Segmenter.load("tumour", device="cpu", store=ModelStore(tiny_models))
+    return segmenter.segment(Study.from_folder(write_study("p<1>", "T1CE FLAIR")))
+
+
+def test_the_html_page_holds_the_facts_and_needs_nothing_else(result, tmp_path):
+    text = write_page(result, tmp_path / "page.html").read_text("utf-8")
+    assert "p&lt;1&gt;" in text and "<1>" not in text
+    assert "Not a medical device" in text and result.model in text
+    assert re.search(r"Missing</th><td>T1, T2<", text)
+    assert f"{result.regions_ml['WT']:.1f}" in text
+    assert "RANO" in text and " x " in text
+    assert "data:image/png;base64," in text and "http" not in text
+
+
+def test_the_pdf_page_is_one_page(result, tmp_path):
+    content = write_page(result, tmp_path / "page.pdf").read_bytes()
+    assert (
+        content.startswith(b"%PDF") and content.count(b"/Type /Page\n") + content.count(b"/Type /Page ") == 1
+    )
+
+
+def test_another_ending_is_refused(result, tmp_path):
+    with pytest.raises(BrainMVPError, match=r"must end in \.html or \.pdf"):
+        write_page(result, tmp_path / "page.docx")
