@@ -11,7 +11,8 @@ from brainmvp.case import Case, read_label
 from brainmvp.errors import BrainMVPError
 from brainmvp.evaluation.masks import mask_metrics
 from brainmvp.evaluation.page import Row, widest_slice
-from brainmvp.segment import Segmentation, Segmenter
+from brainmvp.segment import Segmenter
+from brainmvp.segmentation import Segmentation
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, ras_grid, resample, resample_labels
 from brainmvp.study import Study

@@ -17,6 +17,9 @@ _OTHER_GRID_MM = 1.5
 _DISTURBANCES = (((6.0, -5.0, 5.0), (5.0, 4.0, -6.0)), ((-5.0, 6.0, -6.0), (-4.0, -6.0, 5.0)))
 # … to within this, or the images do not determine it.
 _AGREEMENT_MM = 2.5
+# Similarity is measured on voxels of 4 mm; finer ones where the field of view has fewer than so many of them.
+_SPACINGS = (2.0, 4.0)
+_STEPS = 30
 # Below this normalised mutual information two images have next to nothing in common.
 _LEAST_SIMILARITY = 1.05
 _LEAST_OVERLAP = 0.3
@@ -64,7 +67,8 @@ def align(moving: Volume, fixed: Volume, seed: int = 0) -> Alignment:
     A registration is doubtful if it fits no better than the headers, covers too little of the head, has too little
     in common, or ends elsewhere when it starts some millimetres and degrees away.
     """
-    fit = Similarity(fixed, moving, seed=seed)
+    extent = float((fixed.spacing * fixed.shape).min())
+    fit = Similarity(fixed, moving, float(np.clip(extent / _STEPS, *_SPACINGS)), seed)
     still = np.eye(4)
     before = fit(still)
     tolerance = _SAME_GRID_MM if moving.same_grid(fixed) else _OTHER_GRID_MM
