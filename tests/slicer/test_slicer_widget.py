@@ -142,7 +142,7 @@ def test_a_label_waits_visibly_while_the_server_is_away(
     click("emptyButton")
     click("submitButton")
     assert "kept here and sent by itself later" in panel.ui.messageText.text
-    assert panel.ui.waitingText.text.startswith("1 labels wait")
+    assert panel.ui.waitingText.text == "Labels that wait on this computer: 1."
     assert not panel.ui.sendButton.isHidden()
 
 

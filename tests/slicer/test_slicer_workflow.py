@@ -103,6 +103,7 @@ def test_a_study_goes_all_the_way_and_the_next_one_takes_its_place(
     assert info["task"] == "tumour"
     assert before <= nodes(scene)
     assert scene.GetNodeByID(mine.GetID()) is mine
+    assert len(list((session.folder / "work").glob("study-*"))) == 1  # the downloads of the first are gone
     assert all(
         node.GetAttribute(ops.STUDY) != first.name for node in ops.nodes_of(scene, "vtkMRMLDisplayableNode")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ class Opening:
         with session.refusing():
             client, strategy, annotator = session.need_client(), state.strategy or "random", state.annotator
             self._may_leave()
-            folder = session.workplace("study")
+            folder = session.workplace("study", kept=True)
 
             def work(job: Job) -> Any:
                 study = client.next_study(strategy, annotator)
@@ -100,7 +101,11 @@ class Opening:
         """Remove the open study's nodes and forget it."""
         state = self.session.state
         if state.study_name:
-            ops.remove_study(self.session.scene, state.study_name)
+            downloads = self.session.folder / "work"
+            folders = {file.parent for file in ops.remove_study(self.session.scene, state.study_name)}
+            for folder in folders:
+                if folder.parent == downloads:
+                    shutil.rmtree(folder, ignore_errors=True)
         state.forget_study()
 
     def _may_leave(self) -> None:

@@ -46,11 +46,15 @@ def mark(node: Any, study: str, role: str, sequence: str = "", image: str = "") 
         node.SetAttribute(attribute, value or None)
 
 
-def remove_study(scene: Any, study: str) -> None:
-    """Remove the nodes that carry a study's mark, with what belongs to them; nothing else goes."""
+def remove_study(scene: Any, study: str) -> list[Path]:
+    """Remove the nodes that carry a study's mark, and nothing else; return the files that they came from."""
+    files = []
     for node in nodes_of(scene, "vtkMRMLDisplayableNode"):
         if node.GetAttribute(STUDY) == study:
+            storage = node.GetStorageNode()
+            files += [Path(storage.GetFileName())] if storage is not None and storage.GetFileName() else []
             remove(scene, node)
+    return files
 
 
 def remove(scene: Any, node: Any) -> None:

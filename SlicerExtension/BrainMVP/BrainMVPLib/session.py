@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,7 @@ class Session:
         self._tell = sequence_teller(header_of)
         self._job: Job | None = None
         self._sending = False
+        self._temporary: list[Path] = []
         self.changed, self.failed, self.said = Signal(), Signal(), Signal()
         self.progress, self.idle = Signal(), Signal()
 
@@ -202,16 +204,19 @@ class Session:
         """Abandon all work and forget who listens: what arrives later reaches nobody."""
         self.background.close()
         self._job = None
+        for folder in self._temporary:
+            shutil.rmtree(folder, ignore_errors=True)
         for signal in (self.changed, self.failed, self.said, self.progress, self.idle):
             signal.disconnect_all()
 
-    def workplace(self, name: str) -> Path:
-        """Return a new folder for the files of one piece of work."""
+    def workplace(self, name: str, kept: bool = False) -> Path:
+        """Return a new folder for the files of one piece of work; it goes with the session, unless kept."""
         for number in range(1, 1 << 20):
             path = self.folder / "work" / f"{name}-{os.getpid()}-{number}"
             try:
                 path.mkdir(parents=True)
             except FileExistsError:
                 continue
+            self._temporary += [] if kept else [path]
             return path
         raise ModuleError(f"{self.folder} is full; delete what is in it.")

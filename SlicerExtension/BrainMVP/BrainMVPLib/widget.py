@@ -290,7 +290,7 @@ class Panel:
         waiting = session.outbox.letters()
         refused = [f"{letter.study}: {letter.problem}" for letter in waiting if letter.problem]
         ui.waitingText.setText(
-            f"{len(waiting)} labels wait on this computer. " + " ".join(refused) if waiting else ""
+            " ".join([f"Labels that wait on this computer: {len(waiting)}.", *refused]) if waiting else ""
         )
         ui.waitingText.setVisible(bool(waiting))
         ui.sendButton.setVisible(bool(waiting))
