@@ -43,7 +43,7 @@ _FIXED = ("image", "model", "label", "session", "study", "description")
 _CLOSED = {
     "/model/{rest:path}": "Models are kept in versions; use `brainmvp models` on the server.",
     "/session/{rest:path}": "There are no sessions; upload the study's sequences with PUT /datastore/image.",
-    "/proxy/{rest:path}": "The studies lie in a folder, not on a DICOMweb server.",
+    "/proxy/{rest:path}": "There is no way through to an archive; fetch images with GET /datastore/image.",
     "/infer/wsi/{rest:path}": "The models segment MRI studies, not slides; use /infer/MODEL.",
     "/infer/wsi_v2/{rest:path}": "The models segment MRI studies, not slides; use /infer/MODEL.",
     "/reload": "Restart the server to load the app again.",
