@@ -1,0 +1,48 @@
+"""Start on this computer: a real server process that is started, used and stopped."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+from BrainMVPLib.local_server import LocalServer, find_command
+from BrainMVPLib.serving import Serving
+
+
+def test_a_server_is_started_connected_and_stopped(session, settle, tmp_path, monkeypatch, tiny_models):
+    command = Path(sys.executable).parent / "brainmvp"
+    if not command.is_file():
+        pytest.skip("the command brainmvp is not installed beside this Python")
+    monkeypatch.setenv("BRAINMVP_COMMAND", str(command))
+    monkeypatch.setenv("BRAINMVP_HOME", str(tiny_models))
+    (tmp_path / "studies").mkdir()
+    serving = Serving(session, LocalServer(tmp_path / "server.log"))
+    serving.start(tmp_path / "studies")
+    settle(session)
+    assert session.errors == []
+    assert session.server_in_words.startswith("Connected: BrainMVP")
+    serving.stop()
+    settle(session)
+    assert session.client is None
+    assert not serving.server.running
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{session.state.url}/info/", timeout=5)
+
+
+def test_a_server_that_does_not_start_shows_its_log(session, settle, tmp_path, monkeypatch):
+    command = tmp_path / "brainmvp"
+    command.write_text("#!/bin/sh\necho the disk is on fire >&2\nexit 1\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("BRAINMVP_COMMAND", str(command))
+    details = []
+    session.failed.connect(lambda error: details.append(error.details))
+    Serving(session, LocalServer(tmp_path / "server.log")).start(tmp_path)
+    settle(session)
+    assert "did not start" in session.errors[-1]
+    assert "on fire" in details[-1]
+    Serving(session, LocalServer(tmp_path / "server.log")).start(tmp_path / "absent")
+    settle(session)
+    assert "is not a folder" in session.errors[-1]
+    monkeypatch.setenv("BRAINMVP_COMMAND", "")
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert find_command() is None
