@@ -33,8 +33,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/brainmvp demo --out demo
 
+# A process per core, each of one thread, and the tests of one file in one process: they share what is slow to start.
 test: $(STAMP)
-	$(BIN)/python -m pytest --cov --cov-report=term --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile \
+		--cov --cov-report=term --durations=15
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
