@@ -21,7 +21,7 @@ from brainmvp.volume import Volume, atomically, read_volume
 
 # The grid of the BraTS data sets, in whose world the templates lie (see `templates.py`).
 _SRI24_SHAPE = (240, 240, 155)
-_VERSION = 2  # raise it when what is prepared changes, so that nothing old is used
+_VERSION = 3  # raise it when what is prepared changes, so that nothing old is used
 
 
 @dataclass(frozen=True)
