@@ -1,5 +1,6 @@
 """The real MRML scene of 3D Slicer, a session of the module on it, and a real server for it to work with."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before any window of Qt
 sys.path.insert(0, str(Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP"))
 
 import slicer
