@@ -118,7 +118,21 @@ def _in_turn(name: str) -> Callable[..., Any]:
 
 # Every other public method of the stock class, as it is, but one at a time and on the state of the disk.
 for _name in (
-    "name", "set_name", "description", "set_description", "get_image", "get_label", "get_label_uri", "list_images",
-    "get_labels_by_image_id", "get_label_by_image_id", "get_labeled_images", "get_unlabeled_images", "json",
+    "name", "set_name", "description", "set_description", "get_image", "get_label", "get_label_uri",
+    "get_labels_by_image_id", "get_label_by_image_id", "json",
 ):  # fmt: skip
     setattr(StudyIndex, _name, _in_turn(_name))
+
+
+def _of_studies(name: str) -> Callable[..., Any]:
+    """Return a stock method that lists ids, without those whose folder is still there but holds no study any more."""
+    listed = getattr(LocalDatastore, name)
+
+    def list_studies(self: StudyIndex, *args: Any, **options: Any) -> list[str]:
+        return [study for study in listed(self, *args, **options) if study in self.catalogue.studies]
+
+    return in_turn(list_studies)
+
+
+for _name in ("list_images", "get_labeled_images", "get_unlabeled_images"):
+    setattr(StudyIndex, _name, _of_studies(_name))

@@ -162,7 +162,9 @@ def test_the_archive_holds_all_sequences_and_labels(
     file = write_label(study)
     server.label(study, file).raise_for_status()
     server.label(study, file, tag="draft").raise_for_status()
-    archive = zipfile.ZipFile(io.BytesIO(server.call("GET", "/datastore/dataset").content))
+    answer = server.call("GET", "/datastore/dataset")
+    assert answer.status_code == 200, answer.text
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
     stored = {f"images/{study}/{study}_flair.nii.gz", f"images/{study}/{study}_t1ce.nii.gz"}
     assert stored | {f"labels/{tag}/{study}.nii.gz" for tag in ("final", "draft")} <= set(archive.namelist())
     assert archive.read(f"labels/final/{study}.nii.gz") == file.read_bytes()
