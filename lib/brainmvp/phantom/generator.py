@@ -82,16 +82,18 @@ def make_phantom(
     tissue, real, own_lesions = _warped(draw, grid, warp, anatomy, atrophy)
     brain = tissue.sum(0) > 0.5
 
-    grey, white, csf = healthy(draw)
+    strength = draw.uniform(0, 1)
+    grey, white, csf = healthy(draw, strength)
     layers = _background(draw, grid, tissue, own_lesions, difficulty)
     labels = torch.zeros(grid.shape, dtype=torch.uint8)
     if plan is not None:
-        own, found = tumour.grow(draw, grid, tissue, plan)
+        grown, found = tumour.grow(draw, grid, tissue, plan)
+        own = [layer.at_field(strength) for layer in grown]
     elif disease == "stroke":
         own, found = stroke.grow(draw, grid, tissue, grey, difficulty)
     else:
         own, found = [], labels
-    layers += own
+    layers = [layer.at_field(strength) for layer in layers] + own
     if disease == task:
         labels = found
 

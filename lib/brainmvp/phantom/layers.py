@@ -1,7 +1,7 @@
 """Lesions and distractors as layers laid over healthy tissue, and the shapes they are cut from."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +25,10 @@ class Layer:
     texture: float = 0.0
     texture_mm: float = 4.0
     only: frozenset[Sequence] | None = None
+
+    def at_field(self, field: float) -> "Layer":
+        """Return the layer in another field, 0 (1.5 T) to 1 (3 T)."""
+        return replace(self, material=self.material.at_field(field))
 
 
 def soft(distance_mm: Tensor, edge_mm: float) -> Tensor:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 
 from brainmvp.phantom.draw import Draw
 
+# Of CSF, ms (Rooney et al., 2007).
+_FREE_WATER_T1 = 4200.0
+
 
 @dataclass(frozen=True)
 class Material:
@@ -25,10 +28,16 @@ class Material:
     agent: float = 0.0
     flow: float = 0.0
 
+    def at_field(self, field: float) -> "Material":
+        """Return a material known at 1.5 T in another field, 0 (1.5 T) to 1 (3 T).
 
-def healthy(draw: Draw) -> tuple[Material, Material, Material]:
-    """Return the grey matter, white matter and CSF of one person in one scanner."""
-    field = draw.uniform(0.0, 1.0)  # 0 is 1.5 T, 1 is 3 T
+        T1 grows as grey and white matter's do (see `healthy`), the less the more it is free water, whose T1 stays.
+        """
+        return replace(self, t1=self.t1 * (1 + 0.4 * field * max(1 - self.t1 / _FREE_WATER_T1, 0.0)))
+
+
+def healthy(draw: Draw, field: float) -> tuple[Material, Material, Material]:
+    """Return the grey matter, white matter and CSF of one person in one scanner; field: 0 (1.5 T) to 1 (3 T)."""
     grey = Material(
         1080 + 330 * field + draw.normal(60), 98 + draw.normal(5), 0.82 + draw.normal(0.015),
         0.83 + draw.normal(0.04), draw.uniform(0.0, 0.04),
@@ -37,7 +46,7 @@ def healthy(draw: Draw) -> tuple[Material, Material, Material]:
         680 + 220 * field + draw.normal(40), 76 + draw.normal(4), 0.70 + draw.normal(0.015),
         0.72 + draw.normal(0.03), draw.uniform(0.0, 0.02),
     )  # fmt: skip
-    csf = Material(4200 + draw.normal(200), draw.uniform(900, 2000), 1.0, draw.uniform(2.6, 3.3))
+    csf = Material(_FREE_WATER_T1 + draw.normal(200), draw.uniform(900, 2000), 1.0, draw.uniform(2.6, 3.3))
     return grey, white, csf
 
 
@@ -60,12 +69,12 @@ def oedema(draw: Draw) -> Material:
 
 def solid_tumour(draw: Draw) -> Material:
     """A non-enhancing glioma: much water, few vessels."""
-    return _watery(draw, (1050, 1800), (120, 260), (0.9, 1.8))
+    return _watery(draw, (1050, 1600), (120, 260), (0.9, 1.8))
 
 
 def enhancing_tumour(draw: Draw) -> Material:
     agent = draw.log_uniform(0.12, 0.3) if draw.chance(0.15) else draw.log_uniform(0.25, 1.3)
-    return replace(_watery(draw, (950, 1450), (108, 200), (0.75, 1.4)), agent=agent)
+    return replace(_watery(draw, (950, 1250), (115, 200), (0.75, 1.4)), agent=agent)
 
 
 def necrosis(draw: Draw) -> Material:

@@ -51,7 +51,7 @@ def test_a_ball_is_found_where_it_was_put():
 
 
 def test_flair_suppresses_csf_and_t2_does_not():
-    grey, _, csf = healthy(Draw(5))
+    grey, _, csf = healthy(Draw(5), 0.5)
     tr = 9000.0
     flair = Protocol(Sequence.FLAIR, tr, 110.0, ti=nulling_time(csf.t1, tr))
     assert signal(csf, flair) < 0.01 * signal(grey, flair)
@@ -60,7 +60,7 @@ def test_flair_suppresses_csf_and_t2_does_not():
 
 
 def test_white_matter_is_brighter_than_grey_in_t1_and_darker_in_t2():
-    grey, white, csf = healthy(Draw(6))
+    grey, white, csf = healthy(Draw(6), 0.5)
     for seed in range(10):
         t1, t2 = (Protocol.drawn(s, Draw(seed)) for s in (Sequence.T1, Sequence.T2))
         assert signal(white, t1) > signal(grey, t1) > signal(csf, t1)
@@ -68,7 +68,7 @@ def test_white_matter_is_brighter_than_grey_in_t1_and_darker_in_t2():
 
 
 def test_gadolinium_shows_after_injection_only():
-    grey, _, _ = healthy(Draw(7))
+    grey, _, _ = healthy(Draw(7), 0.5)
     enhancing = replace(grey, agent=0.8)
     plain = replace(grey, agent=0.0)
     for sequence in (Sequence.T1, Sequence.T2, Sequence.FLAIR, Sequence.DWI):
@@ -79,7 +79,7 @@ def test_gadolinium_shows_after_injection_only():
 
 
 def test_restricted_diffusion_is_bright_in_dwi_and_dark_in_adc():
-    grey, _, _ = healthy(Draw(9))
+    grey, _, _ = healthy(Draw(9), 0.5)
     lesion = replace(grey, adc=0.45)
     dwi = Protocol(Sequence.DWI, 6000.0, 80.0, b=1.0)
     assert signal(lesion, dwi) > 1.3 * signal(grey, dwi)
@@ -87,7 +87,7 @@ def test_restricted_diffusion_is_bright_in_dwi_and_dark_in_adc():
 
 
 def test_about_a_third_of_infarcts_have_a_normal_adc():
-    grey, _, _ = healthy(Draw(10))
+    grey, _, _ = healthy(Draw(10), 0.5)
     draw = Draw(11)
     normal = sum(infarct(draw, grey).adc > 0.8 * grey.adc for _ in range(400)) / 400
     assert 0.25 < normal < 0.55
