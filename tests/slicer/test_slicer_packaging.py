@@ -88,6 +88,8 @@ def test_the_code_is_python_3_9_and_imports_what_slicer_bundles(path):
     assert future or path in SHARED or "Testing" in path.parts or path.name == "__init__.py", path
     assert not any(isinstance(node, ast.Match) for node in ast.walk(tree))
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+            assert not isinstance(node.args[1], ast.BinOp), f"line {node.lineno}: Python 3.9 knows no X | Y"
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.level == 0:
             names = [node.module]

@@ -142,7 +142,7 @@ def _number(dataset: Dataset, tag: BaseTag) -> float | None:
         if tag == _PHILIPS_B and len(value) == 4:
             return float(struct.unpack("<f", value)[0])
         value = value.decode("ascii", "ignore").split("\\")
-    first = value[0] if isinstance(value, list | tuple) or hasattr(value, "append") else value
+    first = value[0] if isinstance(value, (list, tuple)) or hasattr(value, "append") else value
     try:
         return float(first)
     except (TypeError, ValueError):
