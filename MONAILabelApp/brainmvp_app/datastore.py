@@ -10,10 +10,10 @@ from monailabel.datastore.local import DataModel, ImageLabelModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from brainmvp.annotation.cases import task_of
+from brainmvp.files import atomically
 from brainmvp.sequences import IMAGE_SUFFIXES
 from brainmvp.study import Study
 from brainmvp.tasks import Task
-from brainmvp.volume import atomically
 from brainmvp_app.archive import write_archive
 from brainmvp_app.catalogue import reference_of
 from brainmvp_app.errors import RefusedError

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from brainmvp.annotation.cases import task_of
+from brainmvp.files import atomically
 from brainmvp.sequences import Sequence, sequence_of
 from brainmvp.study import Study, image_files
-from brainmvp.volume import atomically
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.fetched import FetchedImages, place_of
 from brainmvp_app.ids import check_new_study

@@ -12,10 +12,10 @@ from monailabel.datastore.local import LocalDatastore
 from pydantic import ValidationError
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import write_text
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import Task
-from brainmvp.volume import atomically
 from brainmvp_app.catalogue import Catalogue, reference_of
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import split_image_id
@@ -98,7 +98,7 @@ class StudyIndex(LocalDatastore):
         content = json.dumps(self._datastore.model_dump(exclude={"base_path"}), indent=2, default=str)
         path = Path(self._datastore_config_path)
         with FileLock(self._lock_file) if lock else nullcontext():
-            atomically(path, lambda temporary: temporary.write_text(content, "utf-8"))
+            write_text(path, content)
             self._config_ts = path.stat().st_mtime
 
     @in_turn

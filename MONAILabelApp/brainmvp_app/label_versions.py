@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from brainmvp.annotation.database import HIDDEN
-from brainmvp.volume import atomically
+from brainmvp.files import atomically, write_text
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.incoming import image_suffix
 
@@ -23,13 +23,10 @@ class LabelVersions:
         folder = self._root / tag / study
         folder.mkdir(parents=True, exist_ok=True)
         number = max(self.numbers(tag, study), default=0) + 1
-        content = json.dumps(notes, default=str)
-        atomically(folder / f"{number}.json", lambda path: path.write_text(content, "utf-8"))
+        write_text(folder / f"{number}.json", json.dumps(notes, default=str))
         kept = folder / f"{number}{image_suffix(label.name)}"
         try:
-            os.link(
-                label, kept
-            )  # the new label is renamed into its place, so this name keeps the old content
+            os.link(label, kept)  # the new label is renamed into its place: this name keeps the old content
         except OSError:  # a file system without links
             atomically(kept, lambda path: shutil.copyfile(label, path))
 

@@ -14,9 +14,9 @@ from brainmvp.dicom.headers import Slice, slices_of
 from brainmvp.dicom.recognise import Verdict
 from brainmvp.dicom.series import images_of
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import write_json
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
-from brainmvp.volume import atomically
 from brainmvp_app.fetched import FetchedImages
 from brainmvp_app.pacs import MOST_STUDIES, Pacs
 from brainmvp_app.pacs_image import ArchivedImage
@@ -185,7 +185,7 @@ class PacsCatalogue:
             }
             for study_id, known in self._known.items()
         }
-        atomically(self._notes, lambda path: path.write_text(json.dumps(content), "utf-8"))
+        write_json(self._notes, content)
 
     def _remembered(self) -> dict[str, _Known]:
         try:
@@ -194,13 +194,8 @@ class PacsCatalogue:
                 study_id: _Known(one["instances"], one["series"], [self._entry(e) for e in one["entries"]])
                 for study_id, one in content.items()
             }
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-        ):  # none yet, or of another version: the archive has it all
-            return {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}  # none yet, or of another version: the archive has it all
 
     def _entry(self, values: dict[str, Any]) -> SeriesEntry:
         verdict = values["verdict"]

@@ -1,16 +1,15 @@
 """The datastore over an archive: its studies with labels kept here, final ones sent back as DICOM SEG."""
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-import platformdirs
 from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from brainmvp.dicom.seg import write_dicom_seg
 from brainmvp.errors import BrainMVPError
+from brainmvp.home import home
 from brainmvp.tasks import Task
 from brainmvp.volume import read_volume
 from brainmvp_app.catalogue import reference_of
@@ -30,8 +29,7 @@ def open_archive(address: str) -> Pacs:
 
 def archive_folder(address: str) -> Path:
     """Return the folder of this computer that holds the labels of an archive's studies and their fetched images."""
-    home = os.environ.get("BRAINMVP_HOME") or platformdirs.user_data_dir("brainmvp", appauthor=False)
-    return Path(home) / "archives" / Pacs(address).mark
+    return home() / "archives" / Pacs(address).mark
 
 
 class PacsDatastore(StudyDatastore):

@@ -11,6 +11,7 @@ import requests
 from requests_toolbelt import MultipartDecoder
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import atomically, write_json
 from brainmvp.phantom.write import make_study
 from brainmvp.picture import draw_segmentation
 from brainmvp.segnrrd import write_seg_nrrd
@@ -18,7 +19,7 @@ from brainmvp.sequences import Sequence
 from brainmvp.serve import Server, running_server
 from brainmvp.study import Study
 from brainmvp.tasks import Task, get_task
-from brainmvp.volume import atomically, read_volume
+from brainmvp.volume import read_volume
 
 _DIFFICULTY = 0.3  # clear pictures: the demo shows that the whole way works, not how far the model goes
 _TIMEOUT = 600.0
@@ -144,8 +145,7 @@ def _write(patient: Patient, studies: Path, folder: Path, labels: bytes, report:
         folder / f"{task.name}.png",
     )
     atomically(result.labels, lambda temporary: temporary.write_bytes(labels))
-    text = json.dumps(report, indent=1, ensure_ascii=False)
-    atomically(folder / f"{task.name}.json", lambda temporary: temporary.write_text(text, "utf-8"))
+    write_json(folder / f"{task.name}.json", report)
     volume = read_volume(result.labels)
     names = {int(value): name for value, name in report["label_names"].items()}
     write_seg_nrrd(volume, task, result.segmentation, names)

@@ -7,7 +7,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -15,8 +14,9 @@ from torch import Tensor, nn
 
 from brainmvp.card import Card
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import write_json
+from brainmvp.home import home as default_home
 from brainmvp.networks import build_classifier, build_network
-from brainmvp.volume import atomically
 
 _BUILT_IN = Path(__file__).parent / "models"
 _SERVED = "served.json"
@@ -69,10 +69,7 @@ class ModelStore:
     """
 
     def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
-        home = (
-            home or os.environ.get("BRAINMVP_HOME") or platformdirs.user_data_dir("brainmvp", appauthor=False)
-        )
-        self.root = Path(home) / "models"
+        self.root = Path(home or default_home()) / "models"
 
     def models(self) -> list[Model]:
         """Return every readable version, sorted by name and version; a version with a damaged card is passed over."""
@@ -174,10 +171,8 @@ class ModelStore:
             before = self.served(name)
         except BrainMVPError:  # the pointer is what is being repaired
             before = None
-        content = json.dumps(
-            {"version": version, "before": before if before != version else self.before(name)}
-        )
-        atomically(self.root / name / _SERVED, lambda path: path.write_text(content, "utf-8"))
+        earlier = before if before != version else self.before(name)
+        write_json(self.root / name / _SERVED, {"version": version, "before": earlier})
         return model
 
     def before(self, name: str) -> int | None:

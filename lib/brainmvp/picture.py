@@ -9,12 +9,13 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from brainmvp.files import atomically
 from brainmvp.foreground import clean, foreground
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, ras_grid, resample, resample_labels
 from brainmvp.study import Study
 from brainmvp.tasks import Task
-from brainmvp.volume import Volume, atomically, read_volume
+from brainmvp.volume import Volume, read_volume
 
 _DISPLAY_MM = 1.0
 _WINDOW = (1.0, 99.5)  # percentiles of the head that become black and white

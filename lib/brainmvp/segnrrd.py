@@ -6,8 +6,9 @@ from pathlib import Path
 import nrrd
 import numpy as np
 
+from brainmvp.files import atomically
 from brainmvp.tasks import Label, Task
-from brainmvp.volume import Volume, atomically
+from brainmvp.volume import Volume
 
 _CATEGORY = (
     "SCT^49755003^Morphologically Abnormal Structure"  # DICOM CID 7150, category of segmented properties

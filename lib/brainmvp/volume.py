@@ -5,8 +5,6 @@ whose LPS world is turned into RAS. A DICOM series is no file; it reads itself (
 """
 
 import os
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import atomically
 from brainmvp.sequences import IMAGE_SUFFIXES
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -88,7 +87,7 @@ def read_volume(image: str | os.PathLike[str] | ImageSource) -> Volume:
         raise
     except Exception as error:
         raise BrainMVPError(
-            f"{path} cannot be read ({_first_line(error)}); export or download it again."
+            f"{path} cannot be read ({_last_line(error)}); export or download it again."
         ) from error
     return _checked(data, affine, path)
 
@@ -124,20 +123,6 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary path of the same ending beside `path`, then rename it to `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    suffix = next((s for s in (".seg.nrrd", *IMAGE_SUFFIXES) if path.name.lower().endswith(s)), path.suffix)
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=suffix, dir=path.parent)
-    os.close(handle)
-    try:
-        write(Path(name))
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner may read
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
 def to_itk(volume: Volume) -> sitk.Image:
     """Return the volume as a SimpleITK image (LPS world)."""
     image = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.transpose(2, 1, 0)))
@@ -146,12 +131,6 @@ def to_itk(volume: Volume) -> sitk.Image:
     image.SetDirection((lps[:3, :3] / volume.spacing).ravel().tolist())
     image.SetOrigin(lps[:3, 3].tolist())
     return image
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _is_nibabel(path: Path) -> bool:
@@ -190,6 +169,6 @@ def _write_nifti(volume: Volume, path: Path) -> None:
     nib.save(image, path)
 
 
-def _first_line(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[-1][:160].rstrip(".")

@@ -15,8 +15,8 @@ import numpy as np
 
 from brainmvp.cohort import Index, Session
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import atomically, write_json
 from brainmvp.sequences import Sequence
-from brainmvp.volume import atomically
 
 from .preprocess import PreparedStudy, preprocess
 
@@ -125,8 +125,7 @@ class Cache:
             "shape": list(study.series[0].values.shape) if study.series else None,
             "affine": study.affine.tolist(),
         }  # fmt: skip
-        text = json.dumps(record, indent=1)
-        atomically(folder / _DONE, lambda path: path.write_text(text, "utf-8"))
+        write_json(folder / _DONE, record)
         return record
 
     def _record(self, index: Index, session: Session) -> dict | None:

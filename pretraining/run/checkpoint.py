@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.volume import atomically
+from brainmvp.files import atomically
 
 # The newest and, should that be damaged, the one before.
 _KEPT = 2

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from brainmvp import __version__
 from brainmvp.cohort import Index
 from brainmvp.errors import BrainMVPError
-from brainmvp.volume import atomically
+from brainmvp.files import write_json
 
 from .config import Config
 
@@ -47,7 +47,7 @@ class RunFolder:
                 "file": str(index_path.resolve()), "sha256": index.fingerprint, "sessions": len(index.sessions)
             },
         }  # fmt: skip
-        _write_json(self._config, record)
+        write_json(self._config, record)
 
     def resume(self, index: Index) -> Config:
         """Return the configuration of the run in the folder.
@@ -73,7 +73,7 @@ class RunFolder:
         """Add to `environment.json` where and with what the run, or this part of it, is computed."""
         path = self.root / "environment.json"
         parts = json.loads(path.read_text("utf-8")) if path.is_file() else []
-        _write_json(path, [*parts, environment() | {"devices": devices, "steps": steps}])
+        write_json(path, [*parts, environment() | {"devices": devices, "steps": steps}])
 
 
 def environment() -> dict[str, Any]:
@@ -101,8 +101,3 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
-
-
-def _write_json(path: Path, value: Any) -> None:
-    text = json.dumps(value, indent=1, ensure_ascii=False)
-    atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from brainmvp.files import atomically
 from brainmvp.sequences import Sequence
-from brainmvp.volume import atomically
 
 from ..data.stream import Batch
 from ..model import Reconstruction

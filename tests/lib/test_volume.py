@@ -6,7 +6,7 @@ import pytest
 from heads import oblique
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.volume import Volume, atomically, read_volume, write_volume
+from brainmvp.volume import Volume, read_volume, write_volume
 
 
 @pytest.fixture
@@ -78,20 +78,6 @@ def test_a_bad_file_is_named_in_one_line(tmp_path, name, sentence):
     with pytest.raises(BrainMVPError, match=sentence) as caught:
         read_volume(tmp_path / name)
     assert name in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_a_failed_write_leaves_what_was_there(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("before")
-
-    def fail(temporary):
-        temporary.write_text("half")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        atomically(path, fail)
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_same_grid_is_recognised_despite_rounding(volume):

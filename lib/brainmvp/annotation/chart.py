@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from brainmvp.volume import atomically
+from brainmvp.files import atomically, write_text
 
 _COLUMNS = ("time", "study", "tag", "annotator", "seconds", "model")
 
@@ -22,7 +22,7 @@ def write_table(history: dict[str, Any], path: Path) -> Path:
     writer = csv.DictWriter(table, _COLUMNS, extrasaction="ignore")
     writer.writeheader()
     writer.writerows(history["labels"])
-    atomically(path, lambda temporary: temporary.write_text(table.getvalue(), "utf-8"))
+    write_text(path, table.getvalue())
     return path
 
 

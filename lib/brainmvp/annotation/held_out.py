@@ -10,7 +10,7 @@ from brainmvp.annotation.cases import patient_of
 from brainmvp.annotation.database import HIDDEN
 from brainmvp.annotation.journal import iso
 from brainmvp.errors import BrainMVPError
-from brainmvp.volume import atomically
+from brainmvp.files import write_json
 
 # Of the patients labelled when the set is chosen.
 _SHARE = 0.2
@@ -58,8 +58,7 @@ def choose_held_out(studies: Path, task: str, labelled: list[str], now: float, s
     count = max(SMALLEST, math.ceil(_SHARE * len(patients)))
     drawn = sorted(random.Random(seed).sample(patients, min(count, len(patients))))
     chosen = HeldOut(task, tuple(drawn), len(patients), seed, iso(now))
-    content = json.dumps(asdict(chosen), indent=1)
-    atomically(_path(studies, task), lambda path: path.write_text(content, "utf-8"))
+    write_json(_path(studies, task), asdict(chosen))
     return chosen
 
 

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from brainmvp.annotation.database import HIDDEN
 from brainmvp.errors import BrainMVPError
-from brainmvp.volume import atomically
+from brainmvp.files import write_json
 
 # How often the file is written at most, seconds.
 _EVERY = 0.5
@@ -84,8 +84,7 @@ class TrainingFile:
         if not at_once and now - self._written < _EVERY:
             return
         self._written = now
-        content = json.dumps(asdict(status))
-        atomically(self._path, lambda path: path.write_text(content, "utf-8"))
+        write_json(self._path, asdict(status))
 
     def read(self, starting: bool = False) -> TrainingStatus | None:
         """Return the status of the last training, or None; `interrupted` if no process works on it.

@@ -19,11 +19,11 @@ from brainmvp.annotation.status import TrainingStatus
 from brainmvp.card import Card
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import write_json
 from brainmvp.finetune import FineTuned, Progress, finetune
 from brainmvp.modelstore import Model, ModelStore, write_model
 from brainmvp.segment import Segmenter, pick_device
 from brainmvp.tasks import Recipe, Task
-from brainmvp.volume import atomically
 
 # Patients with a final label: three are held out, one validates, two teach. It works from there on; it is good later.
 MINIMUM_PATIENTS = 6
@@ -160,8 +160,7 @@ class LabelTraining:
             version=self._store.next_version(self._task.name),
             recipe=self._recipe(options, len(train)).model_dump(mode="json"),
         )
-        content = json.dumps(asdict(plan), indent=1)
-        atomically(self._folder / "plan.json", lambda path: path.write_text(content, "utf-8"))
+        write_json(self._folder / "plan.json", asdict(plan))
         return plan
 
     def _stored_plan(self, cases: list[Case]) -> _Plan | None:

@@ -1,6 +1,5 @@
 """`brainmvp compare`: what has changed between two visits of one patient."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from brainmvp.cli.console import print_json, print_table, progress_bar, say
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import write_json
 
 if TYPE_CHECKING:
     from brainmvp.comparison import Comparison
@@ -53,20 +53,13 @@ def compare(
             visits.append(Visit.of_result(segmenter.segment(study, progress=tell)))
     result = compare_visits(*visits, chosen)
     if report:
-        _write(result, report)
+        write_json(report, result.report())
     if picture:
         result.save_picture(picture)
     if as_json:
         print_json(result.report())
     else:
         _show(result)
-
-
-def _write(result: "Comparison", path: Path) -> None:
-    from brainmvp.volume import atomically
-
-    text = json.dumps(result.report(), indent=1, ensure_ascii=False)
-    atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
 
 
 def _show(result: "Comparison") -> None:

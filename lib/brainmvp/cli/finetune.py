@@ -8,6 +8,7 @@ import typer
 
 from brainmvp.cli.console import progress_bar, say
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import write_json
 
 if TYPE_CHECKING:
     from brainmvp.finetune import FineTuned, Progress
@@ -134,7 +135,7 @@ def _stored(result: "FineTuned", store: "ModelStore", name: str | None, out: Pat
         if known["epochs"] == len(result.history):
             return store.resolve(known["model"])
     model = result.store(store, name)
-    note.write_text(json.dumps({"model": model.card.id, "epochs": len(result.history)}), "utf-8")
+    write_json(note, {"model": model.card.id, "epochs": len(result.history)})
     return model
 
 

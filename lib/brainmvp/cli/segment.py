@@ -1,6 +1,5 @@
 """`brainmvp segment`: one study into one file, or a folder of studies into a folder."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from brainmvp.cli.console import BAD_INPUT, complain, print_json, print_table, progress_bar, say
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import write_json
 from brainmvp.sequences import Sequence
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def segment(
     if page:
         _write_page(result, page)
     if report:
-        _write_report(result, report)
+        write_json(report, result.report())
     if as_json:
         print_json(result.report())
     else:
@@ -158,7 +158,7 @@ def save_all(result: "Segmentation", folder: Path) -> None:
     if result.dicom_reference:
         result.save(folder / f"{name}.dcm")
     result.save_picture(folder / f"{name}.png")
-    _write_report(result, folder / f"{name}.json")
+    write_json(folder / f"{name}.json", result.report())
     _write_page(result, folder / f"{name}.pdf")
     _draw_flagged(result, folder / f"{name}_alignment.png")
 
@@ -179,13 +179,6 @@ def _write_page(result: "Segmentation", path: Path) -> None:
     from brainmvp.onepage import write_page
 
     write_page(result, path)
-
-
-def _write_report(result: "Segmentation", path: Path) -> None:
-    from brainmvp.volume import atomically
-
-    text = json.dumps(result.report(), indent=1, ensure_ascii=False)
-    atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
 
 
 def show(result: "Segmentation") -> None:

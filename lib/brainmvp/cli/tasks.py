@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from brainmvp.cli.console import Group, print_json, print_table, say
+from brainmvp.files import write_text
 
 app = typer.Typer(cls=Group, help="List, show and add tasks.", no_args_is_help=True)
 
@@ -42,7 +43,6 @@ def add(file: Annotated[Path, typer.Argument(help="A task's data file, NAME.json
     """Check a task's data file and keep it, so that every command knows the task by its name."""
     from brainmvp.errors import BrainMVPError
     from brainmvp.tasks import downstream_names, own_folder, read_task, task_names
-    from brainmvp.volume import atomically
 
     try:
         text = file.read_text("utf-8")
@@ -54,5 +54,5 @@ def add(file: Annotated[Path, typer.Argument(help="A task's data file, NAME.json
             f"{file} holds the task '{task.name}', which comes with BrainMVP; choose another name."
         )
     target = own_folder() / f"{task.name}.json"
-    atomically(target, lambda path: path.write_text(text, "utf-8"))
+    write_text(target, text)
     say(f"{task.name}: {task.title}. Kept as {target}")

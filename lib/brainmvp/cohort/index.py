@@ -12,9 +12,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import write_json
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
-from brainmvp.volume import atomically
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -106,8 +106,7 @@ class Index:
             "format": "brainmvp-index", "version": _VERSION, "root": root,
             "sessions": [session.model_dump(mode="json", exclude_none=True) for session in self.sessions],
         }  # fmt: skip
-        text = json.dumps(content, indent=1, ensure_ascii=False)
-        atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+        write_json(path, content)
         return path
 
     def select(self, split: Split) -> tuple[Session, ...]:

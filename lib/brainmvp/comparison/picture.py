@@ -7,9 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from brainmvp.card import NOTICE
+from brainmvp.files import atomically
 from brainmvp.picture import finding_centre, show_slice, view_grid, windowed
 from brainmvp.spatial import resample, resample_labels
-from brainmvp.volume import atomically, read_volume
+from brainmvp.volume import read_volume
 
 if TYPE_CHECKING:
     from brainmvp.comparison.change import Comparison

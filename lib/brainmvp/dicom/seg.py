@@ -12,8 +12,9 @@ from pydicom.uid import generate_uid
 from brainmvp import __version__
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import atomically
 from brainmvp.tasks import Label, Task
-from brainmvp.volume import Volume, atomically
+from brainmvp.volume import Volume
 
 _CATEGORY = hd.sr.CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure")  # DICOM CID 7150
 _BRAIN = hd.sr.CodedConcept("12738006", "SCT", "Brain")

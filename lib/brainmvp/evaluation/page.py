@@ -9,8 +9,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from brainmvp.files import atomically
 from brainmvp.tasks import Task
-from brainmvp.volume import atomically
 
 _INCH = 2.5
 

@@ -30,7 +30,8 @@ from brainmvp.evaluation.statistics import (
     compare_means,
     patient_means,
 )
-from brainmvp.evaluation.tables import Summary, latex, markdown, summary_rows, write_csv, write_text
+from brainmvp.evaluation.tables import Summary, latex, markdown, summary_rows, write_csv
+from brainmvp.files import write_text
 from brainmvp.modelstore import Model
 from brainmvp.segment import Segmenter
 from brainmvp.sequences import Sequence

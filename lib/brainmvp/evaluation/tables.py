@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from brainmvp.evaluation.statistics import Interval
+from brainmvp.files import write_text
 from brainmvp.tasks import Task
-from brainmvp.volume import atomically
 
 _TITLES = {
     "dice": "Dice", "hd95": "HD95, mm", "lesion_dice": "lesion-wise Dice", "lesion_f1": "lesion-wise F1",
@@ -28,12 +28,7 @@ def write_csv(path: Path, rows: Iterable[dict[str, object]]) -> None:
     writer.writeheader()
     for row in rows:
         writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-    atomically(path, lambda temporary: temporary.write_text(text.getvalue(), "utf-8"))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, complete or not at all."""
-    atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+    write_text(path, text.getvalue())
 
 
 def summary_rows(summary: Summary, task: Task) -> list[list[str]]:

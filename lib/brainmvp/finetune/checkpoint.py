@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.volume import atomically
+from brainmvp.files import atomically, write_json
 
 _STATE, _BEST, _RUN = "checkpoint.pt", "best.safetensors", "run.json"
 
@@ -31,8 +31,7 @@ class RunFolder:
         path = self.path / _RUN
         facts = json.loads(json.dumps(facts))
         if not path.is_file():
-            text = json.dumps(facts, indent=1, ensure_ascii=False)
-            atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+            write_json(path, facts)
             return
         stored = self._read(path)
         different = [name for name in facts if stored.get(name) != facts[name]]
@@ -72,8 +71,7 @@ class RunFolder:
 
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """Write the record of each epoch as `history.json`."""
-        text = json.dumps(history, indent=1)
-        atomically(self.path / "history.json", lambda path: path.write_text(text, "utf-8"))
+        write_json(self.path / "history.json", history)
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from brainmvp.evaluation.page import Row, draw_page, widest_slice
+from brainmvp.files import atomically
 from brainmvp.finetune.prepared import PreparedCase
 from brainmvp.finetune.problem import Problem
 from brainmvp.tasks import Task
-from brainmvp.volume import atomically
 
 _EXAMPLES = 4
 

@@ -14,13 +14,13 @@ from brainmvp.classify import StudyClassifier
 from brainmvp.evaluation.classes import answer_cases
 from brainmvp.evaluation.classification import classification_metrics
 from brainmvp.evaluation.segmentation import score_cases
-from brainmvp.evaluation.tables import markdown, write_csv, write_text
+from brainmvp.evaluation.tables import markdown, write_csv
+from brainmvp.files import atomically, write_text
 from brainmvp.finetune.loop import finetune
 from brainmvp.finetune.split import fraction_of
 from brainmvp.modelstore import Model, write_model
 from brainmvp.segment import Segmenter
 from brainmvp.tasks import Recipe, Task
-from brainmvp.volume import atomically
 
 Tell = Callable[[str, float], None]
 Row = dict[str, Any]

@@ -13,11 +13,12 @@ import torch
 from brainmvp.case import Case, class_index, read_label
 from brainmvp.classify import resize
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import atomically, write_json
 from brainmvp.prepare import Prepared, prepare
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, resample, resample_labels
 from brainmvp.tasks import Task
-from brainmvp.volume import Volume, atomically, read_volume
+from brainmvp.volume import Volume, read_volume
 
 # The grid of the BraTS data sets, in whose world the templates lie (see `templates.py`).
 _SRI24_SHAPE = (240, 240, 155)
@@ -80,8 +81,7 @@ class Preparation:
             arrays, shown, target = self._make(case)
             for name, array in arrays.items():
                 _write(stem.with_suffix(f".{name}.npy"), array)
-            text = json.dumps({"id": case.id, "shown": shown, "target": target, "arrays": list(arrays)})
-            atomically(facts, lambda path: path.write_text(text, "utf-8"))
+            write_json(facts, {"id": case.id, "shown": shown, "target": target, "arrays": list(arrays)})
         known = json.loads(facts.read_text("utf-8"))
         arrays = {n: np.load(stem.with_suffix(f".{n}.npy"), mmap_mode="r") for n in known["arrays"]}
         return PreparedCase(

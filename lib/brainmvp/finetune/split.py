@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from brainmvp.case import Case, read_label
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import write_json
 from brainmvp.tasks import Task
-from brainmvp.volume import atomically
 
 PARTS = ("train", "validation", "test")
 
@@ -41,8 +40,7 @@ class SplitFile(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write the split, complete or not at all."""
-        text = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
-        atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+        write_json(path, self.model_dump(mode="json"))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> SplitFile:

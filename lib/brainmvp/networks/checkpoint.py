@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import atomically
 from brainmvp.networks import build_network
 from brainmvp.networks.config import NetworkConfig
 from brainmvp.networks.layout import TEMPLATES, from_published, published_name, to_published
@@ -150,6 +150,4 @@ def export_published(
         "state_dict": to_published(state, config.backbone, pretraining),
         "network": config.model_dump(mode="json"),
     }
-    part = path.with_name(f".{path.name}.part")
-    torch.save(content, part)
-    os.replace(part, path)
+    atomically(path, lambda temporary: torch.save(content, temporary))

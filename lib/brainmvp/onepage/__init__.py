@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import atomically, write_text
 from brainmvp.onepage.content import content_of
 from brainmvp.onepage.figure import draw_planes
 from brainmvp.onepage.html import render_html
 from brainmvp.onepage.pdf import write_pdf
 from brainmvp.segmentation import Segmentation
-from brainmvp.volume import atomically
 
 PAGE_SUFFIXES = (".html", ".pdf")
 
@@ -25,5 +25,5 @@ def write_page(result: Segmentation, path: str | Path) -> Path:
     if path.suffix.lower() == ".pdf":
         atomically(path, lambda temporary: write_pdf(content, figure, temporary))
     else:
-        atomically(path, lambda temporary: temporary.write_text(render_html(content, figure), "utf-8"))
+        write_text(path, render_html(content, figure))
     return path

@@ -1,7 +1,6 @@
 """A task: its sequences, its labels with colours and codes and the regions a model predicts, or its classes."""
 
 import json
-import os
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -9,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.home import home
 from brainmvp.sequences import Sequence
 from brainmvp.tasks.recipe import DataSet, Lesions, Recipe, Result, Split
 
@@ -217,8 +216,7 @@ def own_names() -> list[str]:
 
 def own_folder() -> Path:
     """Return where a user's own tasks are kept: `$BRAINMVP_HOME/tasks`, one JSON file each."""
-    home = os.environ.get("BRAINMVP_HOME") or platformdirs.user_data_dir("brainmvp", appauthor=False)
-    return Path(home) / "tasks"
+    return home() / "tasks"
 
 
 def get_task(name: str) -> Task:

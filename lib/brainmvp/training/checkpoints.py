@@ -1,7 +1,6 @@
 """What a training run keeps on disk, so that it can be stopped and go on."""
 
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import atomically
 from brainmvp.training.learner import Learner
 
 _COMPLETE = "checkpoint.pt"
@@ -22,14 +22,14 @@ def save_run(folder: Path, learners: list[Learner], progress: dict[str, Any]) ->
     progress: plain numbers; it also goes into the headers of the weights.
     """
     state = {"learners": {learner.preset: learner.state() for learner in learners}, "progress": progress}
-    _replace(folder / _COMPLETE, lambda path: torch.save(state, path))
+    atomically(folder / _COMPLETE, lambda path: torch.save(state, path))
     for learner in learners:
         weights = {
             key: value.half().contiguous().cpu() if value.is_floating_point() else value.cpu()
             for key, value in learner.average.items()
         }
         header = {"progress": json.dumps(progress | {"step_count": learner.step_count})}
-        _replace(
+        atomically(
             folder / f"{learner.preset}.safetensors",
             lambda path, weights=weights, header=header: save_file(weights, path, metadata=header),
         )
@@ -66,9 +66,3 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     with safe_open(path, "pt") as stored:
         weights = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  (it is no dict)
         return weights, json.loads(stored.metadata()["progress"])
-
-
-def _replace(path: Path, write: Any) -> None:
-    temporary = path.with_name(f".{path.name}.writing")
-    write(temporary)
-    os.replace(temporary, path)

@@ -1,0 +1,44 @@
+"""Files that are there complete or not at all, whatever stops the program while it writes them."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from brainmvp.sequences import IMAGE_SUFFIXES
+
+
+def _usual_permissions() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+# Asked for once: to ask is to change it for a moment, for every thread of a server.
+_PERMISSIONS = _usual_permissions()
+
+
+def atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` with a temporary path of the same ending beside `path`, then rename it to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    suffix = next((s for s in (".seg.nrrd", *IMAGE_SUFFIXES) if path.name.lower().endswith(s)), path.suffix)
+    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.chmod(name, _PERMISSIONS)  # mkstemp makes files that only their owner may read
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8."""
+    atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON-ready value for people to read, too."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False))
