@@ -132,6 +132,7 @@ def test_a_folder_goes_up_once_and_compressed(connected, server, settle, write_s
     folder = write_study("Anna B.", "T1CE FLAIR T2")
     opening, segmenting = Opening(session), Segmenting(session)
     opening.open_folder(folder)
+    settle(session)
     assert [row.note[:6] for row in session.rows()] == ["Missin", "Found:", "Found:", "Found:"]
     segmenting.segment()
     settle(session)
@@ -165,6 +166,27 @@ def test_a_folder_goes_up_once_and_compressed(connected, server, settle, write_s
     np.testing.assert_allclose(again.affine, ops.affine(node), atol=1e-9)
     shutil.rmtree(sent)
     shutil.rmtree(server.studies / session.state.study)
+
+
+def test_opening_can_be_left_and_fail_without_a_trace(session, settle, write_study, scene):
+    opening = Opening(session)
+    opening.open_folder(write_study("first", "T1CE FLAIR"))
+    settle(session)
+    before = nodes(scene)
+    second = write_study("second", "T1CE FLAIR T2")
+    opening.open_folder(second)
+    for _ in range(3):  # one volume at a time: the panel is alive in between
+        session.background.drain()
+    assert len(nodes(scene)) > len(before)
+    assert [row.note[:6] for row in session.rows()] == ["Missin", "Found:", "Missin", "Found:"]
+    session.leave()
+    assert nodes(scene) == before
+    (second / "second_t2.nii.gz").write_bytes(b"no image")
+    opening.open_folder(second)
+    settle(session)
+    assert "second_t2.nii.gz cannot be read" in session.errors.pop()
+    assert nodes(scene) == before
+    assert session.state.study_name == "first"
 
 
 def test_the_uncertainty_comes_on_demand_and_goes_with_the_result(connected, settle, new_study, scene):

@@ -1,7 +1,8 @@
 """Work in threads, results on the main thread.
 
 MRML and Qt belong to the main thread. A piece of work touches neither; what it returns, and what it reports on the
-way, waits in a queue until the main thread calls `drain`: a timer in Slicer, a loop in the tests.
+way, waits in a queue until the main thread calls `drain`: a timer in Slicer, a loop in the tests. What only the main
+thread can do, and takes long, is cut into steps, one for each `drain`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import traceback
+from collections.abc import Iterator
 from typing import Any, Callable
 
 from .errors import Abandoned, ModuleError
@@ -17,9 +19,12 @@ from .errors import Abandoned, ModuleError
 class Job:
     """One piece of work; it calls `report` often, which is also where it learns that nobody waits any more."""
 
-    def __init__(self, name: str, tell: Callable[[str, float | None], None]) -> None:
+    def __init__(
+        self, name: str, tell: Callable[[str, float | None], None], undo: Callable[[], None] = lambda: None
+    ) -> None:
         self.name = name
         self._tell = tell
+        self._undo = undo
         self._abandoned = threading.Event()
 
     @property
@@ -29,6 +34,7 @@ class Job:
     def abandon(self) -> None:
         """Stop waiting: what the work returns or reports is thrown away from now on."""
         self._abandoned.set()
+        self._undo()
 
     def report(self, step: str, fraction: float | None = None) -> None:
         """Say what is being done (fraction 0…1, None where nobody knows); raises `Abandoned`."""
@@ -64,22 +70,62 @@ class Background:
                 self._arrived.put((job, progress, (step, fraction), False))
 
         def run() -> None:
-            try:
-                result = work(job)
-            except Abandoned:
-                self._arrived.put((job, None, (), True))
-            except ModuleError as error:
-                self._arrived.put((job, failed, (error,), True))
-            except Exception as error:
-                sentence = f"{name} failed ({type(error).__name__}: {error}); please report it."
-                self._arrived.put((job, failed, (ModuleError(sentence, traceback.format_exc()),), True))
-            else:
-                self._arrived.put((job, done, (result,), True))
+            self._attempt(
+                job, lambda: work(job), lambda result: self._arrived.put((job, done, (result,), True)), failed
+            )
 
         job = Job(name, tell)
         self._running.append(job)
         threading.Thread(target=run, name=f"BrainMVP {name}", daemon=True).start()
         return job
+
+    def start_steps(
+        self,
+        name: str,
+        steps: Iterator[tuple[str, float]],
+        done: Callable[[Any], None],
+        failed: Callable[[ModuleError], None],
+        progress: Callable[[str, float | None], None],
+    ) -> Job:
+        """Go through `steps` on the main thread, one at each `drain`, and call `done(None)`.
+
+        A generator, which says before each step what it does and how far it is; abandoned, it is closed.
+        """
+
+        def advance() -> None:
+            self._attempt(job, lambda: next(steps, None), follow, failed)
+
+        def follow(step: tuple[str, float] | None) -> None:
+            if step is None:
+                self._arrived.put((job, done, (None,), True))
+                return
+            progress(*step)
+            self._arrived.put((job, advance, (), False))
+
+        job = Job(name, progress, steps.close)
+        self._running.append(job)
+        self._arrived.put((job, advance, (), False))
+        return job
+
+    def _attempt(
+        self,
+        job: Job,
+        action: Callable[[], Any],
+        then: Callable[[Any], None],
+        failed: Callable[[ModuleError], None],
+    ) -> None:
+        """Do something for a job; whatever goes wrong arrives as a `ModuleError`."""
+        try:
+            result = action()
+        except Abandoned:
+            self._arrived.put((job, None, (), True))
+        except ModuleError as error:
+            self._arrived.put((job, failed, (error,), True))
+        except Exception as error:
+            sentence = f"{job.name} failed ({type(error).__name__}: {error}); please report it."
+            self._arrived.put((job, failed, (ModuleError(sentence, traceback.format_exc()),), True))
+        else:
+            then(result)
 
     def drain(self) -> None:
         """Deliver what has arrived since the last call; a result whose job was abandoned is dropped."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -46,26 +47,24 @@ class Opening:
             session.said.emit("Every study has a final label; there is nothing left to do.")
             return
         study, files = answer
-        nodes = {}
-        try:
-            for sequence, path in files.items():
-                nodes[sequence] = ops.load_volume(session.scene, path, f"{study['id']} {sequence}")
-        except ModuleError:
-            for node in nodes.values():
-                session.scene.RemoveNode(node)
-            raise
-        self.close_study()
-        for sequence, node in nodes.items():
-            image = (study.get("sequences") or {}).get(sequence, {}).get("image", study["id"])
-            ops.mark(node, study["id"], "sequence", sequence, image)
-            state.set_volume(sequence, node.GetID())
-        state.study, state.study_name, state.from_server = study["id"], study["id"], True
-        state.why = why_in_words(study)
-        state.opened = time.time()
-        model = study.get("task")
-        if model in session.info.get("models", {}):
-            state.model = model
-        session.said.emit(f"{study['id']} is open: {', '.join(nodes)}.")
+        nodes: dict[str, Any] = {}
+
+        def opened(_: Any) -> None:
+            self.close_study()
+            for sequence, node in nodes.items():
+                image = (study.get("sequences") or {}).get(sequence, {}).get("image", study["id"])
+                ops.mark(node, study["id"], "sequence", sequence, image)
+                state.set_volume(sequence, node.GetID())
+            state.study, state.study_name, state.from_server = study["id"], study["id"], True
+            state.why = why_in_words(study)
+            state.opened = time.time()
+            model = study.get("task")
+            if model in session.info.get("models", {}):
+                state.model = model
+            session.said.emit(f"{study['id']} is open: {', '.join(nodes)}.")
+
+        named = {sequence: (path, f"{study['id']} {sequence}") for sequence, path in files.items()}
+        session.wait_for_steps("Opening", self._load(named, nodes), opened)
 
     def open_folder(self, folder: Path) -> None:
         """Load every image of a folder as a study of that name, in the place of the one that is open."""
@@ -79,14 +78,30 @@ class Opening:
                     f"{folder} holds no images ({', '.join(_SUFFIXES)}); choose another folder."
                 )
             self._may_leave()
-            nodes = [ops.load_volume(session.scene, path, _stem(path.name)) for path in paths]
-            self.close_study()
-            for node in nodes:
-                ops.mark(node, folder.name, "sequence")
-            state.study, state.study_name, state.from_server = "", folder.name, False
-            state.opened = time.time()
-            session.said.emit(f"{folder.name} is open: {len(nodes)} volumes.")
-            session.changed.emit()
+            nodes: dict[str, Any] = {}
+
+            def opened(_: Any) -> None:
+                self.close_study()
+                for node in nodes.values():
+                    ops.mark(node, folder.name, "sequence")
+                state.study, state.study_name, state.from_server = "", folder.name, False
+                state.opened = time.time()
+                session.said.emit(f"{folder.name} is open: {len(nodes)} volumes.")
+
+            named = {path.name: (path, _stem(path.name)) for path in paths}
+            session.wait_for_steps("Opening", self._load(named, nodes), opened)
+
+    def _load(self, files: dict[str, tuple[Path, str]], nodes: dict[str, Any]) -> Iterator[tuple[str, float]]:
+        """Read files, each under a name, into `nodes`, one at a step; stopped or refused, it leaves nothing behind."""
+        try:
+            for number, (key, (path, name)) in enumerate(files.items()):
+                yield f"Opening {path.name}", number / len(files)
+                nodes[key] = ops.load_volume(self.session.scene, path, name)
+                ops.mark(nodes[key], "", "arriving")  # no sequence of the study that is still open
+        except BaseException:
+            for node in nodes.values():
+                ops.remove(self.session.scene, node)
+            raise
 
     def use_scene(self) -> None:
         """Work on the volumes that are in the scene; everything stays, also when another study is opened later."""

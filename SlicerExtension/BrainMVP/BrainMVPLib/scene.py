@@ -62,6 +62,11 @@ def remove(scene: Any, node: Any) -> None:
     belongings = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
     belongings += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
     scene.RemoveNode(node)
+    if node.IsA("vtkMRMLSegmentationNode"):
+        # Else each segment is cut out of the voxels that they share as the node goes: a pass over them for each.
+        segments = node.GetSegmentation()
+        for number in range(segments.GetNumberOfSegments()):
+            segments.GetNthSegment(number).RemoveAllRepresentations()
     for other in filter(None, belongings):
         scene.RemoveNode(other)
 

@@ -163,6 +163,18 @@ class Session:
         failed: Callable[[ModuleError], Any] | None = None,
     ) -> None:  # fmt: skip
         """Do work that the user waits for and may leave; one at a time."""
+        self._begin(name, self.background.start, work, done, failed)
+
+    def wait_for_steps(
+        self, name: str, steps: Iterator[tuple[str, float]], done: Callable[[Any], Any]
+    ) -> None:
+        """Do work on the main thread, step by step (see `Background.start_steps`), that the user may leave."""
+        self._begin(name, self.background.start_steps, steps, done)
+
+    def _begin(
+        self, name: str, start: Callable[..., Job], work: Any, done: Callable[[Any], Any],
+        failed: Callable[[ModuleError], Any] | None = None,
+    ) -> None:  # fmt: skip
         if self.busy:
             raise ModuleError(f"{self._job.name} is not done yet; wait, or leave it first.")
 
@@ -173,7 +185,7 @@ class Session:
                 receiver(value)
             self.changed.emit()
 
-        self._job = self.background.start(
+        self._job = start(
             name,
             work,
             lambda result: over(done, result),
