@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from brainmvp.annotation.cases import task_of
+from brainmvp.annotation.database import HIDDEN
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study, find_studies
 from brainmvp.tasks import Task
@@ -36,7 +37,7 @@ class Catalogue:
             self.root,
             on_error=lambda folder, error: problems.update({os.path.relpath(folder, self.root): str(error)}),
         )
-        made = self.root / ".brainmvp" / "images"
+        made = self.root / HIDDEN / "images"
         self.studies = {study.id: with_files(study, made / study.id) for study in studies}
         self.problems = problems
 

@@ -8,7 +8,7 @@ from typing import Any
 from brainmvp.annotation.cases import task_of
 from brainmvp.files import atomically
 from brainmvp.sequences import Sequence, sequence_of
-from brainmvp.study import Study, image_files
+from brainmvp.study import OVERRIDE, Study, image_files
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.fetched import FetchedImages, place_of
 from brainmvp_app.ids import check_new_study
@@ -17,8 +17,6 @@ from brainmvp_app.index import StudyIndex
 from brainmvp_app.info import client_info, sequences_info
 from brainmvp_app.label_versions import LabelVersions
 from brainmvp_app.turns import in_turn
-
-_OVERRIDE = "study.json"
 
 
 class ImageStore(StudyIndex):
@@ -83,9 +81,9 @@ class ImageStore(StudyIndex):
         if not known and folder.exists() and image_files(folder):
             problem = self.catalogue.problems.get(study_id, "its images cannot be used")
             raise RefusedError(409, f"Nothing can be added to {study_id}: {problem}")
-        if (folder / _OVERRIDE).exists():
+        if (folder / OVERRIDE).exists():
             raise RefusedError(
-                409, f"The sequences of {study_id} are fixed by its {_OVERRIDE}; add the file there."
+                409, f"The sequences of {study_id} are fixed by its {OVERRIDE}; add the file there."
             )
         if self.root in (study.folder for study in self.catalogue.studies.values()) and not known:
             raise RefusedError(
@@ -100,16 +98,16 @@ class ImageStore(StudyIndex):
         _refuse_dicom(study)
         files = image_files(study.folder)
         if image_id != study.id and len(study.images) > 1:
-            if (study.folder / _OVERRIDE).exists():
+            if (study.folder / OVERRIDE).exists():
                 raise RefusedError(
-                    409, f"The sequences of {study.id} are fixed by its {_OVERRIDE}; edit that file."
+                    409, f"The sequences of {study.id} are fixed by its {OVERRIDE}; edit that file."
                 )
             files = [study.images[sequence]]
         else:
             for tag in self.get_labels_by_image_id(study.id):
                 Path(self.get_label_uri(study.id, tag)).unlink(missing_ok=True)
             LabelVersions(self.root).remove(study.id)
-            (study.folder / _OVERRIDE).unlink(missing_ok=True)
+            (study.folder / OVERRIDE).unlink(missing_ok=True)
         for path in files:
             path.unlink(missing_ok=True)
         for folder in sorted({*(path.parent for path in files), study.folder}, reverse=True):

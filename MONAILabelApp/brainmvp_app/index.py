@@ -11,6 +11,7 @@ from filelock import FileLock
 from monailabel.datastore.local import LocalDatastore
 from pydantic import ValidationError
 
+from brainmvp.annotation.database import HIDDEN
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_text
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
@@ -23,7 +24,7 @@ from brainmvp_app.incoming import image_suffix
 from brainmvp_app.pacs_catalogue import PacsCatalogue
 from brainmvp_app.turns import Turns, in_turn
 
-_NOTES = Path(".brainmvp", "datastore_v2.json")
+_NOTES = Path(HIDDEN, "datastore_v2.json")
 
 
 class StudyIndex(LocalDatastore):

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
+from brainmvp.annotation.database import HIDDEN
 from brainmvp.dicom.choose import SeriesEntry, choose
 from brainmvp.dicom.headers import Slice, slices_of
 from brainmvp.dicom.recognise import Verdict
@@ -56,7 +57,7 @@ class PacsCatalogue:
         self.studies: dict[str, Study] = {}
         self.problems: dict[str, str] = {}
         self._pacs = pacs
-        self._notes = root / ".brainmvp" / "archive.json"
+        self._notes = root / HIDDEN / "archive.json"
         self._lock = Lock()
         self._known = self._remembered()
         self._troubles: dict[str, str] = {}
@@ -94,7 +95,7 @@ class PacsCatalogue:
         return None if study_id in self._outdated else self.studies.get(study_id)
 
     def _study(self, study_id: str, known: _Known) -> Study:
-        folder = self.root / ".brainmvp" / "images" / study_id
+        folder = self.root / HIDDEN / "images" / study_id
         folder.mkdir(parents=True, exist_ok=True)  # MONAI Label drops what has no place on the disk
         images = FetchedImages(known.images, folder)
         return Study(study_id, folder, images, series=tuple(known.entries))

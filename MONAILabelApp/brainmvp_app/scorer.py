@@ -5,9 +5,10 @@ from threading import Event, Thread
 
 from brainmvp.annotation.cases import task_of
 from brainmvp.annotation.scores import Basis, Scores, state_of_files
+from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
-from brainmvp.segment import Segmenter, pick_device
+from brainmvp.segment import Segmenter
 from brainmvp.selection import Facts
 from brainmvp.selection.embed import Embedder, choose_encoder
 from brainmvp.selection.uncertainty import region_entropies

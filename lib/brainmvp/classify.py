@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
 from brainmvp.prepare import prepare
-from brainmvp.segment import pick_device
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import Task, get_task
@@ -66,12 +66,7 @@ class StudyClassifier:
         """
         if get_task(task).kind != "classification":
             raise BrainMVPError(f"{task} is a task to segment, not to classify; use `brainmvp segment`.")
-        found = (store or ModelStore()).resolve(model or task)
-        if found.card.task != task:
-            raise BrainMVPError(
-                f"{found.card.id} is a model for {found.card.task}, not for {task}; choose another."
-            )
-        return cls(found, device)
+        return cls((store or ModelStore()).resolve_for(task, model), device)
 
     def classify(self, study: Study) -> Classification:
         """Classify a study.

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from brainmvp.spatial import extent
+
 # Gaps in an enhancing rim up to about twice this are closed before what it encloses is filled.
 _GAP_MM = 4.0
 
@@ -23,8 +25,9 @@ def fill_enclosed(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     if not mask.any():
         return mask
     margin = np.ceil(_GAP_MM / spacing).astype(int) + 1
-    inside = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    box = tuple(slice(max(i[0] - m, 0), i[-1] + m + 1) for i, m in zip(inside, margin, strict=True))
+    box = tuple(
+        slice(max(low - m, 0), high + m + 1) for (low, high), m in zip(extent(mask), margin, strict=True)
+    )
     part = np.pad(mask[box], [(m, m) for m in margin])  # the image's edge closes nothing
     near = ndimage.distance_transform_edt(~part, sampling=spacing) <= _GAP_MM
     closed = ndimage.distance_transform_edt(near, sampling=spacing) > _GAP_MM

@@ -38,6 +38,13 @@ class Model:
     def weights_path(self) -> Path:
         return self.folder / "weights.safetensors"
 
+    def check_task(self, task: str) -> None:
+        """Raise `BrainMVPError` if the model is of another task."""
+        if self.card.task != task:
+            raise BrainMVPError(
+                f"{self.card.id} is a model for {self.card.task or 'no task'}, not for {task}; choose another."
+            )
+
     def load_weights(self) -> dict[str, Tensor]:
         """Return the state dict in float32; raises `BrainMVPError` if the file is missing or damaged."""
         try:
@@ -119,6 +126,15 @@ class ModelStore:
                 f"'{reference}' is not a model; write NAME or NAME@VERSION, such as {name}@1."
             )
         return self.get(name, int(version) if version else self.served(name))
+
+    def resolve_for(self, task: str, reference: str | None = None) -> Model:
+        """Return the model that is served for a task, or the one named if it is of that task.
+
+        Raises `BrainMVPError` if it is absent or of another task.
+        """
+        model = self.resolve(reference or task)
+        model.check_task(task)
+        return model
 
     def get(self, name: str, version: int) -> Model:
         """Return one version; raises `BrainMVPError` if it is not there or its card cannot be read."""

@@ -14,7 +14,7 @@ from brainmvp.foreground import background_value, clean, foreground
 from brainmvp.intensity import normalise
 from brainmvp.registration import Alignment, align
 from brainmvp.sequences import Sequence
-from brainmvp.spatial import Grid, ras_grid, resample, resample_mask
+from brainmvp.spatial import Grid, extent, ras_grid, resample, resample_mask
 from brainmvp.study import Study
 from brainmvp.volume import Volume, read_volume
 
@@ -33,8 +33,8 @@ class Prepared:
 
     images: (C, X, Y, Z) float32 normalised, RAS, isotropic, channels as asked for, zero where missing;
     brain: (X, Y, Z) bool; grid: the working grid; reference: the image whose grid the result has; found: the brain on
-    the reference's grid; alignments: how
-    each other sequence was put onto the reference; the doubtful ones among them are not used.
+    the reference's grid; alignments: how each other sequence was put onto the reference; the doubtful ones among them
+    are not used.
     """
 
     images: Tensor
@@ -111,10 +111,10 @@ def _covered(volume: Volume) -> np.ndarray:
 
 def _cropped(grid: Grid, brain: np.ndarray) -> tuple[Grid, np.ndarray]:
     """Return the part of a grid that holds the brain, with a voxel around it, and the mask on that part."""
-    box = []
-    for axis, size in enumerate(brain.shape):
-        inside = np.flatnonzero(brain.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(max(int(inside[0]) - 1, 0), min(int(inside[-1]) + 2, size)))
+    box = [
+        slice(max(low - 1, 0), min(high + 2, size))
+        for (low, high), size in zip(extent(brain), brain.shape, strict=True)
+    ]
     affine = grid.affine.copy()
     affine[:3, 3] = (grid.affine @ [*(part.start for part in box), 1.0])[:3]
     return Grid(tuple(part.stop - part.start for part in box), affine), brain[tuple(box)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from brainmvp.brain import BUILT_IN, find_brain
 from brainmvp.calibration import temper
 from brainmvp.cleaning import fill_enclosed, without_specks
 from brainmvp.clock import Clock
+from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
 from brainmvp.prepare import Prepared, prepare
@@ -61,12 +63,7 @@ class Segmenter:
         Raises `BrainMVPError` if there is no such task or model, or the model is of another task.
         """
         get_task(task)
-        found = (store or ModelStore()).resolve(model or task)
-        if found.card.task != task:
-            raise BrainMVPError(
-                f"{found.card.id} is a model for {found.card.task}, not for {task}; choose another."
-            )
-        return cls(found, device, brain)
+        return cls((store or ModelStore()).resolve_for(task, model), device, brain)
 
     def segment(
         self, study: Study, reference: Sequence | None = None, progress: Progress | None = None
@@ -102,10 +99,9 @@ class Segmenter:
         target = Grid(prepared.reference.shape, prepared.reference.affine)
         native = put_back(probabilities[offered], prepared.grid, target)
         if self.task.nested:
-            for inner, outer in zip(native[1:], native, strict=False):
-                np.minimum(
-                    inner, outer, out=inner
-                )  # a region lies inside the one before: so do their probabilities
+            # A region lies inside the one before: so do their probabilities.
+            for outer, inner in pairwise(native):
+                np.minimum(inner, outer, out=inner)
         else:
             native *= native == native.max(0)  # one tissue per voxel, the most probable one
         by_region = {region.name: native[index] for index, region in enumerate(regions)}
@@ -132,7 +128,7 @@ class Segmenter:
 
     def _labels(self, probabilities: dict[str, np.ndarray], reference: Volume) -> Volume:
         masks = {name: values > self.card.thresholds.get(name, 0.5) for name, values in probabilities.items()}
-        for outer, region in zip(self.task.regions, self.task.regions[1:], strict=False):
+        for outer, region in pairwise(self.task.regions):
             if region.filled and region.name in masks:
                 masks[region.name] = fill_enclosed(masks[region.name], reference.spacing)
                 masks[outer.name] |= masks[region.name]
@@ -162,16 +158,3 @@ def predict(
         logits = sliding_window_inference(inputs, edges, 1, network, overlap, mode="gaussian")
     logits = logits[0].float().cpu()
     return temper(logits, torch.ones(len(logits)) if temperatures is None else temperatures).numpy()
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device of a name; `auto` is CUDA where there is one, else the CPU. Raises `BrainMVPError`."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise BrainMVPError(f"'{name}' is no device; use cpu, cuda or auto.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise BrainMVPError("This computer has no CUDA device that PyTorch can use; choose --device cpu.")
-    return device

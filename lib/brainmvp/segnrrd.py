@@ -10,9 +10,8 @@ from brainmvp.files import atomically
 from brainmvp.tasks import Label, Task
 from brainmvp.volume import Volume
 
-_CATEGORY = (
-    "SCT^49755003^Morphologically Abnormal Structure"  # DICOM CID 7150, category of segmented properties
-)
+# DICOM CID 7150, category of segmented properties.
+_CATEGORY = "SCT^49755003^Morphologically Abnormal Structure"
 _ANATOMY = "SCT^12738006^Brain"
 
 

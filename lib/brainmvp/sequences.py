@@ -103,10 +103,9 @@ def _has_contrast(words: list[str]) -> bool:
 
 
 def _last_name(words: list[str]) -> Sequence | None:
+    # Pairs first: "t2 flair" is FLAIR and "t1 c" is T1CE, before "flair" or "t1".
     for end in range(len(words), 0, -1):
-        pair = "".join(
-            words[max(end - 2, 0) : end]
-        )  # "t2 flair" is FLAIR and "t1 c" is T1CE, before "flair" or "t1"
+        pair = "".join(words[max(end - 2, 0) : end])
         found = _SEQUENCE_OF_NAME.get(pair) or _SEQUENCE_OF_NAME.get(words[end - 1])
         if found:
             return found

@@ -110,9 +110,8 @@ def port_is_free(host: str, port: int) -> bool:
     except socket.gaierror as error:
         raise BrainMVPError(f"{host} is no address of this computer; use {LOOPBACK} or 0.0.0.0.") from error
     with socket.socket(family) as probe:
-        if (
-            os.name == "posix"
-        ):  # as the server does: a port in TIME_WAIT is free; on Windows the option means sharing
+        # As the server does: a port in TIME_WAIT is free. On Windows the option means sharing.
+        if os.name == "posix":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)

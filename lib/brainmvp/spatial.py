@@ -37,6 +37,12 @@ def ras_grid(mask: np.ndarray, affine: np.ndarray, spacing: float, margin_mm: fl
     return Grid(tuple(shape.tolist()), result)
 
 
+def extent(mask: np.ndarray) -> list[tuple[int, int]]:
+    """Return the first and the last voxel along each axis of a mask (X, Y, Z) bool that holds one at least."""
+    inside = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return [(int(index[0]), int(index[-1])) for index in inside]
+
+
 def resample(volume: Volume, grid: Grid, world: np.ndarray | None = None) -> np.ndarray:
     """Return the image on another grid, (X, Y, Z) float32; zero where it does not reach.
 
@@ -122,8 +128,5 @@ def _translation(offset: np.ndarray | list[int]) -> np.ndarray:
 
 
 def _bounding_corners(mask: np.ndarray) -> np.ndarray:
-    ranges = []
-    for axis in range(3):
-        inside = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        ranges.append((inside[0] - 0.5, inside[-1] + 0.5) if len(inside) else (-0.5, mask.shape[axis] - 0.5))
-    return np.array(np.meshgrid(*ranges)).reshape(3, -1)
+    inside = extent(mask) if mask.any() else [(0, size - 1) for size in mask.shape]
+    return np.array(np.meshgrid(*[(low - 0.5, high + 0.5) for low, high in inside])).reshape(3, -1)

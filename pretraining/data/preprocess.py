@@ -12,7 +12,7 @@ from brainmvp.cohort import Index, Session
 from brainmvp.errors import BrainMVPError
 from brainmvp.foreground import foreground
 from brainmvp.sequences import Sequence
-from brainmvp.spatial import Grid, ras_grid, resample, resample_mask
+from brainmvp.spatial import Grid, extent, ras_grid, resample, resample_mask
 from brainmvp.volume import Volume, read_volume
 
 # Official script: these percentiles of the cropped image, background included, become 0 and 1; the rest is clipped.
@@ -82,20 +82,18 @@ def preprocess(index: Index, session: Session, spacing: float, on_bad: OnBad) ->
 
 def field_of_view(volume: Volume, spacing: float) -> Grid:
     """Return the RAS grid of isotropic voxels over the whole image; the image's own, turned, where that is one."""
-    affine = _canonical(volume)[1]
+    data, affine = _canonical(volume)
     if np.abs(affine[:3, :3] - np.eye(3) * spacing).max() < _SAME_MM:
-        return Grid(_canonical(volume)[0].shape, affine)
+        return Grid(data.shape, affine)
     return ras_grid(np.ones(volume.shape, bool), volume.affine, spacing, margin_mm=0.0)
 
 
 def symmetric_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
     """Return the smallest box about the middle of the grid that holds a mask (X, Y, Z) bool; all of it if empty."""
-    box = []
-    for axis, size in enumerate(mask.shape):
-        inside = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        margin = min(inside[0], size - 1 - inside[-1]) if len(inside) else 0
-        box.append(slice(int(margin), int(size - margin)))
-    return box[0], box[1], box[2]
+    inside = extent(mask) if mask.any() else [(0, size - 1) for size in mask.shape]
+    margins = [min(low, size - 1 - high) for (low, high), size in zip(inside, mask.shape, strict=True)]
+    x, y, z = (slice(margin, size - margin) for margin, size in zip(margins, mask.shape, strict=True))
+    return x, y, z
 
 
 def scale(values: np.ndarray) -> np.ndarray | None:
@@ -103,9 +101,8 @@ def scale(values: np.ndarray) -> np.ndarray | None:
     low, high = np.percentile(values, PERCENTILES)
     if not high > low:
         return None
-    return np.rint((values.astype(np.float32) - low).clip(0, high - low) / (high - low) * LEVELS).astype(
-        np.uint16
-    )
+    share = (values.astype(np.float32) - low).clip(0, high - low) / (high - low)
+    return np.rint(share * LEVELS).astype(np.uint16)
 
 
 def _on_grid(volume: Volume, grid: Grid) -> np.ndarray:

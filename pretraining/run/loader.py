@@ -34,11 +34,8 @@ class Batches:
         while self._next < self._last:
             try:
                 yield from self._from_workers()
-            except (
-                RuntimeError,
-                OSError,
-                EOFError,
-            ) as error:  # OSError: it died while it handed a batch over
+            except (RuntimeError, OSError, EOFError) as error:
+                # OSError, EOFError: the worker died while it handed a batch over.
                 of_worker = isinstance(error, OSError | EOFError) or "DataLoader worker" in str(error)
                 if not of_worker or deaths == _PATIENCE:
                     raise

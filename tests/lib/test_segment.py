@@ -9,7 +9,7 @@ import pytest
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
-from brainmvp.segment import Segmenter, pick_device
+from brainmvp.segment import Segmenter
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 
@@ -111,8 +111,3 @@ def test_the_picture_and_the_uncertainty_are_written(tumour, write_study):
 def test_a_model_of_another_task_is_refused(tiny_models):
     with pytest.raises(BrainMVPError, match="is a model for stroke, not for tumour"):
         Segmenter.load("tumour", "stroke", store=ModelStore(tiny_models))
-
-
-def test_an_unknown_device_is_refused():
-    with pytest.raises(BrainMVPError, match="is no device"):
-        pick_device("abacus")

@@ -17,10 +17,9 @@ _LABELS = ("final", "draft")
 def history(studies: Path) -> dict[str, Any]:
     """Return labels over time, versions with their Dice, skips, and sums by annotator, as JSON-ready values.
 
-    `scored` counts, by task, the studies that the strategies know something about.
-
-    A final label that lies on disk but that nobody submitted has no annotator, and the time of its file. Raises
-    `BrainMVPError` if the folder was never annotated.
+    `scored` counts, by task, the studies that the strategies know something about. A final label that lies on disk
+    but that nobody submitted has no annotator, and the time of its file. Raises `BrainMVPError` if the folder was
+    never annotated.
     """
     state = open_annotation(studies)
     journal = state.journal

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from brainmvp.annotation.database import Database
+from brainmvp.annotation.journal import iso
 
 # A tumour takes an hour at worst; who was interrupted for longer gets another study.
 LEASE_SECONDS = 2 * 3600.0
@@ -21,8 +21,7 @@ class Lease:
 
     def as_json(self) -> dict[str, str]:
         """Return annotator and expiry, the latter as ISO time."""
-        expires = datetime.fromtimestamp(self.expires, UTC).isoformat(timespec="seconds")
-        return {"annotator": self.annotator, "expires": expires}
+        return {"annotator": self.annotator, "expires": iso(self.expires)}
 
 
 class Leases:

@@ -18,11 +18,12 @@ from brainmvp.annotation.state import AnnotationState
 from brainmvp.annotation.status import TrainingStatus
 from brainmvp.card import Card
 from brainmvp.case import Case
+from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
 from brainmvp.finetune import FineTuned, Progress, finetune
 from brainmvp.modelstore import Model, ModelStore, write_model
-from brainmvp.segment import Segmenter, pick_device
+from brainmvp.segment import Segmenter
 from brainmvp.tasks import Recipe, Task
 
 # Patients with a final label: three are held out, one validates, two teach. It works from there on; it is good later.

@@ -12,6 +12,7 @@ import torch
 from monai.metrics import compute_dice, compute_hausdorff_distance
 
 from brainmvp.evaluation.lesions import lesion_scores
+from brainmvp.spatial import extent
 from brainmvp.tasks import Lesions
 
 # About the diagonal of a BraTS image (240 x 240 x 155 mm): what BraTS gives a region that is missed or made up.
@@ -74,11 +75,7 @@ def _hd95(found: np.ndarray, true: np.ndarray, spacing: np.ndarray) -> float:
 
 def _box(mask: np.ndarray) -> tuple[slice, slice, slice]:
     """Return the box of a mask with a voxel around it: distances inside it are those of the whole volume."""
-    box = []
-    for axis in range(3):
-        inside = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(max(int(inside[0]) - 1, 0), int(inside[-1]) + 2))
-    return tuple(box)
+    return tuple(slice(max(low - 1, 0), high + 2) for low, high in extent(mask))
 
 
 def _batch(mask: np.ndarray) -> torch.Tensor:

@@ -17,7 +17,6 @@ from brainmvp.evaluation.page import Row, draw_page
 from brainmvp.evaluation.segmentation import (
     METRICS,
     CaseScore,
-    check_task,
     reliability,
     score_case,
     score_cases,
@@ -68,7 +67,7 @@ def evaluate(
     be used.
     """
     for judged in (model, *([against] if against else [])):
-        check_task(judged.card.task, task, judged.card.id)
+        judged.check_task(task.name)
     if task.kind == "classification":
         return _evaluate_classes(task, model, cases, out, tell, device, against, missing)
     segmenter = Segmenter(model, device)

@@ -8,7 +8,6 @@ import numpy as np
 
 from brainmvp.calibration import Reliability
 from brainmvp.case import Case, read_label
-from brainmvp.errors import BrainMVPError
 from brainmvp.evaluation.masks import mask_metrics
 from brainmvp.evaluation.page import Row, widest_slice
 from brainmvp.segment import Segmenter
@@ -120,11 +119,3 @@ def subsets(task: Task) -> Iterator[tuple[Sequence, ...]]:
         for chosen in combinations(task.sequences, count):
             if task.accepts(set(chosen)):
                 yield chosen
-
-
-def check_task(card_task: str | None, task: Task, model: str) -> None:
-    """Raise `BrainMVPError` if a model is not for the task that it is to be judged by."""
-    if card_task != task.name:
-        raise BrainMVPError(
-            f"{model} is a model for {card_task or 'no task'}, not for {task.name}; choose another."
-        )

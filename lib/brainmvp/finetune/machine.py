@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
-from brainmvp.segment import pick_device
 
 
 class OneDevice:

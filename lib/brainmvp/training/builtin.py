@@ -3,8 +3,7 @@
 import json
 from pathlib import Path
 
-import torch
-
+from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.phantom.anatomy import load_anatomies
 from brainmvp.tasks import get_task
@@ -45,7 +44,7 @@ def train_builtin(
     _check_same_run(out, recipe)
     anatomies = load_anatomies(2.0, patients)
     train(
-        recipe, out, anatomies, _device(device), workers=workers, report=report,
+        recipe, out, anatomies, pick_device(device), workers=workers, report=report,
         stop_after=None if minutes is None else 60 * minutes,
     )  # fmt: skip
     progress = json.loads((out / "log.jsonl").read_text("utf-8").splitlines()[-1])
@@ -63,9 +62,3 @@ def _check_same_run(out: Path, recipe: Recipe) -> None:
         raise BrainMVPError(
             f"{out} holds a run of {stored['task']}, {stored['networks']}; choose an empty folder."
         )
-
-
-def _device(name: str) -> torch.device:
-    from brainmvp.segment import pick_device
-
-    return pick_device(name)
