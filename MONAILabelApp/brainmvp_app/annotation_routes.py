@@ -1,34 +1,24 @@
 """The routes of the annotation loop: next study, skip, give back, earlier labels."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import FileResponse
-from monailabel.config import settings
-from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.utils.app import app_instance
 
 from brainmvp_app.annotator import annotator_of
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import check_tag
+from brainmvp_app.roles import Annotator, Reader
 
-Annotator = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))]
-Reader = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
+router = APIRouter(tags=["Annotation"])
+
 Body = dict[str, Any] | None
 
 _LONGEST_REASON = 1000
 
 
-def make_annotation_router() -> APIRouter:
-    """Return the routes."""
-    router = APIRouter(tags=["Annotation"])
-    router.add_api_route("/activelearning/{strategy}", next_study, methods=["POST"])
-    router.add_api_route("/studies/skip", skip_study, methods=["POST"])
-    router.add_api_route("/studies/release", release_study, methods=["POST"])
-    router.add_api_route("/datastore/label/version", label_version, methods=["GET"])
-    return router
-
-
+@router.post("/activelearning/{strategy}")
 def next_study(user: Reader, strategy: str, params: Body = None) -> dict[str, Any]:
     """Reserve the next study for `annotator` and return it with the reason; `{}` if none is left."""
     request = params or {}
@@ -40,6 +30,7 @@ def next_study(user: Reader, strategy: str, params: Body = None) -> dict[str, An
     return app_instance().next_sample(asked)
 
 
+@router.post("/studies/skip")
 def skip_study(user: Annotator, image: str, body: Body = None) -> dict[str, str]:
     """Put a study behind all others, with the reason."""
     request = body or {}
@@ -49,11 +40,13 @@ def skip_study(user: Annotator, image: str, body: Body = None) -> dict[str, str]
     return {"skipped": app_instance().skip(image, annotator_of(request, user.username), reason)}
 
 
+@router.post("/studies/release")
 def release_study(user: Annotator, image: str, body: Body = None) -> dict[str, str]:
     """Give a study back before its time is up."""
     return {"released": app_instance().release(image, annotator_of(body or {}, user.username))}
 
 
+@router.get("/datastore/label/version")
 def label_version(user: Reader, image: str, version: int, tag: str = "final") -> FileResponse:
     """Send a label that was replaced; `GET /datastore/label/info` lists them."""
     store = app_instance().datastore()

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ from brainmvp_app.pacs_catalogue import PacsCatalogue
 from brainmvp_app.turns import Turns, in_turn
 
 _NOTES = Path(HIDDEN, "datastore_v2.json")
+
+
+def _of_studies(listed: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """Return a stock method that lists ids, without those whose folder is still there but holds no study any more."""
+
+    @wraps(listed)
+    def list_studies(self: "StudyIndex", *args: Any, **options: Any) -> list[str]:
+        return [study for study in listed(self, *args, **options) if study in self.catalogue.studies]
+
+    return list_studies
 
 
 class StudyIndex(LocalDatastore):
@@ -112,28 +123,18 @@ class StudyIndex(LocalDatastore):
         with self.turns.take():
             self._reconcile_datastore()
 
+    # Every other public method of the stock class as it is, but one at a time and on the state of the disk
 
-def _in_turn(name: str) -> Callable[..., Any]:
-    return in_turn(getattr(LocalDatastore, name))
-
-
-# Every other public method of the stock class, as it is, but one at a time and on the state of the disk.
-for _name in (
-    "name", "set_name", "description", "set_description", "get_image", "get_label", "get_label_uri",
-    "get_labels_by_image_id", "get_label_by_image_id", "json",
-):  # fmt: skip
-    setattr(StudyIndex, _name, _in_turn(_name))
-
-
-def _of_studies(name: str) -> Callable[..., Any]:
-    """Return a stock method that lists ids, without those whose folder is still there but holds no study any more."""
-    listed = getattr(LocalDatastore, name)
-
-    def list_studies(self: StudyIndex, *args: Any, **options: Any) -> list[str]:
-        return [study for study in listed(self, *args, **options) if study in self.catalogue.studies]
-
-    return in_turn(list_studies)
-
-
-for _name in ("list_images", "get_labeled_images", "get_unlabeled_images"):
-    setattr(StudyIndex, _name, _of_studies(_name))
+    name = in_turn(LocalDatastore.name)
+    set_name = in_turn(LocalDatastore.set_name)
+    description = in_turn(LocalDatastore.description)
+    set_description = in_turn(LocalDatastore.set_description)
+    get_image = in_turn(LocalDatastore.get_image)
+    get_label = in_turn(LocalDatastore.get_label)
+    get_label_uri = in_turn(LocalDatastore.get_label_uri)
+    get_labels_by_image_id = in_turn(LocalDatastore.get_labels_by_image_id)
+    get_label_by_image_id = in_turn(LocalDatastore.get_label_by_image_id)
+    json = in_turn(LocalDatastore.json)
+    list_images = in_turn(_of_studies(LocalDatastore.list_images))
+    get_labeled_images = in_turn(_of_studies(LocalDatastore.get_labeled_images))
+    get_unlabeled_images = in_turn(_of_studies(LocalDatastore.get_unlabeled_images))

@@ -11,32 +11,27 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, File, Form, UploadFile
+from fastapi import APIRouter, File, Form, UploadFile
 from fastapi.background import BackgroundTasks
 from fastapi.responses import FileResponse, Response
 from fastapi.routing import APIRoute
-from monailabel.config import settings
 from monailabel.endpoints import activelearning, batch_infer, datastore, infer, info, logs, scoring, train
 from monailabel.endpoints.infer import ResultType
-from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import remove_file
 
-from brainmvp_app.annotation_routes import make_annotation_router
+from brainmvp_app import annotation_routes, train_routes, transfer_routes, version_routes
 from brainmvp_app.classify import ClassificationTask
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.incoming import received
 from brainmvp_app.infer import DICOM_SEG
-from brainmvp_app.train_routes import make_train_router
-from brainmvp_app.transfer_routes import make_transfer_router
-from brainmvp_app.version_routes import make_version_router
+from brainmvp_app.roles import Annotator, Reader
 
 Params = Annotated[str, Form()]
 Upload = Annotated[UploadFile, File()]
-Reader = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
-Annotator = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))]
 
+_OURS = (annotation_routes, version_routes, transfer_routes, train_routes)
 _STOCK = (infer, datastore, activelearning, info, batch_infer, train, scoring, logs)
 # What the path, the query and the uploads of a request say, its params may not say otherwise.
 _FIXED = ("image", "model", "label", "session", "study", "description")
@@ -55,10 +50,8 @@ def make_router() -> APIRouter:
     router = APIRouter()
     for path, sentence in _CLOSED.items():
         router.add_api_route(path, _closed(sentence), methods=["GET", "POST", "PUT", "DELETE"], name="closed")
-    router.include_router(make_annotation_router())
-    router.include_router(make_version_router())
-    router.include_router(make_transfer_router())
-    router.include_router(make_train_router())
+    for module in _OURS:
+        router.include_router(module.router)
     router.add_api_route("/infer/{model}", run_inference, methods=["POST"])
     # PUT /datastore/ is the old path, which MONAI Label's own client still uses.
     for path in ("/datastore/image", "/datastore/"):

@@ -2,36 +2,26 @@
 
 import time
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException
-from monailabel.config import settings
-from monailabel.endpoints.user.auth import RBAC, User
+from fastapi import APIRouter, HTTPException
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
 from brainmvp.annotation.status import TrainingFile
 from brainmvp_app.errors import RefusedError
+from brainmvp_app.roles import Annotator, Reader
 from brainmvp_app.training import start_training
 
-Annotator = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))]
-Reader = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
+router = APIRouter(tags=["Train"])
 
 # A step and the saving of its state take less, a slow disk apart; then the process is ended, and resumes at its last
 # checkpoint.
 _STOP_SECONDS = 60.0
 
 
-def make_train_router() -> APIRouter:
-    """Return the routes."""
-    router = APIRouter(tags=["Train"])
-    router.add_api_route("/train/", training_status, methods=["GET"])
-    router.add_api_route("/train/", stop_training, methods=["DELETE"])
-    router.add_api_route("/train/{model}", train, methods=["POST"])
-    return router
-
-
+@router.post("/train/{model}")
 def train(user: Annotator, model: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
     """Start a training of a model, or go on with one that was stopped."""
     app = app_instance()
@@ -41,6 +31,7 @@ def train(user: Annotator, model: str, params: dict[str, Any] | None = None) -> 
     return start_training(trainer, app.state, params or {})
 
 
+@router.get("/train/")
 def training_status(user: Reader, all: bool = False, check_if_running: bool = False) -> Any:
     """Return the last training of this server with its log, and `progress`, also of a server before this one."""
     status, detail = AsyncTask.status("train", all, check_if_running)
@@ -53,6 +44,7 @@ def training_status(user: Reader, all: bool = False, check_if_running: bool = Fa
     return (status or {"status": "IDLE"}) | {"progress": asdict(progress) if progress else None}
 
 
+@router.delete("/train/")
 def stop_training(user: Annotator) -> dict[str, Any] | None:
     """Stop the training after its step; what it learned is kept, and it goes on from there when started again."""
     file = TrainingFile(app_instance().state.studies)

@@ -5,32 +5,23 @@ import os
 import tempfile
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.background import BackgroundTasks
 from fastapi.responses import FileResponse, Response
-from monailabel.config import settings
-from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import remove_file
 
 from brainmvp.volume import write_volume
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.recent import Recent
+from brainmvp_app.roles import Reader
 
-Reader = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
-
-
-def make_transfer_router() -> APIRouter:
-    """Return the routes."""
-    router = APIRouter(tags=["Transfers"])
-    router.add_api_route("/datastore/image/checksum", checksum, methods=["GET"])
-    router.add_api_route("/infer/{model}/progress", progress, methods=["GET"])
-    router.add_api_route("/uncertainty/{model}", uncertainty, methods=["GET"])
-    return router
+router = APIRouter(tags=["Transfers"])
 
 
+@router.get("/datastore/image/checksum")
 def checksum(user: Reader, image: str) -> dict[str, Any]:
     """Return the SHA-256 and the size of an image's file, so that a client sends only what is not here yet."""
     study, sequence = app_instance().datastore().find(image)
@@ -39,12 +30,14 @@ def checksum(user: Reader, image: str) -> dict[str, Any]:
     return {"image": image, "sha256": _sha256(path, facts.st_mtime_ns, facts.st_size), "bytes": facts.st_size}
 
 
+@router.get("/infer/{model}/progress")
 def progress(user: Reader, model: str, image: str) -> dict[str, Any]:
     """Return `step` and `fraction` of the inference that runs on an image; nothing where none does."""
     step = _recent(model).step(image)
     return {"step": step[0], "fraction": step[1]} if step else {}
 
 
+@router.get("/uncertainty/{model}")
 def uncertainty(user: Reader, background_tasks: BackgroundTasks, model: str, image: str) -> Response:
     """Return the uncertainty of the last result on an image, as NIfTI on the same grid."""
     kept = _recent(model).uncertainty(image)

@@ -1,10 +1,8 @@
 """The routes of the model versions, and of the history of the annotation."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
-from monailabel.config import settings
-from monailabel.endpoints.user.auth import RBAC, User
+from fastapi import APIRouter
 from monailabel.interfaces.utils.app import app_instance
 
 from brainmvp.annotation.history import history
@@ -12,26 +10,18 @@ from brainmvp.annotation.versions import compare_versions, describe_all, describ
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
 from brainmvp_app.errors import RefusedError
+from brainmvp_app.roles import Annotator, Reader
 
-Annotator = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))]
-Reader = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
-
-
-def make_version_router() -> APIRouter:
-    """Return the routes."""
-    router = APIRouter(tags=["Versions"])
-    router.add_api_route("/models", list_versions, methods=["GET"])
-    router.add_api_route("/models/{name}/serve", serve_version, methods=["POST"])
-    router.add_api_route("/models/{name}/compare", compare, methods=["GET"])
-    router.add_api_route("/progress", progress, methods=["GET"])
-    return router
+router = APIRouter(tags=["Versions"])
 
 
+@router.get("/models")
 def list_versions(user: Reader) -> list[dict[str, Any]]:
     """Return every model version with its Dice on the held-out studies."""
     return describe_all(ModelStore(), app_instance().state)
 
 
+@router.post("/models/{name}/serve")
 def serve_version(user: Annotator, name: str, body: dict[str, Any]) -> dict[str, Any]:
     """Serve a version from the next request on; inferences that run end with the version they began with."""
     version = body.get("version")
@@ -46,11 +36,13 @@ def serve_version(user: Annotator, name: str, body: dict[str, Any]) -> dict[str,
     return describe_one(model, app.state)
 
 
+@router.get("/models/{name}/compare")
 def compare(user: Reader, name: str, a: int, b: int) -> dict[str, Any]:
     """Return two versions side by side, with their Dice on each held-out study."""
     return compare_versions(_version(name, a), _version(name, b), app_instance().state)
 
 
+@router.get("/progress")
 def progress(user: Reader) -> dict[str, Any]:
     """Return the history of the annotation."""
     return history(app_instance().datastore().root)

@@ -1,0 +1,74 @@
+"""What every inference task of the app has: the version that is served for it, and what clients learn of it."""
+
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+from monailabel.utils.others.generic import device_list, device_map
+
+from brainmvp.classify import StudyClassifier
+from brainmvp.modelstore import ModelStore
+from brainmvp.segment import Segmenter
+from brainmvp.tasks import Task
+from brainmvp_app.datastore import StudyDatastore
+from brainmvp_app.errors import RefusedError
+from brainmvp_app.recent import Recent
+
+Engine = TypeVar("Engine", Segmenter, StudyClassifier)
+
+
+class ServedTask(InferTask, Generic[Engine]):
+    """Runs the model that is served for a task.
+
+    The version that a request begins with is the one it ends with; a request after a change of the served version
+    gets the new one, without a restart. engine: what makes a version ready to run.
+    """
+
+    def __init__(
+        self, engine: type[Engine], task: Task, datastore: StudyDatastore, device: str, kind: InferType,
+        labels: dict[str, int], config: dict[str, Any],
+    ) -> None:  # fmt: skip
+        super().__init__(
+            type=kind, labels=labels, dimension=3, description=task.title,
+            config={"device": device_list(), **config},
+        )  # fmt: skip
+        self.task = task
+        self.recent = Recent()
+        self.datastore = datastore
+        self.device = device
+        self._engine = engine
+        self._loaded: dict[str, tuple[str, Engine]] = {}  # by device: the version's name, and the model
+        self._loading = Lock()
+
+    def info(self) -> dict[str, Any]:
+        """Return what clients learn of the model, with the sequences that it takes and those it cannot do without."""
+        return super().info() | {
+            "sequences": [str(sequence) for sequence in self.task.sequences],
+            "minimum": [[str(sequence) for sequence in alternative] for alternative in self.task.minimum],
+        }
+
+    def is_valid(self) -> bool:
+        """Tell whether there is a model for the task."""
+        return bool(ModelStore().versions(self.task.name))
+
+    def served(self, device: str) -> Engine:
+        """Return the served version on a device, loaded once; raises `BrainMVPError` if it cannot be loaded."""
+        with self._loading:
+            model = ModelStore().resolve(self.task.name)
+            name, engine = self._loaded.get(device, (None, None))
+            if engine is None or name != model.card.id:
+                engine = self._engine(model, device)
+                self._loaded[device] = (model.card.id, engine)
+            return engine
+
+
+def device_of(wish: object, default: str) -> str:
+    """Return the device for a wish, which may be a name or one of MONAI Label's display names or a list of them."""
+    name = wish[0] if isinstance(wish, list) and wish else wish
+    # The stock batch call asks for CUDA whether there is one or not.
+    if not name or (name == "cuda" and "cpu" in device_map()):
+        return default
+    known = device_map() | {device: device for device in (*device_map().values(), "cpu", "cuda", "auto")}
+    if not isinstance(name, str) or name not in known:
+        raise RefusedError(400, f"{name!r} is not a device of this server; use {', '.join(device_list())}.")
+    return known[name]
