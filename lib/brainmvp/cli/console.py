@@ -40,6 +40,11 @@ def complain(error: BrainMVPError) -> None:
     typer.echo(f"Error: {error}", err=True)
 
 
+def warn(sentence: str) -> None:
+    """Print what the user should know though the work goes on, unwrapped, to standard error."""
+    typer.echo(f"Note: {sentence}", err=True)
+
+
 def say(text: str) -> None:
     """Print a line as it is: unwrapped, brackets and all, since it may name files."""
     output.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from brainmvp.cli.console import complain, progress_bar, say
+from brainmvp.cli.console import progress_bar, say, warn
 from brainmvp.errors import BrainMVPError
 
 
@@ -77,7 +77,7 @@ def pretrain(
 
         def report(record: dict[str, Any]) -> None:
             if "warning" in record:
-                complain(BrainMVPError(record["warning"]))
+                warn(record["warning"])
             elif "progress" in record:
                 speed = f"{record['studies_per_second']:.2g} studies/s"
                 tell(f"step {record['step']}, loss {record['total']:.4g}, {speed}", record["progress"])
