@@ -11,6 +11,7 @@ from torch.nn import functional
 _BINS = 15
 # What a temperature may be; beyond these a model is broken rather than badly calibrated.
 _COLDEST, _HOTTEST = 0.25, 4.0
+_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,22 @@ def fit_temperature(logits: Tensor, truth: Tensor) -> float:
         left, right = high - golden * (high - low), low + golden * (high - low)
         low, high = (low, right) if loss(left) < loss(right) else (left, high)
     return round(float(np.exp((low + high) / 2)), 3)
+
+
+def best_threshold(probabilities: list[Tensor], truths: list[Tensor]) -> tuple[float, float]:
+    """Return the threshold of 0.3 to 0.6 with the best mean Dice over cases, and that Dice.
+
+    probabilities: float, truths: bool, each pair of the same shape, none of the truths empty.
+    """
+
+    def mean_dice(threshold: float) -> float:
+        found = [case > threshold for case in probabilities]
+        pairs = zip(found, truths, strict=True)
+        return sum(float(2 * (f & t).sum() / (f.sum() + t.sum())) for f, t in pairs) / len(truths)
+
+    by_threshold = {threshold: mean_dice(threshold) for threshold in _THRESHOLDS}
+    best = max(by_threshold, key=lambda threshold: by_threshold[threshold])
+    return best, by_threshold[best]
 
 
 def error_auc(uncertainty: np.ndarray, wrong: np.ndarray) -> float | None:

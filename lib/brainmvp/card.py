@@ -1,16 +1,28 @@
 """A model's card: what it takes, what it gives, what it learned from and where it fails."""
 
+import re
 from datetime import date
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from brainmvp.errors import BrainMVPError
 from brainmvp.networks.config import NetworkConfig
 from brainmvp.sequences import Sequence
 
 NOTICE = (
     "Not a medical device. For research and for drafts that a qualified reader corrects; not for diagnosis."
 )
+
+
+_NAME = r"^[a-z0-9][a-z0-9_-]*$"
+
+
+def check_name(name: str) -> str:
+    """Return the name under which models may be stored; raises `BrainMVPError` if it is not allowed."""
+    if not re.match(_NAME, name):
+        raise BrainMVPError(f"'{name}' is no name for a model; use small letters, digits, - and _.")
+    return name
 
 
 class Card(BaseModel):
@@ -26,7 +38,7 @@ class Card(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=_NAME)
     version: int = Field(ge=1)
     kind: Literal["segmentation", "classification", "encoder"] = "segmentation"
     task: str | None = None

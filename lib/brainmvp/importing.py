@@ -1,5 +1,6 @@
 """A published checkpoint becomes a version in the model store."""
 
+import hashlib
 from datetime import date
 from pathlib import Path
 
@@ -34,9 +35,24 @@ def import_model(
         spacing=1.0,
         window=_WINDOW,
         created=date.today(),
-        training={"imported_from": path.name, "entries_matched": len(report.matched)},
+        training={
+            "imported_from": path.name, "sha256": _sha256(path), "entries_matched": len(report.matched),
+        },
         licence="as the published checkpoint's",
-    )
+    )  # fmt: skip
     model = store.add(card, {key: value for key, value in weights.items() if key not in new})
     files = [] if templates is None else export_templates(templates, model.folder / "templates")
     return model, report, files
+
+
+def find_imported(path: Path, store: ModelStore) -> Model | None:
+    """Return the version that a checkpoint was imported as, by the file's content, or None."""
+    if not path.is_file():
+        return None
+    digest = _sha256(path)
+    return next((m for m in store.models() if m.card.training.get("sha256") == digest), None)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

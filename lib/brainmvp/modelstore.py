@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from brainmvp.card import Card
+from brainmvp.card import Card, check_name
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
 from brainmvp.home import home as default_home
@@ -158,9 +158,9 @@ class ModelStore:
     def add(self, card: Card, weights: dict[str, Tensor]) -> Model:
         """Store a new version, complete or not at all; it is not served until `serve` says so.
 
-        Raises `BrainMVPError` if the version exists: a version is never overwritten.
+        Raises `BrainMVPError` if the version exists (a version is never overwritten), or its name is not allowed.
         """
-        folder = self.root / card.name / str(card.version)
+        folder = self.root / check_name(card.name) / str(card.version)
         if card.version in self.versions(card.name):
             raise BrainMVPError(
                 f"{card.id} exists; a version is never overwritten, use {self.next_version(card.name)}."

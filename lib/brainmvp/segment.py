@@ -148,13 +148,22 @@ def predict(
 ) -> np.ndarray:
     """Return region probabilities (R, X, Y, Z) of prepared images (C, X, Y, Z), window by window.
 
-    temperatures: (R,), what the logits are divided by (see `brainmvp.calibration`); ones where None. The network
-    stays on its device; images smaller than the window are padded to its stride only.
+    temperatures: (R,), what the logits are divided by (see `brainmvp.calibration`); ones where None.
+    """
+    logits = predict_logits(network, images, window, overlap)
+    return temper(logits, torch.ones(len(logits)) if temperatures is None else temperatures).numpy()
+
+
+def predict_logits(
+    network: nn.Module, images: Tensor, window: tuple[int, int, int], overlap: float = 0.5
+) -> Tensor:
+    """Return the logits (R, X, Y, Z) float32, on the CPU, of prepared images (C, X, Y, Z), window by window.
+
+    The network stays on its device; images smaller than the window are padded to its stride only.
     """
     device = next(network.parameters()).device
     inputs = images[None].to(device, torch.float32).contiguous(memory_format=torch.channels_last_3d)
     edges = [min(w, -(-n // _STRIDE) * _STRIDE) for w, n in zip(window, images.shape[1:], strict=True)]
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         logits = sliding_window_inference(inputs, edges, 1, network, overlap, mode="gaussian")
-    logits = logits[0].float().cpu()
-    return temper(logits, torch.ones(len(logits)) if temperatures is None else temperatures).numpy()
+    return logits[0].float().cpu()

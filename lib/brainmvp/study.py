@@ -118,6 +118,15 @@ def find_studies(
     return [found[key] for key in sorted(found)]
 
 
+def files_of(image: Path | DicomImage) -> list[Path]:
+    """Return the files that an image is made of: one, or the slices of a DICOM series."""
+    return (
+        list(dict.fromkeys(plane.path for plane in image.planes))
+        if isinstance(image, DicomImage)
+        else [image]
+    )
+
+
 def image_files(folder: Path) -> list[Path]:
     """Return the image files of a study folder, sorted; those of a BIDS session lie one folder deeper."""
     bids = [folder / name for name in _BIDS_FOLDERS if (folder / name).is_dir()]

@@ -35,6 +35,11 @@ class RunFolder:
         self.model = root / "model"
         self._config = root / "config.json"
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end and left its model; the card of a model is written last."""
+        return (self.model / "card.json").is_file()
+
     def start(self, config: Config, index_path: Path, index: Index) -> None:
         """Write what a new run is; raises `BrainMVPError` if the folder holds one with a checkpoint."""
         if any(self.checkpoints.glob("*.pt")):

@@ -16,6 +16,7 @@ from torch.optim import AdamW
 from brainmvp.cohort import Index
 from brainmvp.cohort.index import Split
 from brainmvp.errors import BrainMVPError
+from brainmvp.stop import Stop, stoppable
 
 from ..data.cache import Cache, CachedImages
 from ..data.prepare import default_cache
@@ -28,7 +29,6 @@ from .folder import RunFolder
 from .loader import Batches
 from .log import Log, Report
 from .pictures import draw_reconstructions, draw_templates
-from .stop import Stop, stoppable
 from .validate import Validator
 
 _LOSSES = ("total", "first", "second", "contrast")
@@ -93,6 +93,8 @@ def pretrain(
 ) -> Path | None:
     """Pretrain on the prepared cohort of an index; return the folder of the exported model, or None if stopped.
 
+    Going on with a run that is finished gives the model that it left.
+
     Args:
         index_path: the index.
         out: the run folder.
@@ -114,6 +116,8 @@ def pretrain(
     folder = RunFolder(out)
     resumed = config is None
     config = _begin(fabric, folder, config, index_path, index)
+    if resumed and folder.finished:
+        return folder.model if fabric.is_global_zero else None
     store = Cache(cache or default_cache(index_path), config.spacing)
     training, held_out = (_open(store, index, split) for split in ("train", "validation"))
     if not training:

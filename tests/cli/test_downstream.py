@@ -2,6 +2,11 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -68,6 +73,49 @@ def test_a_segmentation_is_learned_and_judged(brainmvp, home, strokes, tmp_path)
     assert {"cases.png", "calibration.png"} <= {path.name for path in out.iterdir()}
     answer = json.loads(done(brainmvp(*command, "--json")))
     assert 0 <= answer["mean"]["dice"]["value"] <= 1
+
+
+def timeless(history):
+    return [{key: value for key, value in record.items() if key != "seconds"} for record in history]
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_numbers(brainmvp, home, strokes, tmp_path):
+    what = ("finetune", "stroke", strokes, "--network", "unet-compact", *TINY, "--batch", "1", "--epochs", "3",
+            "--steps-per-epoch", "2", "--validate-every", "1")  # fmt: skip
+    history = tmp_path / "killed" / "history.json"
+    line = [sys.executable, "-m", "brainmvp", *what, "--out", tmp_path / "killed"]
+    process = subprocess.Popen(
+        list(map(str, line)), env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
+    )
+    while process.poll() is None and not (history.is_file() and '"epoch": 1' in history.read_text()):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not ModelStore(home).versions("stroke")[1:] and len(json.loads(history.read_text())) < 3
+    done(brainmvp("finetune", "stroke", strokes, "--out", tmp_path / "killed", "--resume", "--device", "cpu"))
+    done(brainmvp(*what, "--out", tmp_path / "whole"))
+    whole = json.loads((tmp_path / "whole" / "history.json").read_text())
+    assert len(whole) == 3 and timeless(json.loads(history.read_text())) == timeless(whole)
+    killed, undisturbed = (ModelStore(home).get("stroke", version).load_weights() for version in (2, 3))
+    assert all(torch.equal(killed[key], value) for key, value in undisturbed.items())
+
+
+def test_a_signal_ends_a_run_and_nothing_is_stored_before_its_end(
+    brainmvp, home, strokes, tmp_path, monkeypatch
+):
+    from brainmvp.cli import finetune
+
+    def describe(progress):
+        signal.raise_signal(signal.SIGINT)
+        return "stopped"
+
+    what = ("finetune", "stroke", strokes, "--out", tmp_path / "run", "--network", "unet-compact", *TINY)
+    with monkeypatch.context() as patch:
+        patch.setattr(finetune, "describe", describe)
+        said = done(brainmvp(*what))
+    assert f"Stopped; go on with: brainmvp finetune stroke {strokes} --out" in said
+    assert ModelStore(home).versions("stroke") == [1]
+    assert "Stored as stroke@2" in done(brainmvp(*what[:5], "--resume", "--device", "cpu"))
 
 
 def test_a_classification_is_learned_judged_and_used(brainmvp, home, brains, tmp_path):
@@ -137,6 +185,7 @@ def test_bad_input_ends_in_one_sentence(brainmvp, home, strokes, brains, tmp_pat
     run = ["--out", tmp_path / "run"]
     refused("no task named 'liver'", "finetune", "liver", strokes, *run)
     refused("'speed' is no published behaviour", "finetune", "stroke", strokes, *run, "--published", "speed")
+    refused("'My model' is no name for a model", "finetune", "stroke", strokes, *run, "--name", "My model")
     refused("holds a number outside 0 to 1", "finetune", "stroke", strokes, *run, "--fraction", "2")
     refused("has no study that abide-1 can learn from", "finetune", "abide-1", strokes, *run)
     refused(

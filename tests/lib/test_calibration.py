@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from brainmvp.calibration import Reliability, draw_reliability, error_auc, fit_temperature, temper
+from brainmvp.calibration import (
+    Reliability,
+    best_threshold,
+    draw_reliability,
+    error_auc,
+    fit_temperature,
+    temper,
+)
 
 
 def _drawn(temperature: float, count: int = 40_000) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,6 +43,13 @@ def test_each_region_has_its_own_temperature():
     logits = torch.full((2, 3, 3, 3), 2.0)
     probabilities = temper(logits, torch.tensor([1.0, 2.0]))
     assert torch.allclose(probabilities[:, 0, 0, 0], torch.tensor([2.0, 1.0]).sigmoid())
+
+
+def test_the_threshold_is_the_best_of_all_cases_and_not_of_the_largest():
+    truth = torch.tensor([True, False])
+    low, high = torch.tensor([0.42, 0.37]), torch.tensor([0.8, 0.1])
+    assert best_threshold([low, high, high], [truth] * 3) == (0.4, 1.0)
+    assert best_threshold([torch.tensor([0.9, 0.52])], [truth]) == (0.55, 1.0)
 
 
 def test_empty_bins_do_not_count():

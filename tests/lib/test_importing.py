@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.importing import import_model
+from brainmvp.importing import find_imported, import_model
 from brainmvp.modelstore import ModelStore
 from brainmvp.networks import NetworkConfig, build_network
 from brainmvp.networks.checkpoint import export_published
@@ -43,6 +43,18 @@ def test_weights_and_templates_are_stored(published, tmp_path):
     assert len(report.matched) == len(learned) + 1 and len(report.dropped) == 2
     assert [file.name for file in files] == [f"{sequence}.nii.gz" for sequence in Sequence]
     assert nib.load(files[0]).shape == (24, 24, 15)
+
+
+def test_a_file_is_known_again_by_its_content_and_not_by_its_name(published, tmp_path):
+    path, _ = published
+    store = ModelStore(tmp_path / "home")
+    assert find_imported(path, store) is None and find_imported(tmp_path / "absent.pt", store) is None
+    import_model(path, store)
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / path.name
+    export_published(other, build_network(CONFIG).state_dict(), CONFIG)
+    assert find_imported(other, store) is None
+    assert find_imported(path.rename(tmp_path / "renamed.pt"), store).card.id == "encoder@1"
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):

@@ -15,9 +15,12 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from brainmvp.cli import app
 from brainmvp.cohort import Index
 from brainmvp.errors import BrainMVPError
+from brainmvp.modelstore import ModelStore
 from pretraining.data.cache import Cache
 from pretraining.data.prepare import prepare_cohort
 from pretraining.run.checkpoint import saved
@@ -112,6 +115,38 @@ def test_a_process_that_is_killed_is_resumed_to_the_same_losses(tiny_index, tmp_
     assert len(losses(tmp_path / "whole")) == 20
     assert losses(tmp_path / "killed")[:20] == losses(tmp_path / "whole")
     assert len(json.loads((tmp_path / "killed" / "environment.json").read_text())) == 2
+
+
+def test_a_finished_run_says_so_and_is_neither_written_nor_stored_again(
+    tiny_index, tmp_path, monkeypatch
+) -> None:
+    home, out = tmp_path / "home", tmp_path / "run"
+    monkeypatch.setenv("BRAINMVP_HOME", str(home))
+    line = ["pretrain", tiny_index, "--out", out, "--workers", 0, "--accelerator", "cpu", "--epochs", 1,
+            "--network", "unet-compact", "--spacing", 4, "--patch", 16, 16, 16]  # fmt: skip
+    first = CliRunner().invoke(app, [str(part) for part in line])
+    assert (
+        first.exit_code == 0 and "Stored as encoder@1" in first.stdout and "is finished" not in first.stdout
+    )
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    again = CliRunner().invoke(app, [str(part) for part in [*line, "--resume"]])
+    assert again.exit_code == 0 and "is finished: nothing was trained" in again.stdout
+    assert "Stored as encoder@1" in again.stdout and ModelStore(home).versions("encoder") == [1]
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [("--devices", "many", "no number of devices"), ("--store", "../encoder", "no name for a model")],
+)
+def test_an_option_that_cannot_be_is_refused_before_the_work(
+    tiny_index, tmp_path, option, value, sentence
+) -> None:
+    done = CliRunner().invoke(
+        app, ["pretrain", str(tiny_index), "--out", str(tmp_path / "run"), option, value]
+    )
+    assert done.exit_code == 2 and sentence in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGUSR1"])

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainmvp.cli.console import progress_bar, say
+from brainmvp.cli.keeping import keep_once
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import write_json
 
 if TYPE_CHECKING:
-    from brainmvp.finetune import FineTuned, Progress
+    from brainmvp.finetune import Progress
     from brainmvp.modelstore import Model, ModelStore
     from brainmvp.tasks import Recipe, Task
 
@@ -20,6 +20,9 @@ def finetune(
     task: Annotated[str, typer.Argument(help="A task's name; see `brainmvp tasks list`.")],
     index: Annotated[Path, typer.Argument(help="The cohort's index, made by `brainmvp index`.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: state, curves, example pictures.")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, as it was set up, if there is one.")
+    ] = False,
     start: Annotated[
         str | None,
         typer.Option(
@@ -74,17 +77,22 @@ def finetune(
 ) -> None:
     """Fine-tune on the training part of a cohort; the best weights by the validation part go into the model store.
 
-    The test part is not touched: `brainmvp evaluate` does. The same command goes on where the last one stopped. With
+    The test part is not touched: `brainmvp evaluate` does. Ctrl+C, SIGTERM and SIGUSR1 end it after a step; the same
+    command, or one with --resume, goes on from there to the same numbers, and so it does when it was killed. With
     --fraction it draws the label-efficiency curve, from scratch against --from; with several --network it compares
     them on the same split and budget.
     """
     if published == "help":
         _tell_published()
         return
+    from brainmvp.card import check_name
+    from brainmvp.finetune.checkpoint import RunFolder
     from brainmvp.modelstore import ModelStore
+    from brainmvp.stop import stoppable
     from brainmvp.tasks import get_task
 
     chosen = get_task(task)
+    name = check_name(name or chosen.name)
     changes = {
         "epochs": epochs, "steps_per_epoch": steps_per_epoch, "batch": batch, "lr": lr, "layer_decay": layer_decay,
         "frozen_encoder": freeze_encoder or None, "validate_every": validate_every, "patience": patience,
@@ -94,6 +102,10 @@ def finetune(
     recipe = changed(chosen, {key: value for key, value in changes.items() if value is not None})
     fractions = _fractions(fraction) if fraction else [1.0]
     store = ModelStore()
+    begun = RunFolder(out).begun() if resume else None
+    if begun:
+        recipe, start = begun
+        network = fraction = None
     model = _start(start, store) if start else None
     parts = _parts(chosen, index, split, fold, seed)
     many = fraction is not None or (network is not None and "," in network)
@@ -111,32 +123,24 @@ def finetune(
     from brainmvp.finetune import finetune as run
 
     validation = parts["test"] if "selection" in recipe.published else parts["validation"]
-    with progress_bar(f"{chosen.name}") as tell:
+    with progress_bar(chosen.name) as tell, stoppable() as stop:
         result = run(
             chosen, parts["train"], validation, model, recipe, out, device=device, machine=machine, cache=cache,
             workers=workers, progress=lambda p: tell(describe(p), share(p)),
             preparing=lambda done, total: tell(f"preparing {done}/{total}", done / total),
+            should_stop=lambda: stop.signal is not None,
         )  # fmt: skip
-    if machine is None or machine.rank == 0:
-        stored = _stored(result, store, name, out)
-        scores = ", ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
-        say(f"Best of {len(result.history)} epochs, by validation: {scores}")
-        say(f"Stored as {stored.card.id} in {stored.folder}; curves and examples in {out}")
-        say(
-            f"Its test: brainmvp evaluate {chosen.name} {index} --model {stored.card.id} --out {out / 'test'}"
-        )
-
-
-def _stored(result: "FineTuned", store: "ModelStore", name: str | None, out: Path) -> "Model":
-    """Store a run's model, once: a run that is called again when it is finished gives the version that it gave."""
-    note = out / "stored.json"
-    if note.is_file():
-        known = json.loads(note.read_text("utf-8"))
-        if known["epochs"] == len(result.history):
-            return store.resolve(known["model"])
-    model = result.store(store, name)
-    write_json(note, {"model": model.card.id, "epochs": len(result.history)})
-    return model
+    if machine is not None and machine.rank:
+        return
+    if not result.finished:
+        say(f"Stopped; go on with: brainmvp finetune {chosen.name} {index} --out {out} --resume")
+        return
+    epochs = len(result.history)
+    stored = keep_once(out, {"epochs": epochs}, store, lambda: result.store(store, name))
+    scores = ", ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
+    say(f"Best of {epochs} epochs, by validation: {scores}")
+    say(f"Stored as {stored.card.id} in {stored.folder}; curves and examples in {out}")
+    say(f"Its test: brainmvp evaluate {chosen.name} {index} --model {stored.card.id} --out {out / 'test'}")
 
 
 def changed(task: "Task", changes: dict[str, Any]) -> "Recipe":
@@ -187,12 +191,12 @@ def _start(reference: str, store: "ModelStore") -> "Model":
     path = Path(reference)
     if not path.is_file():
         return store.resolve(reference)
-    from brainmvp.importing import import_model
+    from brainmvp.importing import find_imported, import_model
 
-    for model in store.models():
-        if model.card.training.get("imported_from") == path.name:
-            say(f"{path.name} is in the store as {model.card.id}.")
-            return model
+    known = find_imported(path, store)
+    if known:
+        say(f"{path.name} is in the store as {known.card.id}.")
+        return known
     model, report, _ = import_model(path, store)
     say(f"{report}\nStored as {model.card.id}")
     return model

@@ -1,6 +1,5 @@
 """`brainmvp models`: the versions on this computer, their cards, and which one answers to a name."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -125,13 +124,11 @@ def import_(
     Prints what became of every entry, and refuses a file that fits badly. What it holds can be fine-tuned from;
     its templates are written as images beside the weights.
     """
-    from brainmvp.errors import BrainMVPError
+    from brainmvp.card import check_name
     from brainmvp.importing import import_model
     from brainmvp.modelstore import ModelStore
 
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
-        raise BrainMVPError(f"'{name}' is no name for a model; use small letters, digits, - and _.")
-    model, report, templates = import_model(checkpoint, ModelStore(), name)
+    model, report, templates = import_model(checkpoint, ModelStore(), check_name(name))
     say(str(report))
     say(f"Stored as {model.card.id} in {model.folder}")
     if templates:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from brainmvp.cli.console import progress_bar, say, warn
+from brainmvp.cli.keeping import keep_once
 from brainmvp.errors import BrainMVPError
 
 
@@ -60,11 +61,14 @@ def pretrain(
 
     Ctrl+C, SIGTERM and SIGUSR1 end it after a step, with a checkpoint; --resume goes on to the same numbers.
     """
+    from brainmvp.card import check_name
     from brainmvp.cli.parts import pretraining
 
     if precision not in (None, "bf16-mixed", "32-true"):
         raise BrainMVPError(f"There is no precision '{precision}'; use bf16-mixed or 32-true.")
     loop, configs = pretraining("run.loop"), pretraining("run.config")
+    if store:
+        check_name(store)
     wanted = None
     if not (resume and any((out / "checkpoints").glob("*.pt"))):
         changes = {
@@ -72,7 +76,8 @@ def pretrain(
             "learning_rate": learning_rate, "seed": seed,
         }  # fmt: skip
         wanted = configs.named_config(config, network, epochs or configs.EPOCHS, **changes)
-    fabric = loop.make_fabric(accelerator, devices if devices == "auto" else int(devices), nodes, precision)
+    finished = wanted is None and pretraining("run.folder").RunFolder(out).finished
+    fabric = loop.make_fabric(accelerator, _number_of(devices), nodes, precision)
     with progress_bar("Pretrain") as tell:
 
         def report(record: dict[str, Any]) -> None:
@@ -91,9 +96,21 @@ def pretrain(
     if model is None:
         say(f"Stopped; go on with: brainmvp pretrain {index} --out {out} --resume")
         return
+    if finished:
+        say(f"{out} is finished: nothing was trained.")
     say(f"Model: {model}; pictures: {out / 'pictures'}")
     if store:
         from brainmvp.modelstore import ModelStore
 
-        kept = pretraining("run.export").add_to_store(model, ModelStore(), store)
+        export, models = pretraining("run.export"), ModelStore()
+        mark = {"written": (model / "card.json").stat().st_mtime_ns, "name": store}
+        kept = keep_once(out, mark, models, lambda: export.add_to_store(model, models, store))
         say(f"Stored as {kept.card.id}; fine-tune from it.")
+
+
+def _number_of(devices: str) -> int | str:
+    if devices == "auto":
+        return devices
+    if not devices.isdecimal() or int(devices) < 1:
+        raise BrainMVPError(f"--devices {devices} is no number of devices; use 1 or more, or auto.")
+    return int(devices)

@@ -5,6 +5,7 @@ from typing import Any
 
 from brainmvp.card import Card
 from brainmvp.case import Case
+from brainmvp.finetune.problem import Problem
 from brainmvp.finetune.start import Start
 from brainmvp.modelstore import Model
 from brainmvp.tasks import Recipe, Task
@@ -13,6 +14,7 @@ from brainmvp.tasks import Recipe, Task
 def make_card(
     task: Task,
     begun: Start,
+    problem: Problem,
     start: Model | None,
     recipe: Recipe,
     train: list[Case],
@@ -22,7 +24,7 @@ def make_card(
 ) -> Card:
     """Return the card of a run's best weights; its version is 1 until the model is put into a store.
 
-    What the start said of thresholds, small lesions and failures stays true of a model of the same task.
+    What the start said of small lesions and failures stays true of a model of the same task.
     """
     parent = start.card if start else None
     same = parent is not None and parent.task == task.name
@@ -40,8 +42,8 @@ def make_card(
         window=begun.window,
         overlap=begun.overlap,
         grid=recipe.grid if task.kind == "classification" else None,
-        temperatures=begun.temperatures,
-        thresholds=begun.thresholds,
+        temperatures=problem.temperatures,
+        thresholds=problem.thresholds,
         minimum_lesion_ml=parent.minimum_lesion_ml if same else 0.0,
         parent=parent.id if parent else None,
         created=date.today(),

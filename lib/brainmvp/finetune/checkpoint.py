@@ -12,6 +12,7 @@ from torch import Tensor
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import atomically, write_json
+from brainmvp.tasks import Recipe
 
 _STATE, _BEST, _RUN = "checkpoint.pt", "best.safetensors", "run.json"
 
@@ -39,6 +40,17 @@ class RunFolder:
             raise BrainMVPError(
                 f"{self.path} holds another run (its {', '.join(different)} differs); choose an empty folder."
             )
+
+    def begun(self) -> tuple[Recipe, str | None] | None:
+        """Return the recipe of the run that is here and the model that it starts from, or None if there is no run."""
+        path = self.path / _RUN
+        if not path.is_file():
+            return None
+        facts = self._read(path)
+        try:
+            return Recipe.model_validate(facts["recipe"]), facts["start"]
+        except (ValueError, KeyError) as error:
+            raise BrainMVPError(f"{path} is damaged; choose an empty folder.") from error
 
     def save(self, state: dict[str, Any]) -> None:
         """Keep the complete state of a run."""

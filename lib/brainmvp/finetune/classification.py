@@ -1,6 +1,6 @@
 """Learning to classify: crops of a resized brain, cross-entropy, classes drawn equally often."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,11 +17,16 @@ from brainmvp.tasks import Recipe, Task
 
 @dataclass(frozen=True)
 class ClassificationProblem:
-    """The classification problem of a task; window: voxels of a crop of the resized brain."""
+    """The classification problem of a task; window: voxels of a crop of the resized brain.
+
+    Thresholds and temperatures it has none: the most probable class is the answer.
+    """
 
     task: Task
     recipe: Recipe
     window: tuple[int, int, int]
+    thresholds: dict[str, float] = field(default_factory=dict)
+    temperatures: dict[str, float] = field(default_factory=dict)
 
     def order(self, cases: list[PreparedCase], generator: torch.Generator) -> list[int]:
         """Return as many cases as there are, drawn so that every class comes equally often (official code)."""
@@ -56,3 +61,7 @@ class ClassificationProblem:
         )
         score = metrics["accuracy"] if np.isnan(metrics["auc"]) else metrics["auc"]
         return Validation(score, {name: value for name, value in metrics.items() if not np.isnan(value)})
+
+    def calibrated(self, network: nn.Module, cases: list[PreparedCase]) -> "ClassificationProblem":
+        """Return the problem as it is."""
+        return self

@@ -17,6 +17,7 @@ from brainmvp.files import atomically, write_json
 from brainmvp.prepare import Prepared, prepare
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, resample, resample_labels
+from brainmvp.study import files_of
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume, read_volume
 
@@ -108,9 +109,10 @@ class Preparation:
         return arrays, [s in prepared.used for s in task.sequences], target
 
     def _key(self, case: Case) -> str:
-        files = [*case.study.images.items(), *([("label", case.label)] if case.label else [])]
+        images = [*case.study.images.items(), *([("label", case.label)] if case.label else [])]
+        files = [(str(name), path) for name, image in images for path in files_of(image)]
         try:
-            known = [(str(name), str(p), p.stat().st_mtime_ns, p.stat().st_size) for name, p in files]
+            known = [(name, str(p), p.stat().st_mtime_ns, p.stat().st_size) for name, p in files]
         except OSError as error:
             raise BrainMVPError(
                 f"{error.filename} of {case.id} cannot be read ({error.strerror})."

@@ -24,7 +24,10 @@ class Validation:
 
 
 class Problem(Protocol):
-    """One kind of task, as the loop sees it."""
+    """One kind of task, as the loop sees it; thresholds and temperatures: by region, as a card has them."""
+
+    thresholds: dict[str, float]
+    temperatures: dict[str, float]
 
     def order(self, cases: list[PreparedCase], generator: torch.Generator) -> list[int]:
         """Return the cases of an epoch, by position."""
@@ -40,3 +43,6 @@ class Problem(Protocol):
 
     def validate(self, predictions: list[np.ndarray], cases: list[PreparedCase]) -> Validation:
         """Sum up the predictions of all validation cases."""
+
+    def calibrated(self, network: nn.Module, cases: list[PreparedCase]) -> "Problem":
+        """Return the problem with the thresholds and temperatures that fit validation cases best."""

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from brainmvp.calibration import temper
 from brainmvp.finetune.augment import change_intensity, draw_flips, replace_channels, seen_regions
+from brainmvp.finetune.calibrate import calibrated
 from brainmvp.finetune.prepared import PreparedCase, to_tensor
 from brainmvp.finetune.problem import Sample, Validation
 from brainmvp.finetune.randomness import between, chance
 from brainmvp.losses import supervised_loss
-from brainmvp.segment import predict
+from brainmvp.segment import predict_logits
 from brainmvp.tasks import Recipe, Task
 
 # Share of the crops that are centred on a labelled voxel, so that small lesions are seen (nnU-Net, 2021: a third).
@@ -74,16 +76,24 @@ class SegmentationProblem:
             loss = loss + self.recipe.pair_weight * difference.mean()
         return loss
 
+    def logits(self, network: nn.Module, case: PreparedCase) -> Tensor:
+        """Return the logits of each region on the case's working grid, (R, X, Y, Z)."""
+        return predict_logits(network, to_tensor(case.images), self.window, self.overlap)
+
+    def targets(self, case: PreparedCase) -> Tensor:
+        """Return where each region of a case is, (R, X, Y, Z) bool."""
+        return self._targets(to_tensor(case.labels))
+
     def probabilities(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
         """Return the probability of each region on the case's working grid, (R, X, Y, Z)."""
         temperatures = torch.tensor([self.temperatures.get(name, 1.0) for name in self.task.outputs])
-        return predict(network, to_tensor(case.images), self.window, self.overlap, temperatures)
+        return temper(self.logits(network, case), temperatures).numpy()
 
     def predict(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
         """Return the Dice of each region (R,); NaN where the sequences cannot show it; 1 where there is nothing to
         find and nothing is found."""
         probabilities = self.probabilities(network, case)
-        targets = self._targets(to_tensor(case.labels)).numpy()
+        targets = self.targets(case).numpy()
         seen = seen_regions(torch.from_numpy(case.shown), self.task).numpy()
         result = np.full(len(targets), np.nan)
         for index, region in enumerate(self.task.regions):
@@ -113,6 +123,10 @@ class SegmentationProblem:
             if values:
                 by_name[region.name] = float(np.mean(values))
         return Validation(float(np.mean(list(by_name.values()))), by_name)
+
+    def calibrated(self, network: nn.Module, cases: list[PreparedCase]) -> "SegmentationProblem":
+        """Return the problem with the temperatures and thresholds that fit validation cases best."""
+        return calibrated(self, network, cases)
 
     def _corner(self, case: PreparedCase, generator: torch.Generator) -> list[int]:
         """Return the first voxel of a crop; negative or past the end where the image is smaller than the window."""

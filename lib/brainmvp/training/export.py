@@ -11,17 +11,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from brainmvp.calibration import fit_temperature, temper
+from brainmvp.calibration import best_threshold, fit_temperature, temper
 from brainmvp.card import Card
 from brainmvp.networks import NetworkConfig, build_network
 from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.phantom.grid import BrainGrid
 from brainmvp.tasks import Task, get_task
 from brainmvp.training.checkpoints import read_weights
-from brainmvp.training.loss import dice
 from brainmvp.training.validation import ValidationSet
 
-_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 # Below this a finding is more often noise than disease, mL.
 _SMALLEST_ML = {"tumour": 0.2, "stroke": 0.03}
 _CALIBRATION_PHANTOMS = 32
@@ -125,8 +123,6 @@ def best_thresholds(
     thresholds, scores = {}, {}
     for index, region in enumerate(task.regions):
         present = targets[:, index].flatten(1).any(1)
-        found, wanted = probabilities[present, index : index + 1], targets[present, index : index + 1]
-        by_threshold = {value: float(dice(found, wanted, value).mean()) for value in _THRESHOLDS}
-        thresholds[region.name] = max(by_threshold, key=lambda value: by_threshold[value])
-        scores[region.name] = round(by_threshold[thresholds[region.name]], 4)
+        threshold, score = best_threshold(list(probabilities[present, index]), list(targets[present, index]))
+        thresholds[region.name], scores[region.name] = threshold, round(score, 4)
     return thresholds, scores

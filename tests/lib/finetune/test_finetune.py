@@ -138,6 +138,29 @@ def test_a_prepared_case_is_found_again_until_its_files_change(strokes, tmp_path
     assert first.labels.any() and not preparation.one(case, tmp_path / "kept").labels.any()
 
 
+def test_a_case_that_is_dicom_is_prepared_like_a_file(tmp_path):
+    from dicom_files import DWI, right_handed, write_series
+    from pydicom.uid import generate_uid
+
+    from brainmvp.finetune.prepared import Preparation
+    from brainmvp.study import Study
+
+    case = make_case(STROKE, "filed", tmp_path)
+    image = right_handed(read_volume(case.study.images[Sequence.DWI]))
+    files = write_series(tmp_path / "dicom", image, generate_uid(), **DWI)
+    label = read_volume(case.label)
+    same = write_volume(right_handed(label), tmp_path / "label.nii.gz")
+    preparation = Preparation(STROKE, 4.0)
+    dicom = Case(Study.from_folder(tmp_path / "dicom"), same)
+    found = preparation.one(dicom, tmp_path / "kept")
+    only = preparation.one(Case(case.study.only((Sequence.DWI,)), case.label), tmp_path / "kept")
+    assert np.array_equal(found.images, only.images) and np.array_equal(found.labels, only.labels)
+    count = len(list((tmp_path / "kept").iterdir()))
+    files[0].touch()
+    preparation.one(dicom, tmp_path / "kept")
+    assert len(list((tmp_path / "kept").iterdir())) > count
+
+
 def _unknown_value(case):
     label = read_volume(case.label)
     write_volume(Volume(label.data * 7, label.affine), case.label)

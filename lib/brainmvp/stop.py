@@ -1,6 +1,4 @@
-"""Stopping a run from outside: it ends after the step that it is in, with a checkpoint."""
-
-from __future__ import annotations
+"""Stopping a training from outside: it ends after the step that it is in, with a checkpoint."""
 
 import signal
 from collections.abc import Iterator

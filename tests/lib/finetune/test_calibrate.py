@@ -1,0 +1,76 @@
+"""A fine-tuned model's temperatures and thresholds are those of its validation cases."""
+
+import numpy as np
+import pytest
+import torch
+from labelled import make_cases
+from torch import nn
+
+from brainmvp.finetune import finetune
+from brainmvp.finetune.prepared import PreparedCase
+from brainmvp.finetune.segmentation import SegmentationProblem
+from brainmvp.modelstore import ModelStore
+from brainmvp.tasks import get_task
+
+STROKE = get_task("stroke")
+(REGION,) = STROKE.outputs
+
+
+class TooSure(nn.Module):
+    """Knows the right logits, which the first channel holds, and says 2.5 times as much."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(2.5))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, :1] * self.factor
+
+
+def case(number: int, shown: bool = True) -> PreparedCase:
+    rng = np.random.default_rng(number)
+    right = (2 * rng.standard_normal((16, 16, 16)) - 1).astype(np.float16)
+    labels = (rng.random(right.shape) < 1 / (1 + np.exp(-right.astype(float)))).astype(np.uint8)
+    images = np.stack([right, np.zeros_like(right), np.zeros_like(right)])
+    return PreparedCase(
+        f"case{number}", f"patient{number}", images, np.array([shown, False, False]), labels=labels
+    )
+
+
+def problem() -> SegmentationProblem:
+    recipe = STROKE.recipe.model_copy(update={"window": (16, 16, 16)})
+    return SegmentationProblem(STROKE, recipe, (16, 16, 16), 0.0, {REGION: 0.6}, {REGION: 1.0})
+
+
+def test_a_network_that_is_too_sure_is_tempered_and_its_threshold_found_anew():
+    found = problem().calibrated(TooSure(), [case(number) for number in range(4)])
+    assert found.temperatures[REGION] == pytest.approx(2.5, rel=0.1)
+    assert 0.3 <= found.thresholds[REGION] < 0.5  # Dice is best below one half where a region is hard to see
+    assert problem().thresholds == {REGION: 0.6}
+
+
+def test_a_few_cases_do_not_decide():
+    cases = [case(0), case(1), case(2, shown=False)]
+    found = problem().calibrated(TooSure(), cases)
+    assert (found.thresholds, found.temperatures) == ({REGION: 0.6}, {REGION: 1.0})
+
+
+def test_tissues_side_by_side_are_left_alone():
+    task = get_task("mrbrains-13")
+    side_by_side = SegmentationProblem(task, task.recipe, (16, 16, 16), 0.0, {}, {})
+    assert side_by_side.calibrated(TooSure(), [case(number) for number in range(4)]) is side_by_side
+
+
+def test_the_card_of_a_fine_tuned_model_has_its_own_numbers(tmp_path, tiny_models):
+    start = ModelStore(tiny_models).resolve("stroke")
+    card = start.card.model_copy(update={"thresholds": {REGION: 0.9}, "temperatures": {REGION: 9.0}})
+    start = type(start)(card, start.folder)
+    cases = make_cases(STROKE, 5, tmp_path)
+    recipe = STROKE.recipe.model_copy(
+        update={"epochs": 1, "steps_per_epoch": 1, "batch": 1, "pair_weight": 0.0}
+    )
+    prepared = tmp_path / "prepared"
+    own = finetune(STROKE, cases[:2], cases[2:], start, recipe, tmp_path / "three", cache=prepared).card
+    assert 0.3 <= own.thresholds[REGION] <= 0.6 and 0.25 <= own.temperatures[REGION] <= 4
+    kept = finetune(STROKE, cases[:2], cases[3:], start, recipe, tmp_path / "two", cache=prepared).card
+    assert (kept.thresholds, kept.temperatures) == ({REGION: 0.9}, {REGION: 9.0})
