@@ -140,9 +140,8 @@ class BrainMVPApp(MONAILabelApp):
         strategy = request.get("strategy")
         if not isinstance(strategy, str) or strategy not in self._strategies:
             raise RefusedError(404, f"There is no strategy {strategy!r}; use {', '.join(self._strategies)}.")
-        with self._datastore.turns.take():  # a strategy asks about every study: the disk is looked at once
-            chosen = self._strategies[strategy](request, self._datastore)
-            return {**chosen, **self._datastore.get_image_info(chosen["id"])} if chosen else {}
+        chosen = self._strategies[strategy](request, self._datastore)
+        return {**chosen, **self._datastore.get_image_info(chosen["id"])} if chosen else {}
 
     def submit(self, image: str, file: Path, tag: str, notes: dict[str, Any], user: str = "") -> str:
         """Store an annotator's label, write down who drew it and how long it took, and return the label's id."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from brainmvp.annotation.cases import task_of
 from brainmvp.annotation.database import HIDDEN
 from brainmvp.sequences import Sequence
-from brainmvp.study import Study, find_studies
+from brainmvp.study import NOT_STUDIES, Study, find_studies
 from brainmvp.tasks import Task
 from brainmvp_app.fetched import with_files
 
@@ -27,7 +27,7 @@ class Catalogue:
 
     def changed(self) -> bool:
         """Tell whether the disk is no longer as `scan` found it."""
-        return any(_changed_at(folder) != time for folder, time in self._times.items())
+        return any(changed_at(folder) != time for folder, time in self._times.items())
 
     def scan(self) -> None:
         """Read the folder again."""
@@ -43,11 +43,12 @@ class Catalogue:
 
     def _folders(self) -> Iterator[tuple[str, int]]:
         for folder, below, _ in os.walk(self.root, followlinks=True):
-            below[:] = [name for name in below if not name.startswith(".")]
-            yield folder, _changed_at(folder)
+            below[:] = [name for name in below if not name.startswith(".") and name not in NOT_STUDIES]
+            yield folder, changed_at(folder)
 
 
-def _changed_at(folder: str) -> int:
+def changed_at(folder: str) -> int:
+    """Return when a folder last changed, or -1 if it is gone."""
     try:
         return os.stat(folder).st_mtime_ns
     except OSError:  # deleted since it was listed

@@ -1,12 +1,14 @@
 """The next study for an annotator: a strategy's order, minus what others have."""
 
 from itertools import zip_longest
+from threading import Lock
 from typing import Any
 
 from brainmvp.annotation.cases import task_of
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.selection import STRATEGIES, Facts, Place, Pool
 from brainmvp.selection.pool import nearest_labelled
+from brainmvp.study import Study
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
 
@@ -21,6 +23,8 @@ class Chooser:
         self._state = state
         self._seed = seed
         self._orders: dict[tuple[str, str | None], tuple[_Key, Pool, list[Place]]] = {}
+        self._ordering = Lock()
+        self._tasks: tuple[dict[str, Study], dict[str, str | None]] = {}, {}
 
     def choose(self, strategy: str, annotator: str, task: object = None) -> dict[str, Any] | None:
         """Lease the annotator the next study, and say why it; None if there is none left.
@@ -31,19 +35,14 @@ class Chooser:
         names = [each.name for each in self._datastore.tasks]
         if task is not None and task not in names:
             raise RefusedError(404, f"There is no task {task!r}; use {', '.join(names)}.")
-        with self._datastore.turns.take():
-            open_studies = self._by_task(self._datastore.get_unlabeled_images())
-            labelled = self._by_task(self._datastore.get_labeled_images())
-        wanted = [name for name in open_studies if task is None or name == task]
-        ordered = [self._order(strategy, name, open_studies[name], labelled.get(name, [])) for name in wanted]
-        order = [
-            (place, pool)
-            for row in zip_longest(*([(place, pool) for place in places] for pool, places in ordered))
-            for place, pool in filter(None, row)
-        ]
-        lease = self._state.leases.take([place.id for place, _ in order], annotator)
-        if lease is None:
-            return None
+        while True:
+            order = self._ordered(strategy, task)
+            lease = self._state.leases.take([place.id for place, _ in order], annotator)
+            if lease is None:
+                return None
+            if self._is_open(lease.study):
+                break
+            self._state.leases.forget(lease.study)  # labelled, or deleted, since the studies were listed
         rank, (place, pool) = next(
             (number, entry) for number, entry in enumerate(order, 1) if entry[0].id == lease.study
         )
@@ -53,11 +52,33 @@ class Chooser:
         why = _why(strategy, place, rank, len(order), nearest_labelled(pool, place.id))
         return {"id": place.id, "weight": place.score, "why": why, "lease": lease.as_json()}
 
+    def _is_open(self, study: str) -> bool:
+        return study in self._datastore.get_unlabeled_images()
+
+    def _ordered(self, strategy: str, task: object) -> list[tuple[Place, Pool]]:
+        """Return all open studies in the order of the strategy, those of several tasks in turn."""
+        with self._datastore.turns.take():
+            labelled = self._by_task(self._datastore.get_labeled_images())
+            open_studies = self._by_task(self._datastore.get_unlabeled_images())
+        wanted = [name for name in open_studies if task is None or name == task]
+        with self._ordering:
+            ordered = [
+                self._order(strategy, name, open_studies[name], labelled.get(name, [])) for name in wanted
+            ]
+        return [
+            (place, pool)
+            for row in zip_longest(*([(place, pool) for place in places] for pool, places in ordered))
+            for place, pool in filter(None, row)
+        ]
+
     def _by_task(self, studies: list[str]) -> dict[str | None, list[str]]:
+        known = self._datastore.catalogue.studies
+        if self._tasks[0] is not known:  # the catalogue makes a new table when the disk has changed
+            found = {study.id: task_of(study, self._datastore.tasks) for study in known.values()}
+            self._tasks = known, {study: task.name if task else None for study, task in found.items()}
         groups: dict[str | None, list[str]] = {}
         for study in sorted(studies):
-            task = task_of(self._datastore.study(study), self._datastore.tasks)
-            groups.setdefault(task.name if task else None, []).append(study)
+            groups.setdefault(self._tasks[1][study], []).append(study)
         return groups
 
     def _order(

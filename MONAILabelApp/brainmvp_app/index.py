@@ -1,15 +1,13 @@
 """Studies where MONAI Label's local datastore expects files: one image id per study, kept in step with the disk."""
 
-import json
 import os
+import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-from monailabel.datastore.local import LocalDatastore
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from pydantic import ValidationError
 
 from brainmvp.annotation.database import HIDDEN
@@ -21,7 +19,7 @@ from brainmvp.tasks import Task
 from brainmvp_app.catalogue import Catalogue, reference_of
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import split_image_id
-from brainmvp_app.incoming import image_suffix
+from brainmvp_app.label_folders import LabelFolders
 from brainmvp_app.pacs_catalogue import PacsCatalogue
 from brainmvp_app.turns import Turns, in_turn
 
@@ -53,7 +51,8 @@ class StudyIndex(LocalDatastore):
         self.tasks = tasks
         self.root = Path(folder).resolve()
         self.catalogue = catalogue or Catalogue(self.root)
-        self.turns = Turns(self._follow_disk)
+        self.turns = Turns(self._follow_disk, self._write_notes)
+        self._label_folders = LabelFolders(self.root / "labels")
         notes = self.root / _NOTES
         notes.parent.mkdir(exist_ok=True)
         extensions = [f"*{suffix}" for suffix in IMAGE_SUFFIXES]
@@ -86,32 +85,48 @@ class StudyIndex(LocalDatastore):
     def _follow_disk(self) -> None:
         if self.catalogue.changed():
             self._reconcile_datastore()
+        elif self._label_folders.changed():
+            self._follow_labels()
 
     def _reconcile_datastore(self) -> None:
+        """Take over what is on the disk: the stock method asks it some dozen questions for every study."""
         self.catalogue.scan()
-        super()._reconcile_datastore()
+        objects = self._datastore.objects
+        for study_id in [name for name in objects if name not in self.catalogue.studies]:
+            if not (self.root / study_id).exists():
+                del objects[study_id]
+                self._update_datastore_file()
+        for study_id in self.catalogue.studies:
+            if study_id not in objects:
+                objects[study_id] = ImageLabelModel(image=_noted(self._filename(study_id, "")))
+                self._update_datastore_file()
+        self._follow_labels()
 
-    def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
-        if path == self._datastore.image_path():
-            return {study_id: study_id for study_id in self.catalogue.studies}
-        return super()._list_files(path, patterns)
-
-    def _to_id(self, file: str) -> tuple[str, str]:
-        if file in self.catalogue.studies:
-            return file, ""
-        suffix = image_suffix(file)
-        return file[: len(file) - len(suffix)], suffix
+    def _follow_labels(self) -> None:
+        found = self._label_folders.scan()
+        for study_id, entry in self._datastore.objects.items():
+            for tag in [t for t, label in entry.labels.items() if label.ext not in _in(found, t, study_id)]:
+                del entry.labels[tag]
+                self._update_datastore_file()
+            for tag in found:
+                if tag not in entry.labels and (suffixes := _in(found, tag, study_id)):
+                    suffix = min(suffixes)
+                    entry.labels[tag] = _noted(study_id + suffix, suffix)
+                    self._update_datastore_file()
 
     def _filename(self, id: str, ext: str) -> str:
         study = None if ext else self.catalogue.studies.get(id)
         return os.path.relpath(study.folder, self.root) if study else id + ext
 
     def _update_datastore_file(self, lock: bool = True) -> None:
-        content = json.dumps(self._datastore.model_dump(exclude={"base_path"}), indent=2, default=str)
-        path = Path(self._datastore_config_path)
-        with FileLock(self._lock_file) if lock else nullcontext():
-            write_text(path, content)
-            self._config_ts = path.stat().st_mtime
+        """Have the notes written before the request that changed them is answered."""
+        with self.turns.take():
+            self.turns.changed()
+
+    def _write_notes(self) -> None:
+        with self.turns.lock:
+            content = self._datastore.model_dump_json(exclude={"base_path"}, indent=2, fallback=str)
+        write_text(Path(self._datastore_config_path), content)
 
     @in_turn
     def status(self) -> dict[str, Any]:
@@ -138,3 +153,11 @@ class StudyIndex(LocalDatastore):
     list_images = in_turn(_of_studies(LocalDatastore.list_images))
     get_labeled_images = in_turn(_of_studies(LocalDatastore.get_labeled_images))
     get_unlabeled_images = in_turn(_of_studies(LocalDatastore.get_unlabeled_images))
+
+
+def _noted(name: str, suffix: str = "") -> DataModel:
+    return DataModel(info={"ts": int(time.time()), "name": name}, ext=suffix)
+
+
+def _in(found: dict[str, dict[str, set[str]]], tag: str, study_id: str) -> set[str]:
+    return found.get(tag, {}).get(study_id, set())

@@ -19,7 +19,7 @@ from brainmvp.tasks import Task
 # Folders of a BIDS session that hold images we read (BIDS 1.9).
 _BIDS_FOLDERS = ("anat", "dwi", "perf")
 # Folders beside studies that hold results, not scans: MONAI Label's store and BIDS derivatives.
-_NOT_STUDIES = ("labels", "derivatives", "sourcedata")
+NOT_STUDIES = ("labels", "derivatives", "sourcedata")
 # A file in a study's folder that says which image is which.
 OVERRIDE = "study.json"
 
@@ -158,7 +158,7 @@ def _folders_below(folder: Path, stop: Callable[[Path], bool] = lambda folder: F
     if stop(folder):
         return
     for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and not entry.name.startswith(".") and entry.name not in _NOT_STUDIES:
+        if entry.is_dir() and not entry.name.startswith(".") and entry.name not in NOT_STUDIES:
             yield from _folders_below(entry, stop)
 
 

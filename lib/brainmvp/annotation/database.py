@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from brainmvp.errors import BrainMVPError
 
@@ -34,6 +35,9 @@ class Database:
     def __init__(self, studies: Path) -> None:
         self.path = studies / HIDDEN / _FILE
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Kept open: SQLite tidies the file up, slowly, whenever the last connection is closed.
+        self._idle: list[sqlite3.Connection] = []
+        self._turn = Lock()
         with self._connection() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.executescript(_SCHEMA)
@@ -47,7 +51,8 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection whose changes are all made when the block ends, or none if it raises."""
-        with self._connection() as connection:
+        # Of those who wait for each other in SQLite, some wait very long: it only tries again and again.
+        with self._turn, self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -59,11 +64,13 @@ class Database:
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(self.path, _PATIENCE, isolation_level=None)) as connection:
-                connection.row_factory = sqlite3.Row
-                # A power cut may lose the last second of the journal, never the file; labels are files of their own.
-                connection.execute("PRAGMA synchronous=NORMAL")
+            connection = self._idle.pop() if self._idle else self._open()
+            try:
                 yield connection
+            except BaseException:
+                connection.close()
+                raise
+            self._idle.append(connection)
         except sqlite3.OperationalError as error:
             raise OSError(f"{self.path} cannot be written or read ({error})") from error
         except sqlite3.DatabaseError as error:
@@ -71,3 +78,10 @@ class Database:
                 f"{self.path} is damaged ({error}); move it away: the labels are kept in labels/, only leases, "
                 "scores and the history start anew."
             ) from error
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, _PATIENCE, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        # A power cut may lose the last second of the journal, never the file; labels are files of their own.
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
