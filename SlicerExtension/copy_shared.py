@@ -16,6 +16,8 @@ FILES = (
     "__init__.py",
     "sequences.py",
     "dicom/__init__.py",
+    "dicom/acquisition.py",
+    "dicom/facts.py",
     "dicom/headers.py",
     "dicom/recognise.py",
     "tasks/**/*.json",

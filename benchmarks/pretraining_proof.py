@@ -43,7 +43,8 @@ from pretraining.data.prepare import prepare_cohort  # noqa: E402
 from pretraining.data.preprocess import LEVELS, preprocess  # noqa: E402
 from pretraining.recipe import RECIPES, Recipe  # noqa: E402
 from pretraining.run.config import Config  # noqa: E402
-from pretraining.run.loop import make_fabric, pretrain  # noqa: E402
+from pretraining.run.devices import make_fabric  # noqa: E402
+from pretraining.run.loop import pretrain  # noqa: E402
 
 TASK = get_task("tumour")
 NETWORK = "unet-light"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import (
@@ -61,6 +62,10 @@ class Config(BaseModel):
     def steps(self, studies: int, processes: int) -> int:
         """Return the number of optimizer steps in which that many studies are seen `epochs` times."""
         return max(round(self.epochs * studies / (self.batch * self.accumulate * processes)), 1)
+
+    def rate(self, step: int, steps: int) -> float:
+        """Return the learning rate at an optimizer step: a cosine to zero (official script)."""
+        return self.learning_rate * (0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 # What the two sources say beyond their recipes. The paper trains on 8 GPUs with a batch of 3; the script on 4 with a

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +20,15 @@ from ..data.prepare import default_cache
 from ..data.stream import Batch, Sampling, Stream
 from ..model import PretrainingModel
 from . import checkpoint
-from .config import Config, Precision
+from .config import Config
+from .devices import device_name
 from .export import export_run
 from .folder import RunFolder
 from .loader import Batches
 from .log import Log, Report
+from .meter import Meter
 from .pictures import draw_reconstructions, draw_templates
 from .validate import Validator
-
-_LOSSES = ("total", "first", "second", "contrast")
 
 
 class Step(nn.Module):
@@ -47,33 +44,6 @@ class Step(nn.Module):
             self.model(batch.images, batch.start, batch.plan), batch.epoch, batch.counts
         )
         return torch.stack([losses.total, losses.first, losses.second, losses.contrast])
-
-
-def make_fabric(
-    accelerator: str = "auto", devices: int | str = "auto", nodes: int = 1, precision: Precision | None = None
-) -> Fabric:
-    """Return Fabric for these devices: bf16 on GPUs and single precision on CPUs unless told.
-
-    Under torchrun or SLURM each process is one device of theirs; otherwise Fabric starts one process per device.
-    """
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun has started the processes and says how many
-        devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        nodes = int(os.environ["WORLD_SIZE"]) // devices
-    elif devices == "auto":
-        devices = torch.cuda.device_count() if accelerator == "cuda" else 1
-    # A CPU's bfloat16 convolutions are slower than single precision, and on small grids their gradients are wrong.
-    chosen = precision or ("bf16-mixed" if accelerator == "cuda" else "32-true")
-    return Fabric(
-        accelerator=accelerator, devices=devices, num_nodes=nodes, precision=chosen,
-        strategy="ddp" if nodes * int(devices) > 1 else "auto",
-    )  # fmt: skip
-
-
-def rate(step: int, steps: int) -> float:
-    """Return the share of the learning rate at an optimizer step: a cosine to zero (official script)."""
-    return 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def pretrain(
@@ -175,7 +145,7 @@ class _Run:
             self.log = Log(self.folder, self.step_number, self.report)
             for sentence in damaged:
                 self._say(sentence)
-            self.folder.describe(f"{self.fabric.world_size} x {self._device_name()}", self.steps)
+            self.folder.describe(f"{self.fabric.world_size} x {device_name(self.fabric)}", self.steps)
             if not on_gpu:
                 self._say("There is no GPU: this works but is slow, days for what takes a GPU an hour.")
             if self.validator is None:
@@ -190,12 +160,12 @@ class _Run:
             self.stream, self.step_number * accumulate, until * accumulate, self.workers,
             self.fabric.device.type == "cuda", self._say,
         )  # fmt: skip
-        stream, meter = iter(batches), _Meter(self, batches)
+        stream, meter = iter(batches), Meter(self.config, self.fabric, self.steps, batches)
         while self.step_number < until and not self._stopped(stop, log_every):
             meter.add(*self._optimise(stream))
             self.step_number += 1
             if self.step_number % log_every == 0 or self.step_number == until:
-                self._write(meter.record())
+                self._write(meter.record(self.step_number))
             if self.step_number % validate_every == 0 or self.step_number == self.steps:
                 self._validate()
                 meter.restart()
@@ -215,7 +185,7 @@ class _Run:
         """Take one optimizer step; return its losses (4,) and gradient norm, still on the device."""
         accumulate = self.config.accumulate
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * rate(self.step_number, self.steps)
+            group["lr"] = self.config.rate(self.step_number, self.steps)
         losses = torch.zeros(4, device=self.fabric.device)
         for number in range(accumulate):
             batch = next(batches).to(self.fabric.device)
@@ -269,47 +239,6 @@ class _Run:
 
     def _say(self, sentence: str) -> None:
         self._write({"warning": sentence})
-
-    def _device_name(self) -> str:
-        device = self.fabric.device
-        return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-
-
-class _Meter:
-    """Means over the steps since the last record, kept on the device until then: a step waits for nothing."""
-
-    def __init__(self, run: _Run, batches: Batches) -> None:
-        self._run, self._batches = run, batches
-        self._sum = torch.zeros(5, device=run.fabric.device)
-        self.restart()
-
-    def restart(self) -> None:
-        """Leave out of the throughput what was done besides training."""
-        self._begin, self._waited = time.perf_counter(), self._batches.waited
-        self._sum.zero_()
-        self._steps = 0
-
-    def add(self, losses: Tensor, norm: Tensor) -> None:
-        self._sum[:4] += losses
-        self._sum[4] += norm
-        self._steps += 1
-
-    def record(self) -> dict[str, Any]:
-        """Return means, the last learning rate, the throughput, and the share of the time that data was waited for."""
-        run, config = self._run, self._run.config
-        *losses, norm = run.fabric.all_reduce(self._sum / self._steps, reduce_op="mean").tolist()
-        seconds = time.perf_counter() - self._begin
-        studies = self._steps * config.batch * config.accumulate * run.fabric.world_size
-        record = {
-            "step": run.step_number, **dict(zip(_LOSSES, losses, strict=True)), "gradient_norm": norm,
-            "learning_rate": config.learning_rate * rate(run.step_number - 1, run.steps),
-            "studies_per_second": studies / seconds, "waiting_share": (self._batches.waited - self._waited) / seconds,
-            "progress": run.step_number / run.steps,
-        }  # fmt: skip
-        if run.fabric.device.type == "cuda":
-            record["gpu_gib"] = torch.cuda.max_memory_allocated() / 2**30
-        self.restart()
-        return record
 
 
 def _begin(

@@ -11,7 +11,8 @@ from cohorts import cohort, make_config
 from pretraining.data.cache import Cache
 from pretraining.data.prepare import prepare_cohort
 from pretraining.run.config import Config
-from pretraining.run.loop import make_fabric, pretrain
+from pretraining.run.devices import make_fabric
+from pretraining.run.loop import pretrain
 
 
 @pytest.fixture(scope="session")

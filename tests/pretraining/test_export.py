@@ -17,8 +17,9 @@ from brainmvp.modelstore import ModelStore
 from brainmvp.networks import NetworkConfig, build_network
 from brainmvp.sequences import Sequence
 from pretraining.run.checkpoint import saved
+from pretraining.run.devices import make_fabric
 from pretraining.run.export import add_to_store
-from pretraining.run.loop import make_fabric, pretrain
+from pretraining.run.loop import pretrain
 
 NETWORKS = {
     "uniformer": NetworkConfig(

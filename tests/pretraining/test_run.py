@@ -24,7 +24,8 @@ from brainmvp.modelstore import ModelStore
 from pretraining.data.cache import Cache
 from pretraining.data.prepare import prepare_cohort
 from pretraining.run.checkpoint import saved
-from pretraining.run.loop import make_fabric, pretrain
+from pretraining.run.devices import make_fabric
+from pretraining.run.loop import pretrain
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,8 @@ from brainmvp.cohort import Index
 from pretraining.data.cache import Cache
 from pretraining.data.stream import Sampling, Stream
 from pretraining.model import PretrainingModel
-from pretraining.run.loop import Step, make_fabric
+from pretraining.run.devices import make_fabric
+from pretraining.run.loop import Step
 
 
 def gradients(index_path: Path, batch: int) -> dict[str, torch.Tensor]:

@@ -77,7 +77,7 @@ def pretrain(
         }  # fmt: skip
         wanted = configs.named_config(config, network, epochs or configs.EPOCHS, **changes)
     finished = wanted is None and pretraining("run.folder").RunFolder(out).finished
-    fabric = loop.make_fabric(accelerator, _number_of(devices), nodes, precision)
+    fabric = pretraining("run.devices").make_fabric(accelerator, _number_of(devices), nodes, precision)
     with progress_bar("Pretrain") as tell:
 
         def report(record: dict[str, Any]) -> None:

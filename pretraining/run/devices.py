@@ -1,0 +1,37 @@
+"""The devices of a run, through Lightning Fabric."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from lightning.fabric import Fabric
+
+from .config import Precision
+
+
+def make_fabric(
+    accelerator: str = "auto", devices: int | str = "auto", nodes: int = 1, precision: Precision | None = None
+) -> Fabric:
+    """Return Fabric for these devices: bf16 on GPUs and single precision on CPUs unless told.
+
+    Under torchrun or SLURM each process is one device of theirs; otherwise Fabric starts one process per device.
+    """
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun has started the processes and says how many
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    elif devices == "auto":
+        devices = torch.cuda.device_count() if accelerator == "cuda" else 1
+    # A CPU's bfloat16 convolutions are slower than single precision, and on small grids their gradients are wrong.
+    chosen = precision or ("bf16-mixed" if accelerator == "cuda" else "32-true")
+    return Fabric(
+        accelerator=accelerator, devices=devices, num_nodes=nodes, precision=chosen,
+        strategy="ddp" if nodes * int(devices) > 1 else "auto",
+    )  # fmt: skip
+
+
+def device_name(fabric: Fabric) -> str:
+    """Return what the device of this process is called."""
+    return torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else "CPU"

@@ -1,0 +1,57 @@
+"""What the log says of the steps since its last line."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+
+from .config import Config
+from .loader import Batches
+
+_LOSSES = ("total", "first", "second", "contrast")
+
+
+class Meter:
+    """Means over the steps since the last record, kept on the device until then: a step waits for nothing."""
+
+    def __init__(self, config: Config, fabric: Fabric, steps: int, batches: Batches) -> None:
+        """steps: of the whole run."""
+        self._config, self._fabric, self._steps_of_run, self._batches = config, fabric, steps, batches
+        self._sum = torch.zeros(5, device=fabric.device)
+        self.restart()
+
+    def restart(self) -> None:
+        """Leave out of the throughput what was done besides training."""
+        self._begin, self._waited = time.perf_counter(), self._batches.waited
+        self._sum.zero_()
+        self._steps = 0
+
+    def add(self, losses: Tensor, norm: Tensor) -> None:
+        """Add a step's losses (4,) and its gradient norm."""
+        self._sum[:4] += losses
+        self._sum[4] += norm
+        self._steps += 1
+
+    def record(self, step: int) -> dict[str, Any]:
+        """Return means, the last learning rate, the throughput, and the share of the time that data was waited for.
+
+        step: the one that was done last.
+        """
+        config, fabric = self._config, self._fabric
+        *losses, norm = fabric.all_reduce(self._sum / self._steps, reduce_op="mean").tolist()
+        seconds = time.perf_counter() - self._begin
+        studies = self._steps * config.batch * config.accumulate * fabric.world_size
+        record = {
+            "step": step, **dict(zip(_LOSSES, losses, strict=True)), "gradient_norm": norm,
+            "learning_rate": config.rate(step - 1, self._steps_of_run),
+            "studies_per_second": studies / seconds, "waiting_share": (self._batches.waited - self._waited) / seconds,
+            "progress": step / self._steps_of_run,
+        }  # fmt: skip
+        if fabric.device.type == "cuda":
+            record["gpu_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        self.restart()
+        return record
