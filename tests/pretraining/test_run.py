@@ -4,6 +4,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -212,6 +213,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
     run(tiny_index, out, None)
     assert any("step-0000004.pt is damaged" in warning for warning in warnings(out))
     assert losses(out) == whole
+    shutil.rmtree(out / "model")  # as if it had ended before its model was written
     for path in saved(out / "checkpoints"):
         path.write_bytes(b"")
     with pytest.raises(BrainMVPError, match="a checkpoint that can be read"):
