@@ -10,15 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from brainmvp.files import atomically
-from brainmvp.foreground import clean, foreground
 from brainmvp.sequences import Sequence
-from brainmvp.spatial import Grid, ras_grid, resample, resample_labels
+from brainmvp.spatial import resample_labels
 from brainmvp.study import Study
 from brainmvp.tasks import Task
+from brainmvp.view import View
 from brainmvp.volume import Volume, read_volume
-
-_DISPLAY_MM = 1.0
-_WINDOW = (1.0, 99.5)  # percentiles of the head that become black and white
 
 
 def draw_segmentation(
@@ -42,10 +39,10 @@ def draw_segmentation(
     names = names or task.label_names([region.name for region in task.regions])
     reference, worlds = study.reference(task, reference), worlds or {}
     target = read_volume(study.images[reference])
-    grid = view_grid(target, brain)
-    values = resample_labels(labels.data, labels.affine, grid)
+    view = View.of(target, brain)
+    values = resample_labels(labels.data, labels.affine, view.grid)
     centre = finding_centre(values)
-    images = {s: windowed(resample(read_volume(p), grid, worlds.get(s))) for s, p in study.images.items()}
+    images = {s: view.grey(read_volume(p), worlds.get(s)) for s, p in study.images.items()}
 
     columns = max(len(images), 4)
     figure = Figure(figsize=(3.1 * columns, 7.2), facecolor="black", layout="constrained")
@@ -66,25 +63,12 @@ def draw_segmentation(
     return path
 
 
-def view_grid(target: Volume, brain: np.ndarray | None = None) -> Grid:
-    """Return the RAS grid of 1 mm to look at an image on: around the brain (and not the face), or all it shows."""
-    mask = foreground(target) if brain is None else brain
-    return ras_grid(clean(mask[::2, ::2, ::2]), target.affine @ np.diag([2.0, 2.0, 2.0, 1.0]), _DISPLAY_MM)
-
-
 def finding_centre(values: np.ndarray) -> tuple[int, int, int]:
     """Return the slice with most of the finding along each axis, or the middle of the head where nothing is found."""
     if not values.any():
         return tuple(size // 2 for size in values.shape)
     marked = values > 0
     return tuple(int(marked.sum(axis=tuple(a for a in range(3) if a != axis)).argmax()) for axis in range(3))
-
-
-def windowed(image: np.ndarray) -> np.ndarray:
-    """Return an image (X, Y, Z) as grey values 0…1, from black to white between percentiles of what it shows."""
-    inside = image[image != 0]
-    low, high = np.percentile(inside, _WINDOW) if inside.size else (0.0, 1.0)
-    return np.clip((image - low) / max(high - low, 1e-6), 0, 1)
 
 
 def show_slice(

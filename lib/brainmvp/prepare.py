@@ -12,7 +12,7 @@ from brainmvp.clock import Clock
 from brainmvp.errors import BrainMVPError
 from brainmvp.foreground import background_value, clean, foreground
 from brainmvp.intensity import normalise
-from brainmvp.registration import Alignment, align
+from brainmvp.registration import Alignment, align, with_overlap
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, extent, ras_grid, resample, resample_mask
 from brainmvp.study import Study
@@ -72,32 +72,34 @@ def prepare(
     target = read_volume(study.images[reference])
     clock.lap("read")
     found = extract_brain(target)
-    grid = _head_grid(found.mask, target, spacing)
-    brain = clean(resample_mask(found.mask, target.affine, grid))
-    if not brain.any():
+    if not found.mask.any():
         raise BrainMVPError(f"{target.path} shows no head or no brain; check that it is the right image.")
-    grid, brain = _cropped(grid, brain)
     clock.lap("brain")
-    alignments: dict[Sequence, Alignment] = {}
+    volumes, alignments = {reference: target}, {}
+    for sequence in (s for s in sequences if s in study.images and s is not reference):
+        volume = volumes[sequence] = read_volume(study.images[sequence])
+        clock.lap("read")
+        alignment = align(volume, target)
+        clock.lap("align")
+        if alignment.moved:
+            own = Volume(find_brain(volume).mask, volume.affine)
+            alignment = with_overlap(alignment, own, Volume(found.mask, target.affine))
+            clock.lap("brain")
+        alignments[sequence] = alignment
+
+    grid, brain = _brain_grid(found.mask, target, spacing)
+    used = tuple(s for s in sequences if s in volumes and not (s in alignments and alignments[s].doubt))
     channels = []
     for sequence in sequences:
-        volume, world = target, np.eye(4)
-        if sequence in study.images and sequence is not reference:
-            volume = read_volume(study.images[sequence])
-            clock.lap("read")
-            alignments[sequence] = align(volume, target)
-            world = alignments[sequence].world
-            clock.lap("align")
-        if sequence not in study.images or (sequence in alignments and alignments[sequence].doubt):
+        if sequence not in used:
             channels.append(torch.zeros(grid.shape))
             continue
+        volume = volumes[sequence]
+        world = alignments[sequence].world if sequence in alignments else np.eye(4)
         # Slices that a sequence does not cover are not part of its brain: their zeros would shift its percentiles.
         seen = torch.from_numpy(brain & resample_mask(_covered(volume), volume.affine, grid, world))
         channels.append(normalise(torch.from_numpy(resample(volume, grid, world)), seen, sequence))
-        clock.lap("resample")
-    used = tuple(
-        s for s in sequences if s in study.images and (s not in alignments or not alignments[s].doubt)
-    )
+    clock.lap("resample")
     missing = tuple(sequence for sequence in sequences if sequence not in used)
     return Prepared(torch.stack(channels), brain, grid, target, reference, used, missing, found, alignments)
 
@@ -109,8 +111,13 @@ def _covered(volume: Volume) -> np.ndarray:
     return foreground(volume)
 
 
-def _cropped(grid: Grid, brain: np.ndarray) -> tuple[Grid, np.ndarray]:
-    """Return the part of a grid that holds the brain, with a voxel around it, and the mask on that part."""
+def _brain_grid(mask: np.ndarray, volume: Volume, spacing: float) -> tuple[Grid, np.ndarray]:
+    """Return the grid around a brain (X, Y, Z) bool, with a voxel to spare, and the brain on it."""
+    step = np.maximum(_COARSE_MM // volume.spacing, 1).astype(int)
+    coarse = clean(mask[tuple(slice(None, None, s) for s in step)])
+    affine = volume.affine @ np.diag([*step, 1.0])
+    grid = ras_grid(coarse, affine, spacing, margin_mm=2 * _COARSE_MM)
+    brain = clean(resample_mask(mask, volume.affine, grid))
     box = [
         slice(max(low - 1, 0), min(high + 2, size))
         for (low, high), size in zip(extent(brain), brain.shape, strict=True)
@@ -118,9 +125,3 @@ def _cropped(grid: Grid, brain: np.ndarray) -> tuple[Grid, np.ndarray]:
     affine = grid.affine.copy()
     affine[:3, 3] = (grid.affine @ [*(part.start for part in box), 1.0])[:3]
     return Grid(tuple(part.stop - part.start for part in box), affine), brain[tuple(box)]
-
-
-def _head_grid(mask: np.ndarray, volume: Volume, spacing: float) -> Grid:
-    step = np.maximum(_COARSE_MM // volume.spacing, 1).astype(int)
-    coarse = clean(mask[tuple(slice(None, None, s) for s in step)])
-    return ras_grid(coarse, volume.affine @ np.diag([*step, 1.0]), spacing, margin_mm=2 * _COARSE_MM)

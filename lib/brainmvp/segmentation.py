@@ -70,6 +70,11 @@ class Segmentation:
         }
 
     @property
+    def brain_ml(self) -> float | None:
+        """Volume of the brain mask, millilitres."""
+        return self.brain and round(float(self.brain.mask.sum() * self.labels.voxel_ml), 1)
+
+    @property
     def mean_uncertainty(self) -> float:
         """Mean uncertainty over the voxels that are marked, or that might be (uncertainty above one half)."""
         inside = (self.labels.data > 0) | (self.uncertainty > 0.5)
@@ -87,7 +92,7 @@ class Segmentation:
             "sequences_flagged": {str(sequence): reason for sequence, reason in self.flagged.items()},
             "alignments": {str(sequence): a.report() for sequence, a in self.alignments.items()},
             "brain_from": self.brain and self.brain.source,
-            "brain_ml": self.brain and round(float(self.brain.mask.sum() * self.labels.voxel_ml), 1),
+            "brain_ml": self.brain_ml,
             "brain_doubt": self.brain and self.brain.doubt,
             "left_out": self.left_out,
             "label_names": {str(value): name for value, name in self.label_names.items()},

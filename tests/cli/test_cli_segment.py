@@ -16,7 +16,7 @@ from pydicom.uid import generate_uid
 def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
     study, out = write_study("visit", "T1 T1CE FLAIR"), tmp_path / "out"
     files = {"--report": out / "r.json", "--picture": out / "p.png", "--uncertainty": out / "u.nii.gz"}
-    files["--page"] = out / "page.pdf"
+    files |= {"--page": out / "page.pdf", "--alignment": out / "a.png"}
     options = [part for pair in files.items() for part in pair]
     result = brainmvp("segment", study, "--task", "tumour", "--out", out / "s.nii.gz", *options)
     assert result.exit_code == 0, result.output
@@ -33,7 +33,8 @@ def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
     for value, name in report["label_names"].items():
         count = np.count_nonzero(labels.get_fdata() == int(value))
         assert report["volumes_ml"][name] == pytest.approx(count * voxel_ml, abs=1e-3)
-    assert files["--picture"].read_bytes().startswith(b"\x89PNG")
+    for option in ("--picture", "--alignment"):
+        assert files[option].read_bytes().startswith(b"\x89PNG")
     assert files["--page"].read_bytes().startswith(b"%PDF")
 
 

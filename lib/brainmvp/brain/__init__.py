@@ -13,6 +13,7 @@ from brainmvp.foreground import foreground
 from brainmvp.volume import Volume
 
 BUILT_IN = "built-in"
+STRIPPED = "already stripped"
 CHOICES = (BUILT_IN, *TOOLS)
 
 # Adult brains with their CSF have 0.9 to 1.9 litres; a part of one, or a child's, less.
@@ -37,7 +38,7 @@ def find_brain(volume: Volume, tool: str = BUILT_IN) -> Brain:
     if tool not in CHOICES:
         raise BrainMVPError(f"'{tool}' finds no brains here; use {', '.join(CHOICES)}.")
     if is_stripped(volume):
-        return Brain(foreground(volume), "already stripped")
+        return Brain(foreground(volume), STRIPPED)
     find = brain_mask if tool == BUILT_IN else partial(by_tool, tool=tool)
     mask = find(volume)
     millilitres = float(mask.sum()) * volume.voxel_ml

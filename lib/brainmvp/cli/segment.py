@@ -36,6 +36,12 @@ def segment(
         Path | None,
         typer.Option(help="One page to attach or print: slices, volumes, diameters (.html, .pdf)."),
     ] = None,
+    alignment: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw here how the sequences lie on each other (.png); if one is doubtful, drawn unasked."
+        ),
+    ] = None,
     uncertainty: Annotated[Path | None, typer.Option(help="Write the uncertainty, 0 to 1, here.")] = None,
     model: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION; default: the task's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
@@ -55,7 +61,13 @@ def segment(
     code 2. A sequence that does not align with the others is not used; a picture (…_alignment.png) then shows why.
     """
     into_folder = not out.name.lower().endswith(_LABEL_SUFFIXES)
-    extras = {"--report": report, "--picture": picture, "--page": page, "--uncertainty": uncertainty}
+    extras = {
+        "--report": report,
+        "--picture": picture,
+        "--page": page,
+        "--alignment": alignment,
+        "--uncertainty": uncertainty,
+    }
     _check_names(out, into_folder, extras)
     if into_folder:
         _segment_many(study, task, out, model, device, reference, brain, as_json)
@@ -70,7 +82,11 @@ def segment(
     segmenter = Segmenter.load(task, model, device, brain=brain)
     result = _run(segmenter, found, reference)
     result.save(out)
-    flagged = _draw_flagged(result, out.parent / f"{out.name.split('.')[0]}_alignment.png")
+    if alignment:
+        flagged = None
+        result.save_alignment_picture(alignment)
+    else:
+        flagged = _draw_flagged(result, out.parent / f"{out.name.split('.')[0]}_alignment.png")
     if uncertainty:
         result.save_uncertainty(uncertainty)
     if picture:
@@ -98,6 +114,7 @@ def _check_names(out: Path, into_folder: bool, extras: dict[str, Path | None]) -
         "--report": (".json",),
         "--picture": (".png",),
         "--page": (".html", ".pdf"),
+        "--alignment": (".png",),
         "--uncertainty": _IMAGE_SUFFIXES,
     }
     for option, path in extras.items():
@@ -183,6 +200,8 @@ def _write_page(result: "Segmentation", path: Path) -> None:
 
 def show(result: "Segmentation") -> None:
     """Print a result's volumes and what they were made from."""
+    from brainmvp.brain import STRIPPED
+
     rows = [(name, f"{volume:.2f}") for name, volume in result.volumes_ml.items()]
     print_table(f"{result.study.id}, {result.model}", {"Structure": "left", "mL": "right"}, rows)
     say(f"  used {', '.join(result.used)}; on the grid of {result.reference}")
@@ -190,11 +209,15 @@ def show(result: "Segmentation") -> None:
         if alignment.doubt:
             say(f"  {sequence} is not used, its alignment is doubtful: {alignment.doubt}")
         elif alignment.moved:
+            overlap = ""
+            if alignment.brains is not None:
+                overlap = f"; overlap of the brains {alignment.brains_before:.2f} before, {alignment.brains:.2f} after"
             say(
                 f"  {sequence} was moved by {alignment.shift_mm:.1f} mm and turned by {alignment.turn_deg:.1f}°"
+                f"{overlap}"
             )
-    if result.brain and result.brain.source != "already stripped":
-        say(f"  the brain was found by: {result.brain.source}")
+    if result.brain and result.brain.source != STRIPPED:
+        say(f"  the brain was found by: {result.brain.source}, {result.brain_ml:.0f} mL")
     if result.brain and result.brain.doubt:
         say(f"  look at the brain: {result.brain.doubt}")
     missing = [sequence for sequence in result.filled if sequence not in result.flagged]

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from brainmvp.card import NOTICE
 from brainmvp.files import atomically
-from brainmvp.picture import finding_centre, show_slice, view_grid, windowed
-from brainmvp.spatial import resample, resample_labels
+from brainmvp.picture import finding_centre, show_slice
+from brainmvp.spatial import resample_labels
+from brainmvp.view import View
 from brainmvp.volume import read_volume
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ def draw_comparison(comparison: "Comparison", path: str | Path) -> Path:
     """Draw the first visit above the second, moved onto it, with their outlines and the changes; return the path."""
     before, after = comparison.before, comparison.after
     target = read_volume(before.study.images[before.reference])
-    grid = view_grid(target, before.brain)
+    view = View.of(target, before.brain)
     worlds = (np.eye(4), comparison.alignment.world)
     labels = [
-        resample_labels(visit.labels.data, visit.labels.affine, grid, world)
+        resample_labels(visit.labels.data, visit.labels.affine, view.grid, world)
         for visit, world in zip((before, after), worlds, strict=True)
     ]
     centre = finding_centre(np.maximum(*labels))
@@ -35,7 +36,7 @@ def draw_comparison(comparison: "Comparison", path: str | Path) -> Path:
     for row, name, visit, world, values in zip(
         axes, ("before", "after"), (before, after), worlds, labels, strict=True
     ):
-        image = windowed(resample(read_volume(visit.study.images[visit.reference]), grid, world))
+        image = view.grey(read_volume(visit.study.images[visit.reference]), world)
         for axis, plane in zip(row, (2, 1, 0), strict=False):
             show_slice(axis, image, values, plane, centre, colours, filled=False)
         row[0].set_title(

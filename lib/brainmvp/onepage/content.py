@@ -3,10 +3,18 @@
 from dataclasses import dataclass
 from datetime import date
 
+from brainmvp.brain import BUILT_IN, STRIPPED
 from brainmvp.card import NOTICE
 from brainmvp.onepage.diameters import HOW_MEASURED, measure
 from brainmvp.segmentation import Segmentation
 from brainmvp.volume import Volume
+
+_FOUND_BY = {
+    STRIPPED: "the skull had been removed",
+    BUILT_IN: "found by the built-in network",
+    "hd-bet": "found by HD-BET",
+    "synthstrip": "found by SynthStrip",
+}
 
 
 @dataclass(frozen=True)
@@ -37,14 +45,17 @@ class Content:
 def content_of(result: Segmentation, today: date | None = None) -> Content:
     """Return the content of a result's page; today: the date that it bears."""
     masks = result.task.regions_of(result.labels.data)
+    colour_of_value = {label.value: label.color for label in result.task.labels}
+    colours = {name: colour_of_value[value] for value, name in result.label_names.items()}
     regions = []
     for region, mask in zip(result.task.regions, masks, strict=True):
         if region.name in result.regions_ml:
             found = measure(Volume(mask, result.labels.affine))
             pair = (found.longest, found.across) if found else None
-            regions.append(Row(region.title, result.regions_ml[region.name], diameters=pair))
-    colours = {label.value: label.color for label in result.task.labels}
-    parts = [Row(name, result.volumes_ml[name], colours[value]) for value, name in result.label_names.items()]
+            # A region that is one label is one row, with the label's colour.
+            colour = colours.pop(region.title, None)
+            regions.append(Row(region.title, result.regions_ml[region.name], colour, pair))
+    parts = [Row(name, result.volumes_ml[name], colour) for name, colour in colours.items()]
     return Content(
         result.study.id, result.task.title, (today or date.today()).isoformat(), result.model, regions, parts,
         _facts(result), HOW_MEASURED, NOTICE,
@@ -64,12 +75,14 @@ def _facts(result: Segmentation) -> list[tuple[str, str]]:
         ("Flagged, not used", "; ".join(f"{s}: {why}" for s, why in result.flagged.items()) or "none"),
         ("Registered", ", ".join(moved) or "none needed it"),
         ("Measured on", f"the grid of {result.reference}, {_spacing(result.labels)}"),
-        ("Mean uncertainty", f"{result.mean_uncertainty:.2f} bit where something is marked or might be"),
+        (
+            "Mean uncertainty",
+            f"{result.mean_uncertainty:.2f} where something is marked or might be (0: sure, 1: a toss-up)",
+        ),
     ]
     if result.brain:
-        facts.insert(
-            4, ("Brain", result.brain.source + (f"; {result.brain.doubt}" if result.brain.doubt else ""))
-        )
+        doubt = f"; {result.brain.doubt}" if result.brain.doubt else ""
+        facts.insert(4, ("Brain", f"{result.brain_ml:.0f} mL, {_FOUND_BY[result.brain.source]}{doubt}"))
     if result.left_out:
         facts.append(("Left out", " ".join(result.left_out.values())))
     return facts

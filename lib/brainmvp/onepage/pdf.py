@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.lines import Line2D
 
 from brainmvp.onepage.content import Content, Row
 
@@ -44,13 +45,22 @@ def _table(page: Figure, content: Content, y: float) -> float:
         (_SIZES, "Longest x across, mm", "right"),
     ):
         page.text(x, y, heading, weight="bold", ha=side)
+    y -= 0.3 * _LINE
+    _rule(page, y)
     for row in [*content.regions, *content.parts]:
         y -= _LINE
         _row(page, row, y)
+    y -= 0.5 * _LINE
+    _rule(page, y)
+    y -= 0.2 * _LINE
     for line in textwrap.wrap(content.how_measured, 130):
         y -= _LINE
         page.text(_LEFT, y, line, fontsize=7.5, color="0.35")
     return y - _LINE
+
+
+def _rule(page: Figure, y: float) -> None:
+    page.add_artist(Line2D([_LEFT, _SIZES], [y, y], color="0.7", linewidth=0.6))
 
 
 def _row(page: Figure, row: Row, y: float) -> None:

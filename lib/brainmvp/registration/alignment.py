@@ -32,8 +32,9 @@ class Alignment:
     world: (4, 4), from the reference's world to the sequence's, RAS mm; the identity where nothing had to move;
     moved: whether it was registered; similarity_before, similarity: normalised mutual information under the headers
     and under `world`; overlap: share of the reference's head that the sequence covers; spread_mm: how far apart
-    disturbed registrations end, at the head's surface; shift_mm: of the head's middle; doubt: why it should not
-    be trusted, or None.
+    disturbed registrations end, at the head's surface; shift_mm: of the head's middle; brains_before, brains: Dice of
+    the brains found in both, under the headers and under `world`, where they were measured; doubt: why it should
+    not be trusted, or None.
     """
 
     world: np.ndarray
@@ -44,6 +45,8 @@ class Alignment:
     shift_mm: float = 0.0
     turn_deg: float = 0.0
     spread_mm: float = 0.0
+    brains_before: float | None = None
+    brains: float | None = None
     doubt: str | None = None
 
     def report(self) -> dict[str, Any]:
@@ -57,6 +60,8 @@ class Alignment:
             "similarity": round(self.similarity, 4),
             "overlap": round(self.overlap, 3),
             "spread_mm": round(self.spread_mm, 2),
+            "brain_dice_before": None if self.brains_before is None else round(self.brains_before, 3),
+            "brain_dice": None if self.brains is None else round(self.brains, 3),
             "doubt": self.doubt,
         }
 
@@ -84,7 +89,7 @@ def align(moving: Volume, fixed: Volume, seed: int = 0) -> Alignment:
     after, overlap = fit(world), fit.overlap(world)
     shift = float(np.linalg.norm(world[:3, :3] @ fit.centre + world[:3, 3] - fit.centre))
     doubt = _doubt(before, after, overlap, spread)
-    return Alignment(world, True, before, after, overlap, shift, angle_deg(world), spread, doubt)
+    return Alignment(world, True, before, after, overlap, shift, angle_deg(world), spread, doubt=doubt)
 
 
 def _doubt(before: float, after: float, overlap: float, spread: float) -> str | None:
