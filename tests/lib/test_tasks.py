@@ -64,8 +64,10 @@ def test_a_hospital_adds_a_task_by_writing_a_data_file(tmp_path, monkeypatch):
         ('{"extends": "isles-2022", "name": "other"}', "name the file other.json"),
         ('{"extends": "liver", "name": "bad"}', "no task named 'liver'"),
         (
-            '{"extends": "mrbrains-13", "name": "bad", "regions": [{"name": "A", "title": "A", "labels": [1, 2],'
-            '"requires": []}, {"name": "B", "title": "B", "labels": [2, 3], "requires": []}]}',
+            (
+                '{"extends": "mrbrains-13", "name": "bad", "regions": [{"name": "A", "title": "A", "labels": [1, 2],'
+                '"requires": []}, {"name": "B", "title": "B", "labels": [2, 3], "requires": []}]}'
+            ),
             "no label in common",
         ),
     ],

@@ -150,7 +150,7 @@ def test_a_killed_worker_costs_its_study_only_and_the_next_call_does_the_rest(
     import dask
     import distributed  # noqa: F401  (its settings have to be there before one of them is changed)
 
-    index = cohort(write_study, tmp_path / "in", {name: "t1 t2" for name in "abcdef"})
+    index = cohort(write_study, tmp_path / "in", dict.fromkeys("abcdef", "t1 t2"))
     cache = Cache(tmp_path / "cache", 1.0)
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}), cluster(2, None) as client:
         pids = list(client.run(os.getpid).values())

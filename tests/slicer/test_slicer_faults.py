@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
         if wrong == "gone":
             self.close_connection = True
             self.connection.close()
-            return
+            return None
         if wrong == "slow":
             server.release.wait(20)
         if isinstance(wrong, int):

@@ -177,10 +177,7 @@ def test_every_control_has_a_tool_tip_and_a_place_in_the_tab_order(panel):
     for _ in range(200):
         widget = widget.nextInFocusChain()
         order.append(widget)
-    named = [
-        w
-        for w in (panel.ui.connectButton, panel.ui.nextButton, panel.ui.segmentButton, panel.ui.submitButton)
-    ]
+    named = (panel.ui.connectButton, panel.ui.nextButton, panel.ui.segmentButton, panel.ui.submitButton)
     places = [order.index(w) for w in named]
     assert places == sorted(places)
 

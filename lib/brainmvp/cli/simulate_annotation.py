@@ -80,8 +80,7 @@ def simulate_annotation(
     }  # fmt: skip
     curves = []
     for seed in range(seeds):
-        for name in names:
-            curves.append(simulation.run(name, seed))
+        curves += [simulation.run(name, seed) for name in names]
         # What is there so far can be looked at while the next seed runs.
         picture = write_simulation(out, curves, summary := summarise(curves, full, facts))
     columns = {"Strategy": "left", "Labels for 90 %": "right", "for 95 %": "right", "Mean Dice": "right"}

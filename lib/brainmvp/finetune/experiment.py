@@ -61,7 +61,7 @@ def run_experiment(
         own = recipe.model_copy(
             update={"seed": seed, **({"network": variant.network} if variant.network else {})}
         )
-        train = fraction_of(parts["train"], task, share, seed)
+        train = fraction_of(parts["train"], share, seed)
         folder = out / f"{_slug(variant.name)}-{share:g}-{seed}"
         result = finetune(
             task, train, parts["validation"], variant.start, own, folder, device=device, cache=out / "prepared",

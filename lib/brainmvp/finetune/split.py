@@ -134,7 +134,7 @@ def draw_split(
     return SplitFile(task=task.name, seed=seed, stratified_by=policy.stratify, folds=tuple(folds))
 
 
-def fraction_of(cases: list[Case], task: Task, fraction: float, seed: int) -> list[Case]:
+def fraction_of(cases: list[Case], fraction: float, seed: int) -> list[Case]:
     """Return the cases of a share of the patients, at least one of each class; a larger share holds a smaller one."""
     groups: dict[str, list[str]] = {}
     for case in cases:

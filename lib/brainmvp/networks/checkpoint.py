@@ -39,8 +39,10 @@ class ImportReport:
         reasons = list(self.dropped.values())
         return "\n".join(
             [
-                f"{self.source}: {len(self.matched)} entries matched, {len(self.inflated)} inflated, "
-                f"{len(self.dropped)} dropped, {len(self.initialised)} newly initialised",
+                (
+                    f"{self.source}: {len(self.matched)} entries matched, {len(self.inflated)} inflated, "
+                    f"{len(self.dropped)} dropped, {len(self.initialised)} newly initialised"
+                ),
                 *(f"  inflated to the input channels: {name}" for name in self.inflated),
                 *(f"  dropped {reasons.count(reason)}: {reason}" for reason in dict.fromkeys(reasons)),
                 *(f"  newly initialised: {name}" for name in self.initialised),

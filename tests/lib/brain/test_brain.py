@@ -27,7 +27,7 @@ def head():
 
 
 @pytest.mark.parametrize(
-    "sequence, spacing",
+    ("sequence", "spacing"),
     [("T1", (2.0, 2.0, 2.0)), ("FLAIR", (1.0, 1.0, 5.5)), ("T2", (2.0, 5.0, 2.0)), ("DWI", (2.0, 2.0, 4.0))],
 )
 def test_the_brain_is_found_in_any_sequence(head, sequence, spacing):

@@ -205,8 +205,8 @@ def test_cases_without_label_class_or_patient_of_their_own_are_refused(strokes, 
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(strokes, tmp_path):
+    recipe = tiny(STROKE, lr=1e30, epochs=4, network="unet-compact")
     with pytest.raises(BrainMVPError, match="lower the learning rate"):
-        recipe = tiny(STROKE, lr=1e30, epochs=4, network="unet-compact")
         finetune(STROKE, strokes[:2], strokes[2:], None, recipe, tmp_path)
 
 

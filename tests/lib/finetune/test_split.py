@@ -87,7 +87,7 @@ def test_a_split_is_written_once_and_checked(tmp_path):
 
 def test_a_larger_share_of_the_labels_holds_a_smaller_one():
     cases = patients({"CN": 10, "MCI": 5})
-    shares = [{c.group for c in fraction_of(cases, ADNI, f, seed=2)} for f in (0.01, 0.2, 0.6, 1.0)]
+    shares = [{c.group for c in fraction_of(cases, f, seed=2)} for f in (0.01, 0.2, 0.6, 1.0)]
     assert [len(share) for share in shares] == [2, 3, 9, 15]
     assert all(small < large for small, large in pairwise(shares))
 

@@ -23,7 +23,7 @@ def _ellipsoid(radii_mm, spacing, turn=0.0, axes=(0, 1, 2)):
 
 @pytest.mark.parametrize("turn", [0.0, 0.5, 1.1])
 @pytest.mark.parametrize(
-    "spacing, axes", [((1, 1, 1), (0, 1, 2)), ((0.5, 0.5, 5), (0, 1, 2)), ((5, 0.7, 0.7), (1, 2, 0))]
+    ("spacing", "axes"), [((1, 1, 1), (0, 1, 2)), ((0.5, 0.5, 5), (0, 1, 2)), ((5, 0.7, 0.7), (1, 2, 0))]
 )
 def test_an_ellipsoids_axes_are_found_on_axial_slices(spacing, axes, turn):
     found = measure(_ellipsoid((25, 12, 40), spacing, turn, axes))

@@ -18,7 +18,7 @@ _MOTION = rigid(np.array([9.0, -12.0, 11.0]), np.array([8.0, -7.0, 9.0]), np.arr
 
 
 @pytest.mark.parametrize(
-    "spacing, part",
+    ("spacing", "part"),
     [((1.0, 1.0, 5.5), slice(None)), ((2.0, 5.0, 2.0), slice(None)), ((2.0, 2.0, 3.0), slice(33, None))],
 )
 def test_a_known_motion_is_found(head, spacing, part):

@@ -40,7 +40,7 @@ def test_an_order_holds_every_open_study_once_and_a_seed_fixes_it(name: str) -> 
 
 @pytest.mark.parametrize("name", ["coldstart", "uncertainty", "hybrid"])
 def test_a_study_without_a_score_comes_last(name: str) -> None:
-    order = STRATEGIES[name](Pool((Facts("new"), *cohort()), tuple()))
+    order = STRATEGIES[name](Pool((Facts("new"), *cohort()), ()))
     assert order[-1].id == "new"
 
 
