@@ -38,24 +38,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("study")(study.study)
-app.command("segment")(segment.segment)
-app.command("compare")(compare.compare)
-app.command("serve")(serve.serve)
-app.command("demo")(demo.demo)
-app.add_typer(models.app, name="models")
-app.command("phantom")(phantom.phantom)
-app.command("index")(index.index)
-app.add_typer(tasks.app, name="tasks")
-app.command("finetune")(finetune.finetune)
-app.command("evaluate")(evaluate.evaluate)
-app.command("classify")(classify.classify)
-app.command("prepare")(prepare.prepare)
-app.command("pretrain")(pretrain.pretrain)
-app.command("progress")(progress.progress)
-app.command("simulate-annotation")(simulate_annotation.simulate_annotation)
-app.command("train-builtin")(train_builtin.train_builtin)
-app.command("doctor")(doctor.doctor)
+_COMMANDS = {
+    "One patient": (study.study, segment.segment, compare.compare, classify.classify),
+    "A cohort to label": (serve.serve, progress.progress, simulate_annotation.simulate_annotation),
+    "A cohort to learn from": (
+        index.index, prepare.prepare, pretrain.pretrain, finetune.finetune, evaluate.evaluate, phantom.phantom,
+        train_builtin.train_builtin,
+    ),
+    "This computer": (demo.demo, doctor.doctor),
+}  # fmt: skip
+for _panel, _commands in _COMMANDS.items():
+    for _command in _commands:
+        app.command(_command.__name__.replace("_", "-"), rich_help_panel=_panel)(_command)
+app.add_typer(models.app, name="models", rich_help_panel="This computer")
+app.add_typer(tasks.app, name="tasks", rich_help_panel="This computer")
 
 
 def _print_version(wanted: bool) -> None:
