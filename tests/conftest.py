@@ -4,7 +4,7 @@ The library is imported inside the fixtures, so that a test of the networks alon
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -18,6 +18,17 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the real scans and parity files are not beside this checkout")
     return folder
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread: on a busy machine, threads that wait for each other make tiny volumes many times slower."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ def test_the_volumes_are_those_of_the_label(server: Server, new_study: NewStudy,
     facts = json.loads(parts["params"])
     (tmp_path / "label.nrrd").write_bytes(parts["image"])
     label = read_volume(tmp_path / "label.nrrd")
+    assert facts["volumes_ml"] and facts["volumes_ml"].keys() == facts["label_names"].keys()
     for name, value in facts["label_names"].items():
         assert facts["volumes_ml"][name] == pytest.approx(
             (label.data == value).sum() * label.voxel_ml, abs=2e-3

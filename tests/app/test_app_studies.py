@@ -53,7 +53,9 @@ def test_the_reference_is_that_of_the_task_the_study_fits_best(
 
 def test_a_remote_client_gets_every_sequence_byte_for_byte(server: Server, new_study: NewStudy) -> None:
     study = new_study("T1CE FLAIR")
-    for sequence, entry in server.get_json("/datastore/image/info", image=study)["sequences"].items():
+    sequences = server.get_json("/datastore/image/info", image=study)["sequences"]
+    assert set(sequences) == {"T1CE", "FLAIR"}
+    for sequence, entry in sequences.items():
         stored = server.studies / study / f"{study}_{sequence.lower()}.nii.gz"
         answer = server.call("GET", "/datastore/image", params={"image": entry["image"]})
         assert answer.content == stored.read_bytes()

@@ -16,15 +16,8 @@ from brainmvp.modelstore import ModelStore
 from brainmvp.tasks import get_task
 
 STROKE, ABIDE = get_task("stroke"), get_task("abide-1")
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = ["--spacing", "4", "--window", "16", "--epochs", "1", "--batch", "2", "--device", "cpu"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """`brainmvp finetune`: teach a model one task, or measure what pretraining, labels and networks are worth."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -264,4 +263,4 @@ def _experiment(
             workers=workers,
         )
     say((out / "summary.md").read_text("utf-8"))
-    say(json.dumps({"runs": len(rows), "folder": str(out)}))
+    say(f"{len(rows)} runs; tables and pictures in {out}")

@@ -1,14 +1,8 @@
-"""One thread: on a busy machine, threads that wait for each other make tiny volumes many times slower."""
-
-from collections.abc import Iterator
+"""Tiny volumes: one thread for all tests of this folder."""
 
 import pytest
-import torch
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def always_one_thread(one_thread: None) -> None:
+    """Use `one_thread` everywhere."""

@@ -23,20 +23,12 @@ from brainmvp.training.train import Recipe, train
 
 TUMOUR, STROKE = get_task("tumour"), get_task("stroke")
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def atlas():
     return load_anatomies(2.0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """On a busy machine, threads that wait for each other make tiny volumes many times slower."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _batch(seed: int = 0, size: int = 16):
