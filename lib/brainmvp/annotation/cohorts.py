@@ -8,48 +8,117 @@ from pathlib import Path
 import torch
 
 from brainmvp.annotation.cases import patient_of
+from brainmvp.annotation.simulate import Cohort
 from brainmvp.card import Card
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
+from brainmvp.finetune.prepared import Preparation, to_tensor
 from brainmvp.modelstore import Model, write_model
 from brainmvp.networks import NetworkConfig, build_network
-from brainmvp.study import Study, find_studies
+from brainmvp.phantom.generator import Phantom, make_phantom
+from brainmvp.selection.embed import Embedder
+from brainmvp.study import find_studies
 from brainmvp.tasks import Task
+from brainmvp.training.short import Brain, brain_of, learn_shortly
 
-# A network and crops with which a phantom cohort at 6 mm is learned in seconds.
-_NETWORK = {"widths": (8, 16, 32), "depths": (1, 1, 1)}
-_WINDOW, _OVERLAP = (16, 16, 16), 0.25
+# A network with which a phantom cohort at 8 mm is learned in seconds, on whole brains.
+_NETWORK = {"widths": (16, 32), "depths": (1, 2), "patches": True, "fine_width": 8}
+_WINDOW, _OVERLAP = (20, 24, 20), 0.25
+_DIFFICULTY = 0.3
+# Of the tumours to label, ring-enhancing ones, which are the commonest kind; of those that test it is half.
+_COMMON_SHARE = 0.8
+# Patients of the common kind that the model of before has seen, and the first seeds of theirs and of the cohort's.
+_EARLIER, _EARLIER_SEED, _FIRST_SEED = 16, 40_000, 50_000
+
+Tell = Callable[[str], None]
 
 
-def labelled_cohort(folder: Path) -> list[Case]:
-    """Return the studies below a folder that have a label beside their images."""
+def labelled_cohort(
+    folder: Path, task: Task, test: int, spacing: float, embedder: Embedder, prepared: Path, tell: Tell
+) -> Cohort:
+    """Return the studies below a folder that have a label beside their images; `test` of them, by patient, test."""
     cases = [Case(s, s.label, patient=patient_of(s.id)) for s in find_studies(folder) if s.label]
     if not cases:
         raise BrainMVPError(f"{folder} holds no study with a label beside its images (NAME_seg.nii.gz).")
-    return cases
+    if len({case.id for case in cases}) < len(cases):
+        raise BrainMVPError("Two studies have the same name; rename one of them.")
+    pool, tested = share_out(cases, test, seed=0)
+    preparation = Preparation(task, spacing)
+
+    def brains(some: list[Case]) -> dict[str, Brain]:
+        ready = preparation.all(
+            some, prepared, lambda done, total: tell(f"{done} of {total} studies prepared")
+        )
+        return {case.id: Brain(to_tensor(case.images), to_tensor(case.labels)) for case in ready}
+
+    embeddings = {case.id: embedder.embed(case.study) for case in pool}
+    return Cohort(brains(pool), brains(tested), embeddings, spacing)
 
 
 def phantom_cohort(
-    folder: Path, task: Task, count: int, seed: int, tell: Callable[[str], None]
-) -> list[Case]:
-    """Write made-up patients at 2 mm, of every difficulty, or find them; return them as cases."""
-    from brainmvp.phantom.generator import make_phantom
-    from brainmvp.phantom.write import USUAL_SEQUENCES, write_study
+    task: Task, pool: int, test: int, spacing: float, embedder: Embedder, tell: Tell
+) -> Cohort:
+    """Make patients with the task's disease.
 
-    draw = random.Random(seed)
-    cases = []
-    for number in range(count):
-        difficulty = draw.random()
-        target = folder / f"{task.name}-{seed + number:04d}"
-        if not target.is_dir():
-            phantom = make_phantom(
-                seed + number, task.name, difficulty=difficulty, sequences=USUAL_SEQUENCES[task.name]
-            )
-            write_study(target, phantom)
-        tell(f"{number + 1} of {count} phantoms")
-        study = Study.from_folder(target)
-        cases.append(Case(study, study.label, patient=study.id))
-    return cases
+    Most tumours to label are of one kind and the others are rare, as in a hospital; those that test are of the common
+    kind and of the others in equal parts, since a model should be good at all of them.
+    """
+    rooms = _rooms(task, pool, test)
+    cohort, seed = Cohort({}, {}, {}, spacing), _FIRST_SEED
+    while any(rooms.values()):
+        phantom, seed = _phantom(task, seed, spacing), seed + 1
+        common = _is_common(phantom)
+        part = next((part for part in ("test", "pool") if rooms.get((part, common))), None)
+        if part is None:
+            continue
+        rooms[part, common] -= 1
+        brain = brain_of(phantom, task)
+        name = f"{phantom.facts.get('kind', task.name)}-{phantom.facts['seed']}"
+        if part == "test":
+            cohort.test[name] = brain
+        else:
+            cohort.pool[name], cohort.embeddings[name] = brain, embedder.describe(brain.images)
+    tell(f"{pool + test} phantoms")
+    return cohort
+
+
+def earlier_model(task: Task, start: Model, folder: Path, steps: int, lr: float) -> Model:
+    """Write the model that was there before the annotation: it knows some patients of the common kind, none of these.
+
+    It describes the studies before one is labelled, as a served model does.
+    """
+    brains, seed = [], _EARLIER_SEED
+    while len(brains) < _EARLIER:
+        phantom, seed = _phantom(task, seed, start.card.spacing), seed + 1
+        if _is_common(phantom):
+            brains.append(brain_of(phantom, task))
+    network = learn_shortly(
+        start.load_network(), task, brains, window=start.card.window, steps=steps, lr=lr, seed=0
+    )
+    card = start.card.model_copy(update={"title": f"Learned from {_EARLIER} earlier phantoms"})
+    folder.mkdir(parents=True, exist_ok=True)
+    write_model(card, network.state_dict(), folder)
+    return Model(card, folder)
+
+
+def _phantom(task: Task, seed: int, spacing: float) -> Phantom:
+    return make_phantom(
+        seed, task.name, spacing=spacing, difficulty=_DIFFICULTY, sequences=task.sequences, disease=task.name
+    )  # fmt: skip
+
+
+def _is_common(phantom: Phantom) -> bool:
+    return phantom.facts.get("kind", "ring") == "ring"
+
+
+def _rooms(task: Task, pool: int, test: int) -> dict[tuple[str, bool], int]:
+    """Return how many phantoms each part takes, by whether they are of the common kind; strokes are all of one."""
+    if task.name != "tumour":
+        return {("pool", True): pool, ("test", True): test}
+    common, tested = round(_COMMON_SHARE * pool), test // 2
+    return {
+        ("pool", True): common, ("pool", False): pool - common, ("test", True): tested, ("test", False): test - tested
+    }  # fmt: skip
 
 
 def share_out(cases: list[Case], test: int, seed: int) -> tuple[list[Case], list[Case]]:

@@ -14,32 +14,39 @@ def simulate_annotation(
     cohort: Annotated[
         Path | None, typer.Option(help="Folder of studies with labels beside them; default: phantoms.")
     ] = None,
-    phantoms: Annotated[int, typer.Option(min=6, help="Made-up patients, if no cohort is given.")] = 40,
-    test: Annotated[int, typer.Option(min=1, help="Patients that only test.")] = 10,
-    budgets: Annotated[str, typer.Option(help="Numbers of labels at which a model learns.")] = "3,6,12,20",
-    seeds: Annotated[int, typer.Option(min=1, help="Repetitions, with seeds 0, 1, …")] = 3,
+    phantoms: Annotated[
+        int, typer.Option(min=6, help="Made-up patients to label, if no cohort is given.")
+    ] = 96,
+    test: Annotated[int, typer.Option(min=1, help="Patients that only test.")] = 40,
+    budgets: Annotated[str, typer.Option(help="Numbers of labels at which a model learns.")] = "3,6,10,16",
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Repetitions, each with another three quarters of the cohort.")
+    ] = 3,
+    first_seed: Annotated[int, typer.Option(min=0, help="The others count up.")] = 0,
     strategies: Annotated[
         str, typer.Option(help="Names with commas between.")
-    ] = "random,random-foreground,coldstart,uncertainty,hybrid",
-    steps: Annotated[int, typer.Option(min=1, help="Training steps of each model.")] = 300,
-    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 5e-3,
-    spacing: Annotated[float, typer.Option(min=1, help="Working grid, mm, without --from.")] = 6.0,
+    ] = "random,random-foreground,hybrid,uncertainty,coldstart",
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of each model, of two studies.")] = 200,
+    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 1e-2,
+    spacing: Annotated[float, typer.Option(min=1, help="Working grid, mm, without --from.")] = 8.0,
     start: Annotated[
         str | None, typer.Option("--from", help="Model to learn from; default: a small untrained network.")
     ] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Whose embeddings; default: as in the server, see its README.")
+        str | None,
+        typer.Option(help="Whose embeddings; default: as in the server, of phantoms a model of before."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
 ) -> None:
     """Replay the annotation of a cohort with an oracle that knows the labels, and compare the strategies."""
-    from brainmvp.annotation.cohorts import labelled_cohort, phantom_cohort, share_out, untrained
+    from brainmvp.annotation.cohorts import earlier_model, labelled_cohort, phantom_cohort, untrained
     from brainmvp.annotation.saving import summarise, write_simulation
     from brainmvp.annotation.simulate import FOREGROUND, Setting, Simulation
     from brainmvp.errors import BrainMVPError
     from brainmvp.modelstore import ModelStore
+    from brainmvp.segment import pick_device
     from brainmvp.selection import STRATEGIES
-    from brainmvp.selection.embed import choose_encoder
+    from brainmvp.selection.embed import Embedder, choose_encoder
     from brainmvp.tasks import get_task
 
     wanted, store = get_task(task), ModelStore()
@@ -52,35 +59,33 @@ def simulate_annotation(
     def tell(text: str) -> None:
         errors.print(text, markup=False, highlight=False)
 
-    cases = (
-        labelled_cohort(cohort)
-        if cohort
-        else phantom_cohort(out / "phantoms", wanted, phantoms, 50_000, tell)
-    )
-    pool, tested = share_out(cases, test, seed=0)
-    counts = tuple(sorted({min(int(part), len(pool)) for part in budgets.split(",")}))
-    changes = {
-        "epochs": 1, "steps_per_epoch": steps, "lr": lr, "batch": 2, "pair_weight": 0.0, "mixed": 0,
-        "weight_decay": 0.0, "validate_every": 1,
-    }  # fmt: skip
-    setting = Setting(
-        wanted, pool, tested, store.resolve(start) if start else untrained(wanted, spacing, out / "start"),
-        wanted.recipe.model_copy(update=changes), counts,
-        store.resolve(encoder) if encoder else choose_encoder(store, task), out, device,
-    )  # fmt: skip
-    simulation = Simulation(setting, tell)
-    full = []
-    for seed in range(seeds):
-        full.append(simulation.full(seed))
-        tell(f"all {len(pool)} labels, seed {seed}: Dice {full[-1]:.3f}")
+    place = pick_device(device)
+    beginning = store.resolve(start) if start else untrained(wanted, spacing, out / "start")
+    spacing = beginning.card.spacing
+    if cohort:
+        embedder = Embedder(store.resolve(encoder) if encoder else choose_encoder(store, task), place)
+        studies = labelled_cohort(cohort, wanted, test, spacing, embedder, out / "prepared", tell)
+    else:
+        earlier = (
+            store.resolve(encoder)
+            if encoder
+            else earlier_model(wanted, beginning, out / "earlier", steps, lr)
+        )
+        embedder = Embedder(earlier, place)
+        studies = phantom_cohort(wanted, phantoms, test, spacing, embedder, tell)
+    counts = tuple(sorted({int(part) for part in budgets.split(",")}))
+    setting = Setting(wanted, studies, beginning, counts, steps, lr, place)
+    simulations = [Simulation(setting, seed, tell) for seed in range(first_seed, first_seed + seeds)]
     facts = {
-        "task": task, "cohort": "phantoms" if cohort is None else cohort.name, "pool": len(pool), "test": len(tested),
-        "steps": steps, "lr": lr, "spacing_mm": setting.start.card.spacing, "start": setting.start.card.title,
-        "encoder": setting.encoder.card.id,
+        "task": task, "cohort": "phantoms" if cohort is None else cohort.name, "pool": simulations[0].size,
+        "test": len(studies.test), "steps": steps, "lr": lr, "spacing_mm": spacing, "start": beginning.card.title,
+        "encoder": embedder.card.title,
     }  # fmt: skip
-    curves = []
-    for seed in range(seeds):
-        curves += [simulation.run(name, seed) for name in names]
+    curves, full = [], []
+    for simulation in simulations:
+        full.append(simulation.full())
+        tell(f"all {simulation.size} labels, seed {simulation.seed}: Dice {full[-1]:.3f}")
+        curves += [simulation.run(name) for name in names]
         # What is there so far can be looked at while the next seed runs.
         picture = write_simulation(out, curves, summary := summarise(curves, full, facts))
     columns = {"Strategy": "left", "Labels for 90 %": "right", "for 95 %": "right", "Mean Dice": "right"}
@@ -89,7 +94,9 @@ def simulate_annotation(
          f"{found['mean_over_budgets']:.3f}")
         for name, found in summary["strategies"].items()
     ]  # fmt: skip
-    print_table(f"Of {len(pool)} studies; all of them: Dice {summary['full_data_dice']:.3f}", columns, rows)
+    print_table(
+        f"Of {summary['pool']} studies; all of them: Dice {summary['full_data_dice']:.3f}", columns, rows
+    )
     say(f"Curves: {picture}")
 
 

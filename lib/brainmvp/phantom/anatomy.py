@@ -42,7 +42,7 @@ class Anatomy:
 def load_anatomies(spacing: float, patients: Path | None = None) -> list[Anatomy]:
     """Return the MNI152 atlas and, if a folder is given, the patients in it, as they are and without their lesions.
 
-    spacing: 1 or 2 mm; patients: a folder with one sub-folder per patient, on the 1 mm MNI grid and without skull,
+    spacing: mm, whole; patients: a folder with one sub-folder per patient, on the 1 mm MNI grid and without skull,
     NAME/NAME_{t1,t1ce,t2,flair,lesions}.nii.gz, as in the multiple-sclerosis set of Lesjak et al. (Neuroinformatics
     2018, CC BY 4.0). Raises `BrainMVPError` if the folder has none.
     """

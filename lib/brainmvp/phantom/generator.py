@@ -59,7 +59,7 @@ def make_phantom(
 ) -> Phantom:
     """Return the phantom of a seed.
 
-    task: whose labels it carries, `tumour` or `stroke`; spacing: mm, 1 or 2; difficulty: 0 (clear pictures, lesions
+    task: whose labels it carries, `tumour` or `stroke`; spacing: mm, whole; difficulty: 0 (clear pictures, lesions
     of 9 mm and more, few distractors) to 1 (everything); anatomies: brains of the same spacing to start from, else
     the MNI152 atlas; sequences: which to make; disease: else drawn, mostly that of the task.
     """

@@ -27,25 +27,36 @@ class Embedder:
 
     @torch.inference_mode()
     def embed(self, study: Study) -> np.ndarray:
-        """Return (D,) float32 of length 1: means and maxima of the deepest feature, over the brain.
+        """Return (D,) float32 of length 1; see `describe`.
 
-        An encoder of one channel sees the sequences one by one; the vector is then the mean of theirs.
         Raises `BrainMVPError` if a file of the study cannot be used.
         """
         present = tuple(sequence for sequence in self.card.sequences if sequence in study.images)
         if not present:
             raise BrainMVPError(f"{study.id} has none of the sequences of {self.id}; add one of them.")
-        single = self.card.network.in_channels == 1
-        prepared = prepare(study, present if single else self.card.sequences, present[0], self.card.spacing)
-        images = prepared.images.to(self.device)
-        parts = images[:, None] if single else images[None]
+        sequences = present if self._one_by_one else self.card.sequences
+        return self.describe(prepare(study, sequences, present[0], self.card.spacing).images)
+
+    @torch.inference_mode()
+    def describe(self, images: Tensor) -> np.ndarray:
+        """Return (D,) float32 of length 1 of prepared images (C, X, Y, Z), zero outside the brain.
+
+        It holds means and maxima of the deepest feature, over the brain. An encoder of one channel sees the sequences
+        one by one; the vector is then the mean of theirs.
+        """
+        images = images.to(self.device)
+        parts = images[:, None] if self._one_by_one else images[None]
         vectors = [embedding(self.encoder, part, self.card.network.stride) for part in parts]
         mean = np.mean(vectors, axis=0)
         return (mean / np.linalg.norm(mean)).astype(np.float32)
 
+    @property
+    def _one_by_one(self) -> bool:
+        return self.card.network.in_channels == 1
+
 
 def embedding(encoder: nn.Module, images: Tensor, stride: int) -> np.ndarray:
-    """Return the vector of prepared images (C, X, Y, Z), zero outside the brain; see `Embedder.embed`."""
+    """Return the vector of prepared images (C, X, Y, Z), zero outside the brain; see `Embedder.describe`."""
     padding = [part for size in reversed(images.shape[1:]) for part in (0, -size % stride)]
     padded = functional.pad(images, padding)[None]
     feature = encoder(padded.contiguous(memory_format=torch.channels_last_3d))[-1]

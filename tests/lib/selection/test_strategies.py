@@ -96,6 +96,24 @@ def test_hybrid_prefers_what_differs_from_the_labelled_ones() -> None:
     assert {place.id[0] for place in order[:2]} == {"b", "c"}
 
 
+def test_hybrid_trusts_coverage_first_and_doubt_later() -> None:
+    """Two alike doubtful studies, beside four alike ones that are fairly sure."""
+    directions = np.eye(8)
+    doubtful = [Facts(f"d{n}", unit(directions[0] + 0.01 * directions[n + 1]), {"WT": 0.9}) for n in range(2)]
+    sure = [Facts(f"s{n}", unit(directions[7] + 0.01 * directions[n + 1]), {"WT": 0.1}) for n in range(4)]
+    for count, first in ((5, "s"), (40, "d")):
+        labelled = tuple(Facts(f"x{n}", unit(directions[5] + 1e-3 * n * directions[6])) for n in range(count))
+        order = STRATEGIES["hybrid"](Pool((*doubtful, *sure), labelled))
+        assert [order[0].id[0], order[1].id[0]] == [first, "d" if first == "s" else "s"]
+
+
+def test_hybrid_does_not_begin_with_an_outlier() -> None:
+    labelled = tuple(Facts(f"x{n}", unit(np.eye(8)[0])) for n in range(10))
+    crowd = [Facts(f"c{n}", unit(np.eye(8)[1] + 0.05 * np.eye(8)[2 + n]), {"WT": 0.5}) for n in range(5)]
+    outlier = Facts("o", unit(-np.eye(8)[0]), {"WT": 0.6})
+    assert STRATEGIES["hybrid"](Pool((outlier, *crowd), labelled))[0].id[0] == "c"
+
+
 def test_background_does_not_drown_a_small_doubtful_lesion() -> None:
     small, sure = np.zeros((40, 40, 40)), np.zeros((40, 40, 40))
     small[:10, :10, :10] = 0.5
