@@ -9,6 +9,9 @@ from typer.testing import CliRunner
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.cli import app
 from brainmvp.modelstore import ModelStore
+from brainmvp.phantom.generator import make_phantom
+from brainmvp.phantom.write import write_study
+from brainmvp.sequences import Sequence
 
 run = CliRunner().invoke
 
@@ -74,3 +77,23 @@ def test_a_simulation_in_miniature(
     refused = run(app, ["simulate-annotation", "--out", str(tmp_path), "--strategies", "best"])
     assert refused.exit_code == 2
     assert "no strategy 'best'" in refused.stderr
+
+
+def test_a_labelled_cohort_is_simulated_too(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BRAINMVP_HOME", str(tiny_models))
+    for seed in range(5):
+        phantom = make_phantom(
+            seed, "stroke", spacing=8.0, difficulty=0.0, sequences=(Sequence.DWI, Sequence.ADC), disease="stroke"
+        )  # fmt: skip
+        write_study(tmp_path / "cohort" / f"s{seed}", phantom)
+    words = ["simulate-annotation", "--task", "stroke", "--cohort", str(tmp_path / "cohort"), "--test", "1"]
+    words += ["--budgets", "2", "--seeds", "1", "--steps", "2", "--strategies", "random", "--device", "cpu"]
+    result = run(app, [*words, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    told = json.loads((tmp_path / "out" / "simulation.json").read_text())
+    assert (told["cohort"], told["pool"], told["test"]) == ("cohort", 3, 1)
+    few = run(app, [*words[:5], "--test", "3", "--out", str(tmp_path / "few")])
+    assert few.exit_code == 2
+    assert "2 studies are left to label" in few.stderr
