@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from brainmvp.files import write_text
 from brainmvp.finetune.start import begin
 from brainmvp.modelstore import Model
 from brainmvp.networks import NetworkConfig, build_network
 from brainmvp.phantom.generator import Phantom, make_phantom
 from brainmvp.tasks import get_task
 from brainmvp.training.short import Brain, brain_of, learn_shortly
-from brainmvp.volume import atomically
 
 TASK = get_task("tumour")
 SPACING = 6.0
@@ -87,6 +87,5 @@ class Results:
     def add(self, **row: object) -> None:
         """Keep a row, and show it without what is long."""
         self.rows.append(row)
-        text = json.dumps(self.rows)
-        atomically(self.path, lambda temporary: temporary.write_text(text, "utf-8"))
+        write_text(self.path, json.dumps(self.rows))
         print(json.dumps({key: value for key, value in row.items() if key != "dice"}), flush=True)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from brainmvp.annotation.simulate import Curve
-from brainmvp.volume import atomically
+from brainmvp.files import atomically
 
 TARGETS = (0.90, 0.95)
 

@@ -42,9 +42,9 @@ def simulate_annotation(
     from brainmvp.annotation.cohorts import earlier_model, labelled_cohort, phantom_cohort, untrained
     from brainmvp.annotation.saving import summarise, write_simulation
     from brainmvp.annotation.simulate import FOREGROUND, Setting, Simulation
+    from brainmvp.device import pick_device
     from brainmvp.errors import BrainMVPError
     from brainmvp.modelstore import ModelStore
-    from brainmvp.segment import pick_device
     from brainmvp.selection import STRATEGIES
     from brainmvp.selection.embed import Embedder, choose_encoder
     from brainmvp.tasks import get_task

@@ -10,6 +10,7 @@ from brainmvp.tasks import get_task
 from brainmvp.training.short import Brain, brain_of, learn_shortly, region_dice, region_probabilities
 
 TUMOUR = get_task("tumour")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
