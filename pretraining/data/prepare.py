@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmvp.cohort import Index, Session
-from brainmvp.errors import BrainMVPError
+from brainmvp.errors import BrainMVPError, first_line
 
 from .cache import Cache
 
@@ -52,8 +52,7 @@ def prepare_cohort(
                 f"{cache.folder} has no space left ({outcome.strerror}); free some and run it again: it goes on there."
             ) from outcome
         if isinstance(outcome, Exception):
-            reason = str(outcome).strip().splitlines() or [type(outcome).__name__]
-            problems.append(f"{session.id} could not be prepared ({reason[0]}); run it again.")
+            problems.append(f"{session.id} could not be prepared ({first_line(outcome)}); run it again.")
         else:
             problems += outcome
         if tell:

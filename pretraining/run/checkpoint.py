@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from brainmvp.errors import BrainMVPError
+from brainmvp.errors import BrainMVPError, first_line
 from brainmvp.files import atomically
 
 # The newest and, should that be damaged, the one before.
@@ -31,9 +31,7 @@ def save(folder: Path, model: nn.Module, optimizer: Optimizer, step: int) -> str
     try:
         atomically(path, lambda temporary: torch.save(content, temporary))
     except (OSError, RuntimeError) as error:  # RuntimeError: what torch makes of a full disk
-        return (
-            f"{path} could not be written ({_first_line(error)}); the ones before stay and the run goes on."
-        )
+        return f"{path} could not be written ({first_line(error)}); the ones before stay and the run goes on."
     for old in saved(folder)[_KEPT:]:
         old.unlink(missing_ok=True)
     return None
@@ -58,10 +56,6 @@ def load_newest(folder: Path, model: nn.Module, optimizer: Optimizer, tell: Call
             optimizer.load_state_dict(content["optimizer"])
             return int(content["step"])
         except (RuntimeError, KeyError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-            tell(f"{path} is damaged ({_first_line(error)}); going on from the one before.")
+            tell(f"{path} is damaged ({first_line(error)}); going on from the one before.")
     what = "is a checkpoint that can be read" if files else "is a checkpoint yet"
     raise BrainMVPError(f"Nothing in {folder} {what}; start the run again, without --resume.")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

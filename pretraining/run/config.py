@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.networks.config import PRESETS, NetworkConfig
+from brainmvp.networks.config import NetworkConfig
 
 from ..recipe import EPOCHS, RECIPES, Recipe
 from ..templates import SRI24_SHAPE
@@ -81,8 +81,6 @@ def named_config(name: str, network: str = "uniformer", epochs: int = EPOCHS, **
     """
     if name not in RECIPES:
         raise BrainMVPError(f"There is no configuration '{name}'; choose {' or '.join(RECIPES)}.")
-    if network not in PRESETS:
-        raise BrainMVPError(f"There is no network '{network}'; choose {', '.join(PRESETS)}.")
     changes = {key: value for key, value in changes.items() if value is not None}
     values = {"recipe": RECIPES[name].for_epochs(epochs), **_BEYOND[name], **changes}
     encoder = NetworkConfig.preset(network, 1, 1).model_copy(update={"deep_supervision": False})

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch.utils.data import DataLoader
 
+from brainmvp.errors import first_line
+
 from ..data.stream import Batch, Stream
 
 # More deaths than this are no accident, such as too little memory.
@@ -40,8 +42,7 @@ class Batches:
                 if not of_worker or deaths == _PATIENCE:
                     raise
                 deaths += 1
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                self._tell(f"A worker died ({reason}). New workers go on from batch {self._next}.")
+                self._tell(f"A worker died ({first_line(error)}). New workers go on from batch {self._next}.")
 
     def _from_workers(self) -> Iterator[Batch]:
         loader = DataLoader(

@@ -85,7 +85,7 @@ def finetune(
         _tell_published()
         return
     from brainmvp.card import check_name
-    from brainmvp.finetune.checkpoint import RunFolder
+    from brainmvp.finetune.folder import RunFolder
     from brainmvp.modelstore import ModelStore
     from brainmvp.stop import stoppable
     from brainmvp.tasks import get_task

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom import Dataset, dcmread
 
-from brainmvp.errors import BrainMVPError
+from brainmvp.errors import BrainMVPError, first_line
 from brainmvp.volume import Volume
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ def _frames(path: Path) -> tuple[Dataset, np.ndarray]:
         dataset = dcmread(path, force=True)
         pixels = dataset.pixel_array
     except Exception as error:  # the decoders raise whatever they like
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120].rstrip(".")
-        raise BrainMVPError(f"{path} cannot be decoded ({reason}); export or send it again.") from error
+        raise BrainMVPError(
+            f"{path} cannot be decoded ({first_line(error)}); export or send it again."
+        ) from error
     if pixels.ndim == 2 and "PerFrameFunctionalGroupsSequence" in dataset:
         pixels = pixels[None]
     return dataset, pixels

@@ -11,7 +11,7 @@ from pydicom.uid import generate_uid
 
 from brainmvp import __version__
 from brainmvp.dicom.series import DicomImage
-from brainmvp.errors import BrainMVPError
+from brainmvp.errors import BrainMVPError, first_line
 from brainmvp.files import atomically
 from brainmvp.tasks import Label, Task
 from brainmvp.volume import Volume
@@ -76,9 +76,8 @@ def write_dicom_seg(
             series_description=f"{task.title}, BrainMVP"[:64],
         )
     except (AttributeError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).splitlines()[0][:160].rstrip(".")
         raise BrainMVPError(
-            f"The headers of {image.name} do not suffice for DICOM SEG ({reason}); write .seg.nrrd instead."
+            f"The headers of {image.name} do not suffice for DICOM SEG ({first_line(error)}); write .seg.nrrd instead."
         ) from error
     for item, label in zip(result.SegmentSequence, described, strict=True):
         item.RecommendedDisplayCIELabValue = cielab(label.color)

@@ -29,6 +29,7 @@ _SMALLEST_EXTENT_MM = 30.0
 _EVEN = 0.05  # of the step between slices
 _STRAIGHT_MM = 0.5
 _THINNEST_MM = 0.01
+_TILTED_DEG = 0.5
 
 
 @dataclass(frozen=True)
@@ -166,37 +167,53 @@ def _image(group: list[Slice], notes: list[str], short: str) -> DicomImage:
     first_at: dict[Any, Slice] = {}
     for one in group:
         first_at.setdefault(_position_key(one), one)
-    flaws, notes = [short] if short else [], list(notes)
+    notes = list(notes)
     if len(first_at) < len(group):
         notes.append(f"{len(group) - len(first_at)} slices lie where another one lies; the first was taken")
     placed = [one for one in first_at.values() if _is_placed(one)]
-    if len(placed) < 1:
-        one = group[0]
-        size = (int(one.facts.get("Columns", 0)), int(one.facts.get("Rows", 0)), len(group))
-        planes = tuple(_plane(one) for one in group)
-        return DicomImage(
-            planes, size, np.eye(4), dict(one.facts), ("the slices have no position",), tuple(notes)
-        )
+    if not placed:
+        return _without_place(group, notes)
     ordered, positions, normal = _ordered(placed)
-    flaws += _gaps(positions @ normal)
+    flaws = _flaws(positions, normal, short)
     affine = _affine(ordered[0].facts, positions, normal)
+    if (tilt := _tilt_deg(affine, normal)) > _TILTED_DEG and len(ordered) > 1:
+        notes.append(f"slices shifted against each other (gantry tilt {tilt:.1f}°), kept as they are")
     size = (int(ordered[0].facts["Columns"]), int(ordered[0].facts["Rows"]), len(ordered))
-    if len(ordered) < _FEWEST_SLICES:
-        flaws.append(f"only {len(ordered)} slice{'s' if len(ordered) > 1 else ''}")
-    elif not flaws and (covered := float(np.ptp(positions @ normal))) < _SMALLEST_EXTENT_MM:
-        flaws.append(f"covers only {covered:.0f} mm")
-    if len(ordered) > 1:
-        straight = positions[0] + np.linspace(0, 1, len(ordered))[:, None] * (positions[-1] - positions[0])
-        off = float(np.linalg.norm(positions - straight, axis=1).max())
-        if not flaws and off > _STRAIGHT_MM:
-            flaws.append(f"the slices do not lie on one line (up to {off:.1f} mm off)")
-        axis = affine[:3, 2] / np.linalg.norm(affine[:3, 2])
-        tilt = np.degrees(np.arccos(min(abs(float(axis @ (_LPS_TO_RAS[:3, :3] @ normal))), 1.0)))
-        if tilt > 0.5:
-            notes.append(f"slices shifted against each other (gantry tilt {tilt:.1f}°), kept as they are")
     facts = dict(ordered[len(ordered) // 2].facts)
     planes = tuple(_plane(one) for one in ordered)
     return DicomImage(planes, size, affine, facts, tuple(flaws), tuple(notes))
+
+
+def _without_place(group: list[Slice], notes: list[str]) -> DicomImage:
+    facts = dict(group[0].facts)
+    size = (int(facts.get("Columns", 0)), int(facts.get("Rows", 0)), len(group))
+    flaws = ("the slices have no position",)
+    return DicomImage(tuple(map(_plane, group)), size, np.eye(4), facts, flaws, tuple(notes))
+
+
+def _flaws(positions: np.ndarray, normal: np.ndarray, short: str) -> list[str]:
+    """Return why a volume cannot be used: what is missing, gaps, too little covered, slices off their line.
+
+    positions: (N, 3) of its slices along their normal, LPS mm; short: what the header says is missing, or nothing.
+    """
+    flaws = [short] if short else []
+    flaws += _gaps(positions @ normal)
+    count = len(positions)
+    if count < _FEWEST_SLICES:
+        flaws.append(f"only {count} slice{'s' if count > 1 else ''}")
+    elif not flaws and (covered := float(np.ptp(positions @ normal))) < _SMALLEST_EXTENT_MM:
+        flaws.append(f"covers only {covered:.0f} mm")
+    straight = positions[0] + np.linspace(0, 1, count)[:, None] * (positions[-1] - positions[0])
+    off = float(np.linalg.norm(positions - straight, axis=1).max())
+    if not flaws and off > _STRAIGHT_MM:
+        flaws.append(f"the slices do not lie on one line (up to {off:.1f} mm off)")
+    return flaws
+
+
+def _tilt_deg(affine: np.ndarray, normal: np.ndarray) -> float:
+    """Return the angle between the way from slice to slice and the slices' normal (LPS)."""
+    axis = affine[:3, 2] / np.linalg.norm(affine[:3, 2])
+    return float(np.degrees(np.arccos(min(abs(float(axis @ (_LPS_TO_RAS[:3, :3] @ normal))), 1.0))))
 
 
 def _is_placed(one: Slice) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
 from brainmvp.finetune.card import make_card
-from brainmvp.finetune.checkpoint import RunFolder
 from brainmvp.finetune.classification import ClassificationProblem
 from brainmvp.finetune.curves import draw_curves, draw_examples
+from brainmvp.finetune.folder import RunFolder
 from brainmvp.finetune.machine import OneDevice
 from brainmvp.finetune.prepared import Preparation, PreparedCase, read_templates, scaled_templates
 from brainmvp.finetune.problem import Problem

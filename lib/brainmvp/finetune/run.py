@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.finetune.checkpoint import RunFolder
+from brainmvp.finetune.folder import RunFolder
 from brainmvp.finetune.machine import OneDevice
 from brainmvp.finetune.optim import make_optimiser, set_rate
 from brainmvp.finetune.prepared import PreparedCase

@@ -102,11 +102,8 @@ def draw_split(
     """
     policy = task.split
     strata = _strata(task, cases, tell)
-    sides = (
-        max(policy.folds, 2 + (policy.test > 0 and not held_out))
-        if policy.validation
-        else max(policy.folds, 2)
-    )
+    parts = 1 + (policy.validation > 0) + (policy.test > 0 and not held_out)
+    sides = max(policy.folds, parts, 2)
     free = {name: [p for p in patients if p not in held_out] for name, patients in strata.items()}
     for name, patients in free.items():
         if policy.stratify == "class" and len(patients) < sides:

@@ -9,7 +9,6 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model
 from brainmvp.networks import NetworkConfig, build_classifier, build_network
 from brainmvp.networks.checkpoint import STEMS
-from brainmvp.networks.config import PRESETS
 from brainmvp.tasks import Recipe, Task
 
 
@@ -72,8 +71,6 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
 def _config(task: Task, start: Model | None, recipe: Recipe) -> NetworkConfig:
     channels = {"in_channels": len(task.sequences), "out_channels": len(task.outputs)}
     if start is None:
-        if recipe.network not in PRESETS:
-            raise BrainMVPError(f"There is no network '{recipe.network}'; use {', '.join(PRESETS)}.")
         return NetworkConfig.preset(recipe.network, **channels)
     config = start.card.network
     if start.card.kind == "encoder":

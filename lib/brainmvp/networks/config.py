@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+from brainmvp.errors import BrainMVPError
+
 Backbone = Literal["uniformer", "unet", "segresnet", "dynunet"]
 
 
@@ -74,7 +76,7 @@ class NetworkConfig(BaseModel):
 
     @classmethod
     def preset(cls, name: str, in_channels: int, out_channels: int) -> NetworkConfig:
-        """Return a named configuration; raises KeyError with the known names.
+        """Return a named configuration; raises `BrainMVPError` with the known names.
 
         `segresnet` and `dynunet` are what one would train without a pretraining, for comparison (`peers.py`).
 
@@ -83,7 +85,7 @@ class NetworkConfig(BaseModel):
         `unet-light` has as many but works on half the grid: half the cost, so that it can be trained on a CPU, too.
         """
         if name not in PRESETS:
-            raise KeyError(f"unknown network '{name}', known: {', '.join(PRESETS)}")
+            raise BrainMVPError(f"There is no network '{name}'; use {', '.join(PRESETS)}.")
         return cls(in_channels=in_channels, out_channels=out_channels, **PRESETS[name])
 
 

@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from brainmvp.errors import BrainMVPError
+from brainmvp.errors import BrainMVPError, first_line
 from brainmvp.networks.config import NetworkConfig
 from brainmvp.networks.layout import TEMPLATES
 
@@ -37,9 +37,8 @@ def read_entries(path: Path) -> tuple[dict[str, Tensor], NetworkConfig | None]:
     except FileNotFoundError:
         raise BrainMVPError(f"{path}: no such file") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = [*str(error).splitlines(), type(error).__name__]
         raise BrainMVPError(
-            f"{path} is not a checkpoint that can be loaded safely ({reason[0]}): "
+            f"{path} is not a checkpoint that can be loaded safely ({first_line(error)}): "
             "save it again with torch.save, with tensors and numbers only"
         ) from error
     entries = content.get("state_dict", content) if isinstance(content, dict) else None

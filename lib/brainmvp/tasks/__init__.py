@@ -4,20 +4,9 @@ In this folder: the tasks that are served. In `downstream`: the ten tasks that t
 own are read from `$BRAINMVP_HOME/tasks`.
 """
 
+from brainmvp.tasks.files import downstream_names, get_task, own_folder, own_names, read_task, task_names
 from brainmvp.tasks.recipe import PUBLISHED, Lesions, Recipe, Result, Split
-from brainmvp.tasks.task import (
-    Class,
-    Code,
-    Label,
-    Region,
-    Task,
-    downstream_names,
-    get_task,
-    own_folder,
-    own_names,
-    read_task,
-    task_names,
-)
+from brainmvp.tasks.task import Class, Code, Label, Region, Task
 
 __all__ = [
     "PUBLISHED",

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from brainmvp.errors import BrainMVPError
+from brainmvp.errors import BrainMVPError, first_line
 from brainmvp.files import atomically
 from brainmvp.training.learner import Learner
 
@@ -54,10 +54,9 @@ def load_run(folder: Path, learners: list[Learner], device: torch.device) -> dic
             weights, progress = read_weights(path)
             learner.start_from({key: value.float() for key, value in weights.items()}, progress["step_count"])
         return progress
-    except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, KeyError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
         raise BrainMVPError(
-            f"{folder} holds a run that cannot go on ({reason}); choose an empty folder."
+            f"{folder} holds a run that cannot go on ({first_line(error)}); choose an empty folder."
         ) from error
 
 

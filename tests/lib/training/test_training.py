@@ -158,8 +158,10 @@ def test_a_run_goes_on_from_the_averaged_weights_alone(tmp_path):
     assert second.step_count == 1
 
 
-def test_a_damaged_run_is_refused(tmp_path):
-    (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
+@pytest.mark.parametrize("name", ["checkpoint.pt", "unet-compact.safetensors"])
+@pytest.mark.parametrize("content", [b"nothing", b""])
+def test_a_damaged_run_is_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
     with pytest.raises(BrainMVPError, match="cannot go on"):
         load_run(tmp_path, [Learner("unet-compact", TUMOUR, 2e-3, CPU, 0)], CPU)
 
