@@ -1,11 +1,13 @@
 """The real MRML scene of 3D Slicer, a session of the module on it, and a real server for it to work with."""
 
+import importlib
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from BrainMVPLib.nrrd import write_nrrd
 from BrainMVPLib.session import Session
 from BrainMVPLib.tables import LabelTable, Structure
 
+MODULE = Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP"
 _NUMBERS = count(1)
 
 
@@ -36,7 +39,15 @@ def make_scene() -> slicer.vtkMRMLScene:
     layout.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
     segmentations = slicer.vtkSlicerSegmentationsModuleLogic()  # brings the rules that make segments' voxels
     segmentations.SetMRMLScene(scene)
-    scene.logics = colors, layouts, segmentations  # as long as the scene
+    files, data = (
+        slicer.vtkMRMLRemoteIOLogic(),
+        slicer.vtkDataIOManagerLogic(),
+    )  # without them no bundle is written
+    files.SetMRMLScene(scene)
+    files.AddDataIOToScene()
+    data.SetMRMLApplicationLogic(application := slicer.vtkMRMLApplicationLogic())
+    data.SetAndObserveDataIOManager(files.GetDataIOManager())
+    scene.logics = colors, layouts, segmentations, files, data, application  # as long as the scene
     return scene
 
 
@@ -47,16 +58,42 @@ def scene() -> slicer.vtkMRMLScene:
 
 
 @pytest.fixture
-def session(scene: slicer.vtkMRMLScene, tmp_path: Path) -> Iterator[Session]:
-    """A session; what it says and where it fails is noted in `heard` and `errors`."""
-    parameters = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "BrainMVP")
-    session = Session(scene, parameters, tmp_path / "slicer")
-    session.heard, session.errors, session.steps = [], [], []
-    session.said.connect(session.heard.append)
-    session.failed.connect(lambda error: session.errors.append(error.sentence))
-    session.progress.connect(lambda step, fraction: session.steps.append(step))
-    yield session
-    session.close()
+def session_on(tmp_path: Path) -> Iterator[Callable[[slicer.vtkMRMLScene, object], Session]]:
+    """Return a function that makes a session; what it says and where it fails is noted in `heard` and `errors`."""
+    sessions = []
+
+    def make(scene: slicer.vtkMRMLScene, parameters: object) -> Session:
+        session = Session(scene, parameters, tmp_path / "slicer")
+        session.heard, session.errors, session.steps = [], [], []
+        session.said.connect(session.heard.append)
+        session.failed.connect(lambda error: session.errors.append(error.sentence))
+        session.progress.connect(lambda step, fraction: session.steps.append(step))
+        sessions.append(session)
+        return session
+
+    yield make
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def session(scene: slicer.vtkMRMLScene, session_on: Callable[..., Session]) -> Session:
+    """A session on the scene of the test."""
+    return session_on(scene, scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "BrainMVP"))
+
+
+@pytest.fixture
+def reopened(tmp_path: Path) -> Callable[[slicer.vtkMRMLScene], slicer.vtkMRMLScene]:
+    """Return a function that saves a scene as a bundle, and returns it as another Slicer opens it."""
+
+    def save_and_open(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLScene:
+        bundle = str(tmp_path / f"scene{next(_NUMBERS)}.mrb")
+        assert scene.WriteToMRB(bundle)
+        again = make_scene()
+        assert again.ReadFromMRB(bundle)
+        return again
+
+    return save_and_open
 
 
 @pytest.fixture
@@ -113,3 +150,61 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Itera
         patch.setenv("MONAI_LABEL_TASKS_SCORING", "false")
         with running_server(studies, device="cpu") as running:
             yield SimpleNamespace(url=running.url, studies=studies, log=running.log)
+
+
+@pytest.fixture
+def desktop(scene: slicer.vtkMRMLScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """The module's panel as the desktop program shows it, on the scene of the test."""
+    pytest.importorskip("PySide6", reason="PySide6 is not installed")
+    from desktop import Desktop
+
+    desktop = Desktop(scene, tmp_path / "settings")
+    desktop.install(monkeypatch, MODULE)
+    for name in [name for name in sys.modules if name.startswith("BrainMVPLib.") or name == "BrainMVP"]:
+        if name in ("BrainMVP", "BrainMVPLib.widget", "BrainMVPLib.cells", "BrainMVPLib.plot"):
+            monkeypatch.delitem(sys.modules, name)
+    desktop.module = importlib.import_module("BrainMVP")
+    desktop.widget = desktop.module.BrainMVPWidget()
+    desktop.widget.setup()
+    desktop.widget.enter()
+    monkeypatch.setattr(slicer, "modules", SimpleNamespace(brainmvp=desktop), raising=False)
+    yield desktop
+    desktop.widget.cleanup()
+
+
+@pytest.fixture
+def panel(desktop: object) -> object:
+    """The panel."""
+    return desktop.widget.panel
+
+
+@pytest.fixture
+def wait() -> Callable[..., None]:
+    """Return a function that lets Qt's events and the panel's timer run until something is so, and is shown."""
+    from PySide6 import QtWidgets
+
+    def wait(until: Callable[[], bool], seconds: float = 120) -> None:
+        end = time.monotonic() + seconds
+        while not until():
+            assert time.monotonic() < end, "it did not happen"
+            QtWidgets.QApplication.processEvents()
+            time.sleep(0.005)
+        for _ in range(30):
+            QtWidgets.QApplication.processEvents()
+            time.sleep(0.004)
+
+    return wait
+
+
+@pytest.fixture
+def click(desktop: object, wait: Callable[..., None]) -> Callable[[str], None]:
+    """Return a function that clicks a button and waits until what it began is over."""
+    from PySide6 import QtCore, QtTest
+
+    def click(name: str) -> None:
+        button = getattr(desktop.widget.panel.ui, name)
+        assert button.enabled, f"{name} cannot be clicked"
+        QtTest.QTest.mouseClick(button, QtCore.Qt.MouseButton.LeftButton)
+        wait(lambda: not desktop.widget.panel.session.busy)
+
+    return click

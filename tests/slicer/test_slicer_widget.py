@@ -1,70 +1,16 @@
 """The panel, driven by clicks: real Qt widgets, the real scene, a real server."""
 
-import importlib
 import shutil
-import sys
 import time
 from itertools import count
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("PySide6", reason="PySide6 is not installed")
 
-import slicer
-from desktop import Desktop
 from PySide6 import QtCore, QtTest, QtWidgets
 
-MODULE = Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP"
 _NUMBERS = count(1)
-
-
-@pytest.fixture
-def desktop(scene, tmp_path, monkeypatch):
-    desktop = Desktop(scene, tmp_path / "settings")
-    desktop.install(monkeypatch, MODULE)
-    for name in [name for name in sys.modules if name.startswith("BrainMVPLib.") or name == "BrainMVP"]:
-        if name in ("BrainMVP", "BrainMVPLib.widget", "BrainMVPLib.cells", "BrainMVPLib.plot"):
-            monkeypatch.delitem(sys.modules, name)
-    module = importlib.import_module("BrainMVP")
-    desktop.module = module
-    desktop.widget = module.BrainMVPWidget()
-    desktop.widget.setup()
-    desktop.widget.enter()
-    monkeypatch.setattr(slicer, "modules", SimpleNamespace(brainmvp=desktop), raising=False)
-    yield desktop
-    desktop.widget.cleanup()
-
-
-@pytest.fixture
-def panel(desktop):
-    return desktop.widget.panel
-
-
-@pytest.fixture
-def click(desktop):
-    """Return a function that clicks a button and waits until what it began is over."""
-
-    def click(name):
-        button = getattr(desktop.widget.panel.ui, name)
-        assert button.enabled, f"{name} cannot be clicked"
-        QtTest.QTest.mouseClick(button, QtCore.Qt.MouseButton.LeftButton)
-        wait(lambda: not desktop.widget.panel.session.busy)
-
-    return click
-
-
-def wait(until, seconds=120):
-    """Let Qt's events and the panel's timer run until something is so, and everything is shown."""
-    end = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < end, "it did not happen"
-        QtWidgets.QApplication.processEvents()
-        time.sleep(0.005)
-    for _ in range(30):
-        QtWidgets.QApplication.processEvents()
-        time.sleep(0.004)
 
 
 def test_a_study_by_clicks(panel, click, server, write_study, desktop, scene):
@@ -100,7 +46,7 @@ def test_a_study_by_clicks(panel, click, server, write_study, desktop, scene):
     shutil.rmtree(server.studies / name)
 
 
-def test_two_volumes_for_one_sequence_are_shown_and_chosen_by_hand(panel, volume, desktop):
+def test_two_volumes_for_one_sequence_are_shown_and_chosen_by_hand(panel, volume, desktop, wait):
     import numpy as np
 
     panel.session.state.model = "tumour"

@@ -6,14 +6,16 @@ from itertools import count
 
 import numpy as np
 import pytest
+import requests
 from BrainMVPLib import scene as ops
 from BrainMVPLib import views
+from BrainMVPLib.labelmap import Labelmap, read_labelmap
 from BrainMVPLib.opening import Opening
-from BrainMVPLib.segmentations import export_labels
+from BrainMVPLib.segmentations import export_labels, import_labels
 from BrainMVPLib.segmenting import Segmenting
-from BrainMVPLib.session import Session
 from BrainMVPLib.submitting import Submitting
 from BrainMVPLib.training import Training
+from test_slicer_labels import paint
 
 from brainmvp.volume import read_volume
 
@@ -254,27 +256,83 @@ def test_unsubmitted_work_is_not_left_by_accident(connected, settle, new_study):
     assert session.state.study not in ("", study)
 
 
-def test_a_saved_scene_reopens_in_the_same_place(connected, server, settle, new_study, scene, tmp_path):
-    import slicer
-
+def test_a_saved_scene_goes_on_where_it_was(
+    connected, server, settle, new_study, scene, reopened, session_on
+):
+    """The volumes and segments in the bundle are in Slicer's order; the label still goes up in the file's own."""
     session = connected
-    new_study("T1CE FLAIR")
+    study = new_study("DWI ADC FLAIR")  # the third is LAS
+    (study / "study.json").write_text(json.dumps({"sequences": {"DWI": f"{study.name}_flair.nii.gz"}}))
     Opening(session).next_study()
     settle(session)
+    reference = session.reference()[1]
+    drawn = np.zeros(ops.voxels(reference).shape, np.uint8)
+    drawn[3:8, 12:25, 20:31] = 1
     Segmenting(session).segment()
     settle(session)
-    text = scene.SetSaveToXMLString(1), scene.Commit()
-    again = slicer.vtkMRMLScene()
-    again.SetSceneXMLString(scene.GetSceneXMLString())
-    again.SetLoadFromXMLString(1)
-    again.Import()
-    assert text
-    state = Session(again, again.GetFirstNodeByClass("vtkMRMLScriptedModuleNode"), tmp_path / "again").state
+    table = Submitting(session).table()
+    fresh = import_labels(scene, Labelmap.of(drawn), table, reference, "drawn", "it")
+    ops.mark(fresh, study.name, "segmentation")
+    session.state.set_segmentation(fresh.GetID())
+
+    opened = reopened(scene)
+    again = session_on(opened, opened.GetFirstNodeByClass("vtkMRMLScriptedModuleNode"))
     for name in ("study", "study_name", "model", "facts", "proposal", "from_server", "annotator", "url"):
-        assert getattr(state, name) == getattr(session.state, name), name
-    assert state.segmentation.GetName() == session.state.segmentation.GetName()
-    assert state.volume("FLAIR").GetName() == session.state.volume("FLAIR").GetName()
-    assert state.facts["model"].startswith("tumour@")
+        assert getattr(again.state, name) == getattr(session.state, name), name
+    assert again.chosen_volumes().keys() == session.chosen_volumes().keys()
+    np.testing.assert_array_equal(ops.voxels(again.reference()[1]), ops.voxels(reference))
+    np.testing.assert_array_equal(export_labels(again.state.segmentation, table, again.reference()[1]), drawn)
+
+    again.connect(server.url)
+    settle(again)
+    Submitting(again).submit("draft")
+    settle(again)
+    stored = server.studies / "labels" / "draft" / f"{study.name}.nrrd"
+    file = read_volume(study / f"{study.name}_flair.nii.gz")
+    assert np.linalg.det(file.affine[:3, :3]) < 0
+    assert read_volume(stored).same_grid(file, 1e-4)
+    Segmenting(again).segment()
+    settle(again)
+    assert again.errors == []
+    assert not any(step.startswith("Uploading") for step in again.steps)  # the server still has it
+    # What was changed since goes up as it is.
+    node = again.reference()[1]
+    ops.voxels(node)[0, 0, 0] += 1
+    node.GetImageData().GetPointData().GetScalars().Modified()
+    assert not ops.as_at_server(node)
+
+
+@pytest.mark.parametrize("values", [(2, 1, 4), (2, 1, 3)])
+def test_label_values_survive_the_way_to_the_server(connected, server, settle, new_study, scene, values):
+    """Both of BraTS' conventions for enhancing tumour: 4 until 2021, 3 since 2023."""
+    session = connected
+    study = new_study("T1CE FLAIR T1 T2")
+    names = {s.value: s.name for s in session.tasks["tumour"].table.structures}
+    declared = {names[min(value, 3)]: value for value in values}
+    session.info["models"]["tumour"]["labels"] = declared  # as a server of that convention declares it
+    Opening(session).next_study()
+    settle(session)
+    reference, table = session.reference()[1], Submitting(session).table()
+    assert sorted(table.values) == sorted(values)
+    labels = np.zeros(ops.voxels(reference).shape, np.uint8)
+    for number, value in enumerate(values):
+        labels[8 + number : 30 - number, 10 + number : 35 - number, 12 + number : 30 - 2 * number] = value
+    segmentation = import_labels(scene, Labelmap.of(labels), table, reference, "s", "it")
+    ops.mark(segmentation, study.name, "segmentation")
+    session.state.set_segmentation(segmentation.GetID())
+    box = (slice(8, 12), slice(12, 17), slice(13, 20))
+    paint(segmentation, table.values.index(max(values)), box)
+    labels[box] = max(values)
+    Submitting(session).submit("final")
+    settle(session)
+    assert session.errors == []
+    stored = server.studies / "labels" / "final" / f"{study.name}.nrrd"
+    read = read_labelmap(stored, ops.affine(reference), labels.shape, "the label", "T1CE")
+    np.testing.assert_array_equal(read.voxels, labels)
+    query = {"label": study.name, "tag": "final"}
+    assert (
+        requests.get(f"{server.url}/datastore/label", params=query, timeout=60).content == stored.read_bytes()
+    )
 
 
 def test_training_versions_and_going_back(connected, settle, tiny_models):

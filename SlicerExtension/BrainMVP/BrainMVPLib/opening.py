@@ -13,6 +13,7 @@ from . import scene as ops
 from .background import Job
 from .client import Client
 from .errors import ModuleError
+from .grids import file_affine
 from .session import Session
 from .shared import is_label
 from .tables import ANY_SEQUENCE
@@ -54,6 +55,7 @@ class Opening:
             for sequence, node in nodes.items():
                 image = (study.get("sequences") or {}).get(sequence, {}).get("image", study["id"])
                 ops.mark(node, study["id"], "sequence", sequence, image)
+                ops.note_origin(node, file_affine(files[sequence]))
                 state.set_volume(sequence, node.GetID())
             state.study, state.study_name, state.from_server = study["id"], study["id"], True
             state.why = why_in_words(study)

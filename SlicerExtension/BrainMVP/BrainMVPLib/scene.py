@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ SEQUENCE = "BrainMVP.Sequence"
 IMAGE = "BrainMVP.Image"
 ROLE = "BrainMVP.Role"
 SENT = "BrainMVP.Sent"
+# Of a volume that the server has: where the voxels of its file there lie, and a checksum of what it was.
+GRID = "BrainMVP.Grid"
+CONTENT = "BrainMVP.Content"
 _SAME_GRID_MM = 1e-2
 
 
@@ -113,13 +118,40 @@ def affine(node: Any) -> np.ndarray:
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
-def file_of(node: Any, any_format: bool = False) -> Path | None:
+def file_of(node: Any) -> Path | None:
     """Return the compressed file that holds exactly this volume, or None where it has to be written first."""
     storage = node.GetStorageNode()
     if storage is None or node.GetModifiedSinceRead() or node.GetParentTransformNode() is not None:
         return None
     path = Path(storage.GetFileName() or "")
-    return path if (any_format or path.name.lower().endswith(".nii.gz")) and path.is_file() else None
+    return path if path.name.lower().endswith(".nii.gz") and path.is_file() else None
+
+
+def note_origin(node: Any, grid: np.ndarray) -> None:
+    """Note that the server has this volume as it is now, in a file whose voxels lie at `grid`, (4, 4) index to RAS.
+
+    A scene that is saved takes the note along; the file that the volume was read from stays behind.
+    """
+    node.SetAttribute(GRID, json.dumps(grid.tolist()))
+    node.SetAttribute(CONTENT, _checksum(node))
+
+
+def grid_at_server(node: Any) -> np.ndarray | None:
+    """Return where the voxels of the volume's file at the server lie, or None where that is not known."""
+    text = node.GetAttribute(GRID)
+    return np.array(json.loads(text)) if text else None
+
+
+def as_at_server(node: Any) -> bool:
+    """Tell whether a volume is still what the server has: same voxels in the same place."""
+    return bool(node.GetAttribute(CONTENT)) and (
+        not node.GetModifiedSinceRead() or node.GetAttribute(CONTENT) == _checksum(node)
+    )
+
+
+def _checksum(node: Any) -> str:
+    place = zlib.crc32((np.round(affine(node), 3) + 0.0).tobytes())  # without the sign of a zero
+    return f"{zlib.crc32(np.ascontiguousarray(voxels(node)), place):08x}"
 
 
 def same_grid(node: Any, other: Any) -> bool:

@@ -17,6 +17,7 @@ from . import scene as ops
 from .background import Job
 from .client import Client, Inference
 from .errors import Abandoned, ModuleError
+from .grids import file_affine
 from .labelmap import Labelmap, read_labelmap
 from .nrrd import write_nrrd
 from .segmentations import import_labels
@@ -39,12 +40,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Result:
-    """What came back: the image it is of, the server's facts, the labels, and the same packed for the scene."""
+    """What came back: the image it is of, the server's facts, the labels, and the same packed for the scene.
+
+    sent: where the voxels of the reference's file lie that went up; None where the server had it.
+    """
 
     image: str
     facts: dict[str, Any]
     labels: Labelmap
     packed: str
+    sent: np.ndarray | None
 
 
 class Segmenting:
@@ -79,10 +84,11 @@ class Segmenting:
             seconds = {"prepare": time.perf_counter() - begin}
 
             def work(job: Job) -> Result:
-                where = image
+                where, sent = image, None
                 if where is None:
-                    where = self._send(client, task, name, sources, folder, job, seconds)
+                    where, files = self._send(client, task, name, sources, folder, job, seconds)
                     where = where if task.takes_any_image else f"{where}@{reference[0]}"
+                    sent = file_affine(files[reference[0]])
                 start = time.perf_counter()
                 answer = _infer(client, model, where, folder, job)
                 seconds["segment and download"] = time.perf_counter() - start
@@ -91,7 +97,7 @@ class Segmenting:
                 labels = read_labelmap(answer.file, grid, shape, _SOURCE, node_name)
                 packed = measure.pack(labels.voxels)
                 seconds["read"] = time.perf_counter() - start
-                return Result(where, answer.facts, labels, packed)
+                return Result(where, answer.facts, labels, packed, sent)
 
             def done(result: Result) -> None:
                 start = time.perf_counter()
@@ -120,7 +126,7 @@ class Segmenting:
             for sequence, node in volumes.items()
             if node.GetAttribute(ops.STUDY) == state.study_name
             and node.GetAttribute(ops.SEQUENCE) == sequence
-            and not node.GetModifiedSinceRead()
+            and ops.as_at_server(node)
         }
         if same != wanted or set(volumes) != wanted:
             return None
@@ -138,8 +144,8 @@ class Segmenting:
     def _send(
         self, client: Client, task: TaskSpec, name: str, sources: list[Source], folder: Path, job: Job,
         seconds: dict[str, float],
-    ) -> str:  # fmt: skip
-        """Upload what the server does not have yet, and return the study's id, which follows from its content."""
+    ) -> tuple[str, dict[str, Path]]:  # fmt: skip
+        """Upload what the server does not have; return the id, which follows from the content, and the files."""
         start = time.perf_counter()
         files: dict[str, Path] = {}
         for number, source in enumerate(sources):
@@ -165,7 +171,7 @@ class Segmenting:
                 continue  # the id follows from the content: what is there under it is this
             client.upload_image(study, None if task.takes_any_image else sequence, path, sent)
         seconds["upload"] = time.perf_counter() - start
-        return study
+        return study, files
 
     def _show(self, task: TaskSpec, volume_id: str, grid: np.ndarray, result: Result) -> None:
         session, state = self.session, self.session.state
@@ -189,6 +195,8 @@ class Segmenting:
         state.set_segmentation(segmentation.GetID())
         self._forget_uncertainty()
         if not state.from_server:
+            if result.sent is not None:
+                ops.note_origin(reference, result.sent)
             state.study = result.image.rpartition("@")[0] or result.image
         state.facts = {
             **result.facts,

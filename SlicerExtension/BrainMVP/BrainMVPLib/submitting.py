@@ -12,7 +12,7 @@ from . import measure
 from . import scene as ops
 from .background import Job
 from .errors import ModuleError, ServerError
-from .grids import file_affine, reorder
+from .grids import reorder
 from .measure import Change
 from .nrrd import write_nrrd
 from .segmentations import export_labels, new_segmentation
@@ -67,15 +67,15 @@ class Submitting:
             labels = export_labels(segmentation, table, reference[1])
             mtime = str(segmentation.GetSegmentation().GetMTime())
             grid, proposal = ops.affine(reference[1]), state.proposal
-            original = ops.file_of(reference[1], any_format=state.from_server)
+            target = ops.grid_at_server(reference[1])
             study, url, client = state.study, state.url, session.client
             notes = self._notes()
             folder = session.workplace("submit")
 
             def work(job: Job) -> tuple[str, list[Change]]:
-                target = file_affine(original) if original else grid
-                ordered = reorder(labels, grid, target)
-                file = Path(write_nrrd(str(folder / f"{study}.nrrd"), ordered, target))
+                place = grid if target is None else target
+                ordered = reorder(labels, grid, place)
+                file = Path(write_nrrd(str(folder / f"{study}.nrrd"), ordered, place))
                 changes = _compare(proposal, labels, grid, table)
                 try:
                     if client is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,8 @@ def task_of_model(name: str, facts: dict[str, Any], tasks: dict[str, TaskSpec]) 
         alike = by_name.get(label.lower())
         color = alike.color if alike else _COLORS[number % len(_COLORS)]
         structures.append(Structure(value, label, color, alike.code if alike else None))
+    if known and set(declared) == {s.name for s in known.table.structures}:  # other values, as BraTS had until 2021
+        return replace(known, table=LabelTable(tuple(structures)))
     sequences = tuple(facts.get("sequences") or (ANY_SEQUENCE,))
     minimum = tuple(tuple(alternative) for alternative in facts.get("minimum") or (sequences,))
     title = str(facts.get("description") or name)
