@@ -63,7 +63,7 @@ def test_a_study_goes_all_the_way_and_the_next_one_takes_its_place(
     assert session.errors == []
     assert session.state.study == first.name
     assert {row.sequence: row.note for row in session.rows()} == dict.fromkeys(
-        ("T1", "T1CE", "T2", "FLAIR"), "Chosen"
+        ("T1", "T1CE", "T2", "FLAIR"), "Found: from the server"
     )
     reference = session.reference()[1]
     segmenting.segment()

@@ -59,6 +59,7 @@ class Opening:
                 state.set_volume(sequence, node.GetID())
             state.study, state.study_name, state.from_server = study["id"], study["id"], True
             state.why = why_in_words(study)
+            state.series = list(study.get("series") or [])
             state.opened = time.time()
             model = study.get("task")
             if model in session.info.get("models", {}):

@@ -17,7 +17,7 @@ from .outbox import Outbox
 from .shared import sequence_teller, shared_package
 from .signals import Signal
 from .state import State
-from .study import Row, assemble
+from .study import Row, VolumeFacts, assemble, series_in_words
 from .tables import TaskSpec, load_tasks, task_of_model
 from .transport import Transport
 
@@ -139,7 +139,13 @@ class Session:
         chosen = {
             s: node.GetID() for s in task.sequences for node in [self.state.volume(s)] if node is not None
         }
-        return assemble(task, found, chosen, self.state.left_empty, self._tell)
+        series = self.state.series
+
+        def tell(volume: VolumeFacts) -> tuple[str | None, str]:
+            of_series = series_in_words(series, volume.sequence) if volume.sequence else ""
+            return (volume.sequence, of_series) if of_series else self._tell(volume)
+
+        return assemble(task, found, chosen, self.state.left_empty, tell)
 
     def chosen_volumes(self) -> dict[str, Any]:
         """Return the volume node of each sequence that has one."""

@@ -37,9 +37,10 @@ class State:
 
     node: a `vtkMRMLScriptedModuleNode`. `study`: its id at the server, empty where it is known only here;
     `study_name`: the mark of its nodes, empty where it is made of the user's own; `from_server`: whether its volumes
-    were downloaded; `left_empty`: sequences that the user wants without a volume; `facts`: what
-    the server said of the last result; `proposal`: its label map, packed by `measure.pack`; `opened`: when the study
-    was opened, seconds since 1970; `layout`: the view arrangement before the comparison.
+    were downloaded; `series`: what the server says of each series of a DICOM study; `left_empty`: sequences that the
+    user wants without a volume; `facts`: what the server said of the last result; `proposal`: its label map, packed by
+    `measure.pack`; `opened`: when the study was opened, seconds since 1970; `layout`: the view arrangement before the
+    comparison.
     """
 
     url = _Remembered("http://127.0.0.1:8000")
@@ -51,6 +52,7 @@ class State:
     study_name = _Remembered("")
     from_server = _Remembered(False)
     why = _Remembered("")
+    series = _Remembered([])
     left_empty = _Remembered([])
     facts = _Remembered({})
     proposal = _Remembered("")
@@ -99,6 +101,7 @@ class State:
             "study_name",
             "from_server",
             "why",
+            "series",
             "left_empty",
             "facts",
             "proposal",

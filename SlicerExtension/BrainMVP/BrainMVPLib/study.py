@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable
 
 from .tables import ANY_SEQUENCE, TaskSpec
 
@@ -45,14 +45,16 @@ def assemble(
     be the image of a model that takes just one.
     """
     volumes = list(volumes)
-    names = {volume.node_id: volume.name for volume in volumes}
+    given = {volume.node_id: volume.sequence for volume in volumes}
     told = {volume.node_id: tell(volume) for volume in volumes}
     left_empty = set(left_empty)
     rows = []
     for sequence in task.sequences:
         claims = tuple(i for i, (found, _) in told.items() if sequence in (found, ANY_SEQUENCE))
         decided = chosen.get(sequence)
-        if decided in names:
+        if decided in given and given[decided] == sequence:
+            rows.append(Row(sequence, decided, claims, f"Found: {told[decided][1]}"))
+        elif decided in given:
             rows.append(Row(sequence, decided, claims, "Chosen"))
         elif sequence in left_empty:
             rows.append(Row(sequence, None, claims, "Left empty"))
@@ -62,4 +64,31 @@ def assemble(
             rows.append(Row(sequence, None, claims, f"Choose: {len(claims)} volumes claim it"))
         else:
             rows.append(Row(sequence, None, (), "Missing"))
+    return rows
+
+
+def series_in_words(series: Iterable[dict[str, Any]], sequence: str) -> str:
+    """Say which series of the server's DICOM study a sequence is, and how that was told; empty where it is none."""
+    for entry in series:
+        if entry.get("what") == sequence and entry.get("use") == "used":
+            return f"{series_name(entry)}; {entry.get('why', '')}"
+    return ""
+
+
+def series_name(entry: dict[str, Any]) -> str:
+    """Return the number and the description of a series."""
+    return f"series {entry.get('series', '?')} {entry.get('description', '')}".strip()
+
+
+def series_rows(series: Iterable[dict[str, Any]]) -> list[list[str]]:
+    """Return, for each series, its name, what it is, whether it is used, and why, with what is odd about it."""
+    rows = []
+    for entry in series:
+        remarks = [
+            entry.get("reason") or entry.get("why"),
+            *entry.get("contradictions", ()),
+            *entry.get("notes", ()),
+        ]
+        why = "; ".join(str(remark) for remark in remarks if remark)
+        rows.append([series_name(entry), str(entry.get("what", "")), str(entry.get("use", "")), why])
     return rows

@@ -170,7 +170,8 @@ def task_of_model(name: str, facts: dict[str, Any], tasks: dict[str, TaskSpec]) 
         alike = by_name.get(label.lower())
         color = alike.color if alike else _COLORS[number % len(_COLORS)]
         structures.append(Structure(value, label, color, alike.code if alike else None))
-    if known and set(declared) == {s.name for s in known.table.structures}:  # other values, as BraTS had until 2021
+    # Other values for the same structures, as BraTS had until 2021.
+    if known and set(declared) == {s.name for s in known.table.structures}:
         return replace(known, table=LabelTable(tuple(structures)))
     sequences = tuple(facts.get("sequences") or (ANY_SEQUENCE,))
     minimum = tuple(tuple(alternative) for alternative in facts.get("minimum") or (sequences,))

@@ -18,6 +18,7 @@ from .scene import volumes
 from .segmenting import Segmenting
 from .serving import Serving
 from .session import Session
+from .study import series_rows
 from .submitting import Submitting
 from .training import Training
 
@@ -45,7 +46,8 @@ class Panel:
         self._shown: dict[str, Any] = {}
         self.ui.editorPlace.layout().addWidget(editor)
         self.editor.setMRMLScene(scene)
-        for table, column in ((ui.sequenceTable, 1), (ui.volumesTable, 0), (ui.versionsTable, 0)):
+        for table, column in ((ui.sequenceTable, 1), (ui.seriesTable, 3), (ui.volumesTable, 0),
+                              (ui.versionsTable, 0)):  # fmt: skip
             widen(table, column)
         self._bind()
 
@@ -135,6 +137,7 @@ class Panel:
         for button, action in clicks.items():
             button.connect("clicked(bool)", lambda checked, action=action: self._act(action))
         ui.detailsButton.connect("toggled(bool)", ui.detailsText.setVisible)
+        ui.seriesButton.connect("toggled(bool)", ui.seriesTable.setVisible)
         ui.urlEdit.connect("returnPressed()", self._connect)
         ui.annotatorEdit.connect(
             "editingFinished()", lambda: self._remember("annotator", ui.annotatorEdit.text)
@@ -306,6 +309,9 @@ class Panel:
         if self._shown.get("sequences") != table:  # a box that is open stays open
             self._shown["sequences"] = table
             fill_choices(ui.sequenceTable, table, lambda name, node_id: self.opening.choose(name, node_id))
+        fill(ui.seriesTable, series_rows(state.series))
+        ui.seriesButton.setVisible(bool(state.series))
+        ui.seriesTable.setVisible(bool(state.series) and ui.seriesButton.checked)
         missing = task.what_is_missing([row.sequence for row in rows if row.chosen]) if task else ""
         disputed = [row.sequence for row in rows if row.disputed]
         if disputed:
