@@ -17,7 +17,7 @@ from .outbox import Outbox
 from .shared import sequence_teller, shared_package
 from .signals import Signal
 from .state import State
-from .study import Row, VolumeFacts, assemble, series_in_words
+from .study import Row, VolumeFacts, assemble, series_of
 from .tables import TaskSpec, load_tasks, task_of_model
 from .transport import Transport
 
@@ -142,7 +142,7 @@ class Session:
         series = self.state.series
 
         def tell(volume: VolumeFacts) -> tuple[str | None, str]:
-            of_series = series_in_words(series, volume.sequence) if volume.sequence else ""
+            of_series = series_of(series, volume.sequence) if volume.sequence else ""
             return (volume.sequence, of_series) if of_series else self._tell(volume)
 
         return assemble(task, found, chosen, self.state.left_empty, tell)

@@ -67,21 +67,14 @@ def assemble(
     return rows
 
 
-def series_in_words(series: Iterable[dict[str, Any]], sequence: str) -> str:
-    """Say which series of the server's DICOM study a sequence is, and how that was told; empty where it is none."""
-    for entry in series:
-        if entry.get("what") == sequence and entry.get("use") == "used":
-            return f"{series_name(entry)}; {entry.get('why', '')}"
-    return ""
-
-
-def series_name(entry: dict[str, Any]) -> str:
-    """Return the number and the description of a series."""
-    return f"series {entry.get('series', '?')} {entry.get('description', '')}".strip()
+def series_of(series: Iterable[dict[str, Any]], sequence: str) -> str:
+    """Say which series of the server's DICOM study a sequence is; empty where it is none."""
+    used = (e for e in series if e.get("what") == sequence and e.get("use") == "used")
+    return next((f"series {entry.get('series')}" for entry in used), "")
 
 
 def series_rows(series: Iterable[dict[str, Any]]) -> list[list[str]]:
-    """Return, for each series, its name, what it is, whether it is used, and why, with what is odd about it."""
+    """Return, for each series, its name, what it is, whether it is used, and why or what is odd."""
     rows = []
     for entry in series:
         remarks = [
@@ -90,5 +83,6 @@ def series_rows(series: Iterable[dict[str, Any]]) -> list[list[str]]:
             *entry.get("notes", ()),
         ]
         why = "; ".join(str(remark) for remark in remarks if remark)
-        rows.append([series_name(entry), str(entry.get("what", "")), str(entry.get("use", "")), why])
+        name = f"{entry.get('series', '')} {entry.get('description', '')}".strip()
+        rows.append([name, str(entry.get("what", "")), str(entry.get("use", "")), why])
     return rows
