@@ -35,6 +35,11 @@ class Recent:
         with self._lock:
             return self._steps.get(image)
 
+    def steps(self) -> dict[str, tuple[str, float]]:
+        """Return by image what runs now."""
+        with self._lock:
+            return dict(self._steps)
+
     def keep(self, image: str, result: Segmentation) -> None:
         """Keep the uncertainty of a result, in steps of 1/255."""
         levels = np.round(result.uncertainty * 255).astype(np.uint8)

@@ -21,7 +21,7 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import remove_file
 
-from brainmvp_app import annotation_routes, train_routes, transfer_routes, version_routes
+from brainmvp_app import annotation_routes, event_routes, train_routes, transfer_routes, version_routes
 from brainmvp_app.classify import ClassificationTask
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.incoming import received
@@ -31,7 +31,7 @@ from brainmvp_app.roles import Annotator, Reader
 Params = Annotated[str, Form()]
 Upload = Annotated[UploadFile, File()]
 
-_OURS = (annotation_routes, version_routes, transfer_routes, train_routes)
+_OURS = (event_routes, annotation_routes, version_routes, transfer_routes, train_routes)
 _STOCK = (infer, datastore, activelearning, info, batch_infer, train, scoring, logs)
 # What the path, the query and the uploads of a request say, its params may not say otherwise.
 _FIXED = ("image", "model", "label", "session", "study", "description")

@@ -7,6 +7,8 @@ wheel may not allow.
 import argparse
 import json
 import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -15,6 +17,8 @@ from monailabel.config import settings
 from brainmvp_app.pacs import is_archive
 
 _APP = Path(__file__).parents[1]
+_NOT_STARTED = 3  # the exit status of uvicorn's own command
+_running: uvicorn.Server | None = None
 
 
 def serve(
@@ -44,7 +48,17 @@ def serve(
         setattr(settings, name, value)
         # The processes that MONAI Label starts for long tasks read the environment.
         os.environ[name] = value if isinstance(value, str) else json.dumps(value)
-    uvicorn.run("monailabel.app:app", host=host, port=port)
+    global _running
+    _running = uvicorn.Server(uvicorn.Config("monailabel.app:app", host=host, port=port))
+    with suppress(KeyboardInterrupt):
+        _running.run()
+    if not _running.started:
+        sys.exit(_NOT_STARTED)
+
+
+def stopping() -> bool:
+    """Tell whether the server that `serve` started was told to stop: it waits until every answer is given."""
+    return _running is not None and _running.should_exit
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """The routes of training: MONAI Label's, with checks before the start, progress, and a stop that keeps the work."""
 
 import time
-from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
@@ -12,7 +11,7 @@ from monailabel.utils.async_tasks.utils import tasks
 from brainmvp.annotation.status import TrainingFile
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.roles import Annotator, Reader
-from brainmvp_app.training import start_training
+from brainmvp_app.training import start_training, training_progress
 
 router = APIRouter(tags=["Train"])
 
@@ -39,9 +38,7 @@ def training_status(user: Reader, all: bool = False, check_if_running: bool = Fa
         raise HTTPException(404, detail)
     if all:
         return status or []
-    running = AsyncTask.status("train", check_if_running=True)[0] is not None
-    progress = TrainingFile(app_instance().state.studies).read(starting=running)
-    return (status or {"status": "IDLE"}) | {"progress": asdict(progress) if progress else None}
+    return (status or {"status": "IDLE"}) | {"progress": training_progress(app_instance().state)}
 
 
 @router.delete("/train/")

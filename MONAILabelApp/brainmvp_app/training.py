@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from monailabel.interfaces.tasks.train import TrainTask
@@ -117,3 +118,10 @@ def start_training(trainer: FineTuning, state: AnnotationState, request: dict[st
     if task is None:
         raise runs
     return task
+
+
+def training_progress(state: AnnotationState) -> dict[str, Any] | None:
+    """Return the status of the last training, of this server or one before it, or None."""
+    running = AsyncTask.status("train", check_if_running=True)[0] is not None
+    status = TrainingFile(state.studies).read(starting=running)
+    return asdict(status) if status else None
