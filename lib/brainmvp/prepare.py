@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainmvp.brain import Brain, find_brain
+from brainmvp.bias import evened
+from brainmvp.brain import STRIPPED, Brain, find_brain
 from brainmvp.clock import Clock
 from brainmvp.errors import BrainMVPError
 from brainmvp.foreground import background_value, clean, foreground
@@ -25,6 +26,8 @@ BrainExtractor = Callable[[Volume], Brain]
 
 # The head is found on a coarse copy first; finer detail does not move its bounding box.
 _COARSE_MM = 3.0
+# What is corrected for the bias field, as far as that was measured to help; ADC has none.
+_EVENED = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def prepare(
     extract_brain: BrainExtractor = find_brain,
     clock: Clock | None = None,
 ) -> Prepared:
-    """Read, align, resample and normalise the sequences of a study.
+    """Read, align, resample, even out (with the skull still there) and normalise the sequences of a study.
 
     sequences: the network's channels in order; spacing: of the working grid, mm. A sequence that the study lacks, or
     whose alignment is doubtful, becomes a channel of zeros. Raises `BrainMVPError` naming the file that cannot be
@@ -97,9 +100,13 @@ def prepare(
         volume = volumes[sequence]
         world = alignments[sequence].world if sequence in alignments else np.eye(4)
         # Slices that a sequence does not cover are not part of its brain: their zeros would shift its percentiles.
-        seen = torch.from_numpy(brain & resample_mask(_covered(volume), volume.affine, grid, world))
-        channels.append(normalise(torch.from_numpy(resample(volume, grid, world)), seen, sequence))
-    clock.lap("resample")
+        seen = brain & resample_mask(_covered(volume), volume.affine, grid, world)
+        image = resample(volume, grid, world)
+        clock.lap("resample")
+        if found.source != STRIPPED and sequence in _EVENED:
+            image = evened(image, seen, spacing)
+            clock.lap("bias")
+        channels.append(normalise(torch.from_numpy(image), torch.from_numpy(seen), sequence))
     missing = tuple(sequence for sequence in sequences if sequence not in used)
     return Prepared(torch.stack(channels), brain, grid, target, reference, used, missing, found, alignments)
 
