@@ -19,7 +19,7 @@ from brainmvp.brain.network import brain_mask
 from brainmvp.phantom.generator import make_phantom
 from brainmvp.phantom.rescan import errors_mm, scan
 from brainmvp.phantom.skull import with_head
-from brainmvp.registration import align
+from brainmvp.registration import align, with_overlap
 from brainmvp.registration.motion import rigid
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, resample_mask
@@ -121,22 +121,18 @@ def native(folder: Path) -> dict:
     """Align a study as scanned to its T1CE; print and return similarity and mask overlap, before and after."""
     study = Study.from_folder(folder)
     reference = read_volume(study.images[Sequence.T1CE])
-    grid = Grid(reference.shape, reference.affine)
-    brain, rows = brain_mask(reference), {}
+    brain, rows = Volume(brain_mask(reference), reference.affine), {}
     for sequence, path in study.images.items():
         if sequence is Sequence.T1CE:
             continue
         moving = read_volume(path)
-        found = align(moving, reference)
-        own = brain_mask(moving)
-        before, after = (
-            _dice(resample_mask(own, moving.affine, grid, world), brain) for world in (np.eye(4), found.world)
-        )
-        rows[str(sequence)] = found.report() | {"mask_dice_before": before, "mask_dice": after}
+        own = Volume(brain_mask(moving), moving.affine)
+        found = with_overlap(align(moving, reference), own, brain)
+        rows[str(sequence)] = found.report()
         print(
             f"  {sequence}: moved {found.shift_mm:.1f} mm, {found.turn_deg:.1f} degrees; similarity "
             f"{found.similarity_before:.3f} to {found.similarity:.3f}; "
-            f"overlap of brain masks {before:.3f} to {after:.3f}"
+            f"overlap of brain masks {found.brains_before:.3f} to {found.brains:.3f}"
         )
     return rows
 

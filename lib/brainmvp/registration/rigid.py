@@ -29,7 +29,7 @@ def register(moving: Volume, fixed: Volume, seed: int = 0) -> np.ndarray:
     It starts from the headers and from the centres of the heads, and keeps what fits better on the coarsest level.
     Same seed, same result: the points are drawn from the seed, and one thread sums them.
     """
-    moving, fixed = _matched(moving, fixed), _matched(fixed, moving)
+    moving, fixed = comparable(moving, fixed), comparable(fixed, moving)
     shift = np.eye(4)
     shift[:3, 3] = _centre(moving) - _centre(fixed)
     starts = [_descend(moving, fixed, start, _LEVELS[:1], seed) for start in (np.eye(4), shift)]
@@ -39,34 +39,40 @@ def register(moving: Volume, fixed: Volume, seed: int = 0) -> np.ndarray:
 
 def refine(moving: Volume, fixed: Volume, start: np.ndarray, seed: int = 0) -> np.ndarray:
     """Return where the two coarse levels alone end from a start (4, 4): quick, and true to a millimetre or two."""
-    return _descend(_matched(moving, fixed), _matched(fixed, moving), start, _LEVELS[:2], seed)
+    return _descend(comparable(moving, fixed), comparable(fixed, moving), start, _LEVELS[:2], seed)
 
 
 def _descend(
     moving: Volume, fixed: Volume, world: np.ndarray, levels: tuple[float, ...], seed: int
 ) -> np.ndarray:
-    """Climb Mattes' mutual information (Mattes et al., IEEE TMI 2003) by gradient, level by level."""
-    centre = _centre(fixed)
     for spacing in levels:
-        target, image = head_box(reduced(fixed, spacing)), reduced(moving, spacing)
-        method = sitk.ImageRegistrationMethod()
-        method.SetMetricAsMattesMutualInformation(_BINS)
-        method.SetMetricSamplingStrategy(method.RANDOM)
-        method.SetMetricSamplingPercentage(min(1.0, _POINTS / target.data.size), seed + 1)
-        # The default takes gradients of a smoothed copy, which on thick slices is another image.
-        method.MetricUseFixedImageGradientFilterOff()
-        method.MetricUseMovingImageGradientFilterOff()
-        method.SetInterpolator(sitk.sitkLinear)
-        method.SetOptimizerAsRegularStepGradientDescent(
-            learningRate=spacing / 2, minStep=0.01, numberOfIterations=100, relaxationFactor=0.6
-        )
-        method.SetOptimizerScalesFromPhysicalShift()
-        transform = _to_euler(world, centre)
-        method.SetInitialTransform(transform, inPlace=True)
-        with one_thread():
-            method.Execute(to_itk(target), to_itk(image))
+        transform = to_euler(world, fixed)
+        climb(moving, fixed, transform, spacing, seed)
         world = _to_world(transform)
     return world
+
+
+def climb(moving: Volume, fixed: Volume, transform: sitk.Transform, spacing: float, seed: int) -> None:
+    """Change a transform in place by climbing Mattes' mutual information (Mattes et al., IEEE TMI 2003) by gradient.
+
+    spacing: of the voxels that both are averaged to, mm.
+    """
+    target, image = head_box(reduced(fixed, spacing)), reduced(moving, spacing)
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(_BINS)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(min(1.0, _POINTS / target.data.size), seed + 1)
+    # The default takes gradients of a smoothed copy, which on thick slices is another image.
+    method.MetricUseFixedImageGradientFilterOff()
+    method.MetricUseMovingImageGradientFilterOff()
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=spacing / 2, minStep=0.01, numberOfIterations=100, relaxationFactor=0.6
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetInitialTransform(transform, inPlace=True)
+    with one_thread():
+        method.Execute(to_itk(target), to_itk(image))
 
 
 @contextmanager
@@ -81,7 +87,7 @@ def one_thread() -> Iterator[None]:
             sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
-def _matched(volume: Volume, other: Volume) -> Volume:
+def comparable(volume: Volume, other: Volume) -> Volume:
     """Return an image with orthogonal axes, as blurred along the other's thick slices as the other is.
 
     Otherwise each detail that one of the two cannot show pulls the transform towards where slices happen to lie.
@@ -107,9 +113,10 @@ def _centre(volume: Volume) -> np.ndarray:
     return coarse.affine[:3, :3] @ ndimage.center_of_mass(clean(foreground(coarse))) + coarse.affine[:3, 3]
 
 
-def _to_euler(world: np.ndarray, centre: np.ndarray) -> sitk.Euler3DTransform:
+def to_euler(world: np.ndarray, fixed: Volume) -> sitk.Euler3DTransform:
+    """Return a motion (4, 4) of the RAS world as ITK has it, about the middle of the reference's head."""
     lps = _LPS @ world @ _LPS
-    middle = _LPS[:3, :3] @ centre
+    middle = _LPS[:3, :3] @ _centre(fixed)
     transform = sitk.Euler3DTransform()
     transform.SetCenter(middle.tolist())
     transform.SetMatrix(lps[:3, :3].ravel().tolist(), 1e-6)

@@ -26,7 +26,7 @@ def test_a_known_motion_is_found(head, spacing, part):
     moved = scan(head["FLAIR"], spacing, _MOTION, part)
     result = align(moved, reference)
     errors = errors_mm(result.world, _MOTION, head["brain"])
-    assert result.moved and result.doubt is None
+    assert result.moved and result.doubt is None and result.stretch < 0.02
     assert np.median(errors) < 1.0 and errors.max() < 2.0  # the head has voxels of 2 mm
     assert result.similarity > result.similarity_before
 
@@ -48,6 +48,13 @@ def test_images_that_do_not_belong_together_are_doubted(head):
     noise = np.random.default_rng(0).uniform(0, 100, flair.shape).astype(np.float32)
     for wrong in (flair.data[:, :, ::-1], noise):
         assert align(Volume(np.ascontiguousarray(wrong), flair.affine), reference).doubt
+
+
+def test_a_head_of_another_size_is_doubted(head):
+    reference, flair = scan(head["T1"], (2.0, 2.0, 2.0)), scan(head["FLAIR"], (2.0, 2.0, 4.0), _MOTION)
+    larger = Volume(flair.data, np.diag([1.07, 1.0, 1.0, 1.0]) @ flair.affine)
+    result = align(larger, reference)
+    assert result.stretch > 0.03 and result.doubt
 
 
 def test_too_small_a_part_of_the_head_is_doubted(head):
