@@ -21,6 +21,8 @@ from brainmvp.tasks import Recipe, Task
 
 # Seconds between complete states on disk, beside those at each validation and at a stop.
 _SAVE_EVERY = 120.0
+# Steps after which several processes ask each other whether to stop.
+_ASK_EVERY = 10
 # Samples that are made ahead of the step that needs them, in batches.
 _AHEAD = 3
 
@@ -63,7 +65,7 @@ class Run:
                     self._learn(batch, steps)
                     if progress:
                         progress(self._progress(steps, clock))
-                    if should_stop is not None and self.machine.any(should_stop()):
+                    if should_stop is not None and self._stopped(should_stop, steps):
                         self._save(clock)
                         return False
                     if clock.since_saved() > _SAVE_EVERY:  # a killed run loses no more than this
@@ -144,6 +146,12 @@ class Run:
         for part in self.machine.gather({i: self.problem.predict(self.network, cases[i]) for i in mine}):
             predictions |= part
         return self.problem.validate([predictions[i] for i in range(len(cases))], cases)
+
+    def _stopped(self, should_stop: Callable[[], bool], steps: int) -> bool:
+        """Tell whether to stop; several processes agree on it now and then, since asking makes them wait."""
+        if self.machine.world > 1 and self.step % _ASK_EVERY and self.step < steps:
+            return False
+        return self.machine.any(should_stop())
 
     def _out_of_patience(self) -> bool:
         if self.recipe.patience is None or not self.best["epoch"]:
