@@ -18,6 +18,7 @@ from brainmvp import __version__
 from brainmvp.annotation.leases import LEASE_SECONDS
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.errors import BrainMVPError
+from brainmvp.serve import is_archive
 from brainmvp.tasks import Task, get_task, task_names
 from brainmvp_app.annotator import annotator_of, seconds_of
 from brainmvp_app.batch import BatchInference
@@ -27,7 +28,6 @@ from brainmvp_app.datastore import DRAFT, StudyDatastore
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import check_tag
 from brainmvp_app.infer import DICOM_SEG, SegmentationTask
-from brainmvp_app.pacs import is_archive
 from brainmvp_app.pacs_store import PacsDatastore, archive_folder
 from brainmvp_app.scorer import Scorer
 from brainmvp_app.strategies import make_strategies

@@ -26,11 +26,6 @@ _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
 MOST_STUDIES = 1000
 
 
-def is_archive(studies: str) -> bool:
-    """Tell whether `--studies` is the address of an archive and not a folder."""
-    return str(studies).startswith(("http://", "https://"))
-
-
 class Pacs:
     """An archive at an address such as `http://host:8042/dicom-web`.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import uvicorn
 from monailabel.config import settings
 
-from brainmvp_app.pacs import is_archive
+from brainmvp.serve import is_archive
 
 _APP = Path(__file__).parents[1]
 _NOT_STARTED = 3  # the exit status of uvicorn's own command

@@ -76,7 +76,7 @@ def prepare(
     clock.lap("read")
     found = extract_brain(target)
     if not found.mask.any():
-        raise BrainMVPError(f"{target.path} shows no head or no brain; check that it is the right image.")
+        raise _no_brain(target)
     clock.lap("brain")
     volumes, alignments = {reference: target}, {}
     for sequence in (s for s in sequences if s in study.images and s is not reference):
@@ -118,6 +118,10 @@ def _covered(volume: Volume) -> np.ndarray:
     return foreground(volume)
 
 
+def _no_brain(image: Volume) -> BrainMVPError:
+    return BrainMVPError(f"{image.path} shows no head or no brain; check that it is the right image.")
+
+
 def _brain_grid(mask: np.ndarray, volume: Volume, spacing: float) -> tuple[Grid, np.ndarray]:
     """Return the grid around a brain (X, Y, Z) bool, with a voxel to spare, and the brain on it."""
     step = np.maximum(_COARSE_MM // volume.spacing, 1).astype(int)
@@ -125,6 +129,8 @@ def _brain_grid(mask: np.ndarray, volume: Volume, spacing: float) -> tuple[Grid,
     affine = volume.affine @ np.diag([*step, 1.0])
     grid = ras_grid(coarse, affine, spacing, margin_mm=2 * _COARSE_MM)
     brain = clean(resample_mask(mask, volume.affine, grid))
+    if not brain.any():  # a speck of a few voxels can vanish on the grid
+        raise _no_brain(volume)
     box = [
         slice(max(low - 1, 0), min(high + 2, size))
         for (low, high), size in zip(extent(brain), brain.shape, strict=True)

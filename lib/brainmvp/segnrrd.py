@@ -7,12 +7,8 @@ import nrrd
 import numpy as np
 
 from brainmvp.files import atomically
-from brainmvp.tasks import Label, Task
+from brainmvp.tasks import BRAIN, CATEGORY, Code, Label, Task
 from brainmvp.volume import Volume
-
-# DICOM CID 7150, category of segmented properties.
-_CATEGORY = "SCT^49755003^Morphologically Abnormal Structure"
-_ANATOMY = "SCT^12738006^Brain"
 
 
 def write_seg_nrrd(
@@ -45,10 +41,9 @@ def write_seg_nrrd(
 
 def _segment(index: int, label: Label, name: str, data: np.ndarray) -> dict[str, str]:
     prefix = f"Segment{index}_"
-    code = label.code
     terminology = (
-        f"Segmentation category and type - 3D Slicer General Anatomy list~{_CATEGORY}~"
-        f"{code.scheme}^{code.value}^{code.meaning}~^^~Anatomic codes - DICOM master list~{_ANATOMY}~^^"
+        f"Segmentation category and type - 3D Slicer General Anatomy list~{_term(CATEGORY)}~{_term(label.code)}~^^"
+        f"~Anatomic codes - DICOM master list~{_term(BRAIN)}~^^"
     )
     return {
         prefix + "ID": label.key,
@@ -61,3 +56,7 @@ def _segment(index: int, label: Label, name: str, data: np.ndarray) -> dict[str,
         prefix + "Extent": " ".join(f"0 {size - 1}" for size in data.shape),
         prefix + "Tags": f"Segmentation.Status:inprogress|TerminologyEntry:{terminology}|",
     }
+
+
+def _term(code: Code) -> str:
+    return f"{code.scheme}^{code.value}^{code.meaning}"

@@ -48,7 +48,7 @@ def app_folder() -> Path:
 
 def check_can_serve(studies: Path | str, host: str, port: int) -> None:
     """Raise `BrainMVPError` if there is no such folder, the port is taken or MONAI Label is not installed."""
-    if not _is_address(studies) and not Path(studies).is_dir():
+    if not is_archive(studies) and not Path(studies).is_dir():
         raise BrainMVPError(f"{studies} is not a folder; give the folder that holds the studies.")
     if importlib.util.find_spec("monailabel") is None:
         raise BrainMVPError(f"MONAI Label is not installed; run `{INSTALL_MONAI_LABEL}`.")
@@ -120,13 +120,14 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def _is_address(studies: Path | str) -> bool:
+def is_archive(studies: Path | str) -> bool:
+    """Tell whether what is served is the address of a DICOMweb archive and not a folder."""
     return str(studies).startswith(("http://", "https://"))
 
 
 def _arguments(studies: Path | str, host: str, port: int, origins: tuple[str, ...], device: str) -> list[str]:
     allowed = [part for origin in origins for part in ("--allow-origin", origin)]
-    place = str(studies) if _is_address(studies) else str(Path(studies).resolve())
+    place = str(studies) if is_archive(studies) else str(Path(studies).resolve())
     places = ["--studies", place, "--host", host, "--port", str(port)]
     return [*places, *allowed, "--conf", "device", device]
 

@@ -17,7 +17,8 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.files import atomically
 from brainmvp.sequences import IMAGE_SUFFIXES
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# From the world of DICOM and ITK to that of NIfTI, and back.
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
 def to_itk(volume: Volume) -> sitk.Image:
     """Return the volume as a SimpleITK image (LPS world)."""
     image = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.transpose(2, 1, 0)))
-    lps = _LPS_TO_RAS @ volume.affine
+    lps = LPS_TO_RAS @ volume.affine
     image.SetSpacing(volume.spacing.tolist())
     image.SetDirection((lps[:3, :3] / volume.spacing).ravel().tolist())
     image.SetOrigin(lps[:3, 3].tolist())
@@ -158,7 +159,7 @@ def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
     direction = np.array(image.GetDirection()).reshape(size, size)[:n, :n]
     affine[:n, :n] = direction * np.array(image.GetSpacing()[:n])
     affine[:n, 3] = image.GetOrigin()[:n]
-    return data, _LPS_TO_RAS @ affine
+    return data, LPS_TO_RAS @ affine
 
 
 def _write_nifti(volume: Volume, path: Path) -> None:

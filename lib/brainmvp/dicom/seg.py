@@ -13,11 +13,9 @@ from brainmvp import __version__
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError, first_line
 from brainmvp.files import atomically
-from brainmvp.tasks import Label, Task
+from brainmvp.tasks import BRAIN, CATEGORY, Code, Label, Task
 from brainmvp.volume import Volume
 
-_CATEGORY = hd.sr.CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure")  # DICOM CID 7150
-_BRAIN = hd.sr.CodedConcept("12738006", "SCT", "Brain")
 # Series numbers of results stand far behind those of a scanner.
 _SERIES_NUMBER = 9000
 # What an anonymised header may lack, but a DICOM file has to hold, if only empty (type 2 of PS3.3).
@@ -130,11 +128,15 @@ def _segment(
     return hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=name[:64],
-        segmented_property_category=_CATEGORY,
-        segmented_property_type=hd.sr.CodedConcept(label.code.value, label.code.scheme, label.code.meaning),
+        segmented_property_category=_concept(CATEGORY),
+        segmented_property_type=_concept(label.code),
         algorithm_type=by_model if model else kinds.MANUAL,
         algorithm_identification=algorithm or None,
         tracking_uid=generate_uid(),
         tracking_id=label.key,
-        anatomic_regions=[_BRAIN],
+        anatomic_regions=[_concept(BRAIN)],
     )
+
+
+def _concept(code: Code) -> hd.sr.CodedConcept:
+    return hd.sr.CodedConcept(code.value, code.scheme, code.meaning)

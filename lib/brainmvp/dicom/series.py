@@ -14,9 +14,8 @@ import numpy as np
 from pydicom import Dataset
 
 from brainmvp.dicom.headers import Slice
-from brainmvp.volume import Volume
+from brainmvp.volume import LPS_TO_RAS, Volume
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # What tells the volumes of a series apart, the plainest first.
 _SPLITTERS = (
     "ImageType", "EchoNumbers", "EchoTime", "DiffusionBValue", "DiffusionDirectionality",
@@ -213,7 +212,7 @@ def _flaws(positions: np.ndarray, normal: np.ndarray, short: str) -> list[str]:
 def _tilt_deg(affine: np.ndarray, normal: np.ndarray) -> float:
     """Return the angle between the way from slice to slice and the slices' normal (LPS)."""
     axis = affine[:3, 2] / np.linalg.norm(affine[:3, 2])
-    return float(np.degrees(np.arccos(min(abs(float(axis @ (_LPS_TO_RAS[:3, :3] @ normal))), 1.0))))
+    return float(np.degrees(np.arccos(min(abs(float(axis @ (LPS_TO_RAS[:3, :3] @ normal))), 1.0))))
 
 
 def _is_placed(one: Slice) -> bool:
@@ -262,7 +261,7 @@ def _affine(facts: Mapping[str, Any], positions: np.ndarray, normal: np.ndarray)
     thickness = float(facts.get("SliceThickness") or 1.0)
     affine[:3, 2] = (positions[-1] - positions[0]) / (count - 1) if count > 1 else normal * thickness
     affine[:3, 3] = positions[0]
-    return _LPS_TO_RAS @ affine
+    return LPS_TO_RAS @ affine
 
 
 def _plane(one: Slice) -> Plane:

@@ -25,11 +25,13 @@ PUBLISHED = {
 Published = Literal["stem", "pairs", "templates", "regions", "flips", "crops", "selection"]
 
 
-class _Data(BaseModel):
+class Record(BaseModel):
+    """Data that is read from a file and never changes; a key that is not known is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Recipe(_Data):
+class Recipe(Record):
     """What a fine-tuning is made of. Defaults are the published script's (batch 2, Adam, lr 3e-4, 300 epochs).
 
     `network`, `spacing` (mm), `window` and `overlap` count from scratch: a start goes on with its own. A classification
@@ -64,7 +66,7 @@ class Recipe(_Data):
     published: frozenset[Published] = Field(frozenset(), description="see `PUBLISHED`")
 
 
-class Split(_Data):
+class Split(Record):
     """How studies are shared out, by patient: fractions of all for validation and test, or k folds."""
 
     validation: float = Field(0.15, ge=0, lt=1)
@@ -75,7 +77,7 @@ class Split(_Data):
     )
 
 
-class Lesions(_Data):
+class Lesions(Record):
     """What counts as one lesion: parts that touch after so many voxels of dilation, if larger than so many mm³.
 
     The defaults are those of BraTS 2023 for gliomas; for metastases it has 1 voxel and 2 mm³.
@@ -85,7 +87,7 @@ class Lesions(_Data):
     smallest_mm3: NonNegativeFloat = 50.0
 
 
-class Result(_Data):
+class Result(Record):
     """A published number. Overlaps and accuracies are 0...1, distances mm; region `mean` is the mean over regions."""
 
     metric: Literal["dice", "hd95", "accuracy", "auc", "f1"]
@@ -95,7 +97,7 @@ class Result(_Data):
     second_hand: bool = Field(description="from a summary of the paper: check before citing")
 
 
-class DataSet(_Data):
+class DataSet(Record):
     """Where a task's studies come from, and the folder layout that `brainmvp index` reads them in."""
 
     name: str

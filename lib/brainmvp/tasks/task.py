@@ -3,18 +3,14 @@
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
-from brainmvp.tasks.recipe import DataSet, Lesions, Recipe, Result, Split
+from brainmvp.tasks.recipe import DataSet, Lesions, Recipe, Record, Result, Split
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Code(_Data):
+class Code(Record):
     """A term of a coding scheme; `SCT` is SNOMED CT."""
 
     scheme: str
@@ -22,7 +18,12 @@ class Code(_Data):
     meaning: str
 
 
-class Label(_Data):
+# What tumours and infarcts are (DICOM CID 7150), and where.
+CATEGORY = Code(scheme="SCT", value="49755003", meaning="Morphologically Abnormal Structure")
+BRAIN = Code(scheme="SCT", value="12738006", meaning="Brain")
+
+
+class Label(Record):
     """One value of the label map, with the colour (red, green, blue; 0 to 255) that every front end shows."""
 
     value: int
@@ -32,7 +33,7 @@ class Label(_Data):
     code: Code
 
 
-class Region(_Data):
+class Region(Record):
     """A union of labels, as the networks predict them; offered only where the sequences that show it are there.
 
     filled: what the region encloses belongs to it (necrosis inside an enhancing rim is tumour core).
@@ -45,14 +46,14 @@ class Region(_Data):
     filled: bool = False
 
 
-class Class(_Data):
+class Class(Record):
     """One answer of a classification."""
 
     key: str
     name: str
 
 
-class Task(_Data):
+class Task(Record):
     """What a model is asked to find in a study, or to say of it.
 
     `minimum` lists alternatives: a study is accepted if it has every sequence of one of them.
@@ -71,7 +72,7 @@ class Task(_Data):
     reference: tuple[Sequence, ...]
     labels: tuple[Label, ...] = ()
     regions: tuple[Region, ...] = ()
-    read_as: dict[int, int] = {}
+    read_as: dict[int, int] = {}  # noqa: RUF012  (pydantic copies it)
     classes: tuple[Class, ...] = ()
     data: DataSet | None = None
     split: Split = Split()
