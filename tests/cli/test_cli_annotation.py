@@ -77,6 +77,9 @@ def test_a_simulation_in_miniature(
     refused = run(app, ["simulate-annotation", "--out", str(tmp_path), "--strategies", "best"])
     assert refused.exit_code == 2
     assert "no strategy 'best'" in refused.stderr
+    refused = run(app, ["simulate-annotation", "--out", str(tmp_path), "--budgets", "3,many"])
+    assert refused.exit_code == 2
+    assert "--budgets 3,many are no numbers" in refused.stderr
 
 
 def test_a_labelled_cohort_is_simulated_too(

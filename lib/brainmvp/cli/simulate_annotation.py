@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from brainmvp.cli.console import errors, print_table, say
+from brainmvp.errors import BrainMVPError
 
 
 def simulate_annotation(
@@ -43,7 +44,6 @@ def simulate_annotation(
     from brainmvp.annotation.saving import summarise, write_simulation
     from brainmvp.annotation.simulate import FOREGROUND, Setting, Simulation
     from brainmvp.device import pick_device
-    from brainmvp.errors import BrainMVPError
     from brainmvp.modelstore import ModelStore
     from brainmvp.selection import STRATEGIES
     from brainmvp.selection.embed import Embedder, choose_encoder
@@ -55,6 +55,7 @@ def simulate_annotation(
         raise BrainMVPError(
             f"There is no strategy {unknown[0]!r}; use {', '.join((*STRATEGIES, FOREGROUND))}."
         )
+    counts = _counts(budgets)
 
     def tell(text: str) -> None:
         errors.print(text, markup=False, highlight=False)
@@ -73,7 +74,6 @@ def simulate_annotation(
         )
         embedder = Embedder(earlier, place)
         studies = phantom_cohort(wanted, phantoms, test, spacing, embedder, tell)
-    counts = tuple(sorted({int(part) for part in budgets.split(",")}))
     setting = Setting(wanted, studies, beginning, counts, steps, lr, place)
     simulations = [Simulation(setting, seed, tell) for seed in range(first_seed, first_seed + seeds)]
     facts = {
@@ -98,6 +98,14 @@ def simulate_annotation(
         f"Of {summary['pool']} studies; all of them: Dice {summary['full_data_dice']:.3f}", columns, rows
     )
     say(f"Curves: {picture}")
+
+
+def _counts(budgets: str) -> tuple[int, ...]:
+    """Return the numbers of labels, rising."""
+    parts = [part.strip() for part in budgets.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise BrainMVPError(f"--budgets {budgets} are no numbers of labels; write them like 3,6,10.")
+    return tuple(sorted({int(part) for part in parts}))
 
 
 def _shown(labels: float | None) -> str:
