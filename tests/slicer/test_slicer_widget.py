@@ -8,12 +8,16 @@ import pytest
 
 pytest.importorskip("PySide6", reason="PySide6 is not installed")
 
+import numpy as np
+import slicer
+from BrainMVPLib import views
+from BrainMVPLib.segmentations import export_labels
 from PySide6 import QtCore, QtTest, QtWidgets
 
 _NUMBERS = count(1)
 
 
-def test_a_study_by_clicks(panel, click, server, write_study, desktop, scene):
+def test_a_study_by_clicks(panel, click, server, write_study, desktop, scene, wait):
     name = f"clicks{next(_NUMBERS)}"
     write_study(name, "T1CE FLAIR T1 T2", server.studies)
     panel.ui.urlEdit.setText(server.url)
@@ -41,14 +45,21 @@ def test_a_study_by_clicks(panel, click, server, write_study, desktop, scene):
     assert panel.ui.messageText.text.startswith("Shown: ")
     click("draftButton")
     assert "draft label" in panel.ui.messageText.text
+    click("compareButton")
+    write_study(following := f"{name}-next", "T2 FLAIR", server.studies)
+    panel.session.state.strategy = "sequential"
     click("submitButton")
     assert (server.studies / "labels" / "final" / f"{name}.nrrd").is_file()
+    wait(lambda: panel.session.state.study == following and not panel.session.busy)
+    # The views of the comparison show the new study.
+    assert scene.GetFirstNodeByClass("vtkMRMLLayoutNode").GetViewArrangement() == 52602
+    shown_now = views.composite_of(scene, "BrainMVP2").GetBackgroundVolumeID()
+    assert shown_now == panel.session.chosen_volumes()["FLAIR"].GetID()
     shutil.rmtree(server.studies / name)
+    shutil.rmtree(server.studies / following)
 
 
 def test_two_volumes_for_one_sequence_are_shown_and_chosen_by_hand(panel, volume, desktop, wait):
-    import numpy as np
-
     panel.session.state.model = "tumour"
     first = volume(np.ones((4, 5, 6), np.int16), np.eye(4), "day1_flair")
     volume(np.ones((4, 5, 6), np.int16), np.eye(4), "day2_flair")
@@ -63,6 +74,62 @@ def test_two_volumes_for_one_sequence_are_shown_and_chosen_by_hand(panel, volume
     wait(lambda: panel.ui.sequenceTable.item(row, 2).text() == "Chosen")
     assert panel.session.state.volume("FLAIR") is first
     assert "Missing: T1, T1CE, T2" in panel.ui.missingText.text
+
+
+def shown(panel):
+    """Return what the panel says about the study and its result."""
+    ui = panel.ui
+    rows = range(ui.sequenceTable.rowCount)
+    return {
+        "address": ui.urlEdit.text,
+        "reader": ui.annotatorEdit.text,
+        "study": ui.studyText.text,
+        "sequences": [
+            (ui.sequenceTable.cellWidget(row, 1).currentText, ui.sequenceTable.item(row, 2).text())
+            for row in rows
+        ],
+        "missing": ui.missingText.text,
+        "task": ui.modelBox.currentText,
+        "result": ui.resultText.text,
+        "millilitres": [
+            [ui.volumesTable.item(row, column).text() for column in range(2)]
+            for row in range(ui.volumesTable.rowCount)
+        ],
+        "segments": panel.editor.text,
+    }
+
+
+def test_a_saved_scene_brings_the_panel_back(
+    panel, click, server, write_study, desktop, scene, reopened, monkeypatch, wait
+):
+    name = f"saved{next(_NUMBERS)}"
+    write_study(name, "T1CE FLAIR", server.studies)
+    panel.ui.urlEdit.setText(server.url)
+    panel.ui.annotatorEdit.setText("Reader")
+    panel.ui.annotatorEdit.editingFinished.emit()
+    for button in ("connectButton", "nextButton", "segmentButton", "compareButton"):
+        click(button)
+    before, labels = shown(panel), export_labels(*segmentation_of(panel))
+    desktop.widget.cleanup()
+    again = reopened(scene)
+    monkeypatch.setattr(slicer, "mrmlScene", again)
+    desktop.scene, desktop.slices = again, {}
+    desktop.widget = desktop.module.BrainMVPWidget()
+    desktop.widget.setup()
+    wait(lambda: True)
+    assert shown(desktop.widget.panel) == before
+    assert np.array_equal(export_labels(*segmentation_of(desktop.widget.panel)), labels)
+    layout = again.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    assert layout.GetViewArrangement() == 52602
+    volumes = desktop.widget.panel.session.chosen_volumes()
+    assert views.composite_of(again, "BrainMVP1").GetBackgroundVolumeID() == volumes["T1CE"].GetID()
+    click("backButton")
+    assert layout.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+    shutil.rmtree(server.studies / name)
+
+
+def segmentation_of(panel):
+    return panel.session.state.segmentation, panel.submitting.table(), panel.session.reference()[1]
 
 
 def test_an_error_is_a_sentence_with_details_on_demand(panel, click):

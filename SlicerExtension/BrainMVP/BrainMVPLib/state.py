@@ -40,7 +40,7 @@ class State:
     were downloaded; `series`: what the server says of each series of a DICOM study; `left_empty`: sequences that the
     user wants without a volume; `facts`: what the server said of the last result; `proposal`: its label map, packed by
     `measure.pack`; `opened`: when the study was opened, seconds since 1970; `layout`: the view arrangement before the
-    comparison.
+    comparison; `compared`: whether the sequences are to be shown side by side.
     """
 
     url = _Remembered("http://127.0.0.1:8000")
@@ -58,7 +58,7 @@ class State:
     proposal = _Remembered("")
     opened = _Remembered(0.0)
     layout = _Remembered(-1)
-    compared = _Remembered([])
+    compared = _Remembered(False)
 
     def __init__(self, node: Any) -> None:
         self.node = node

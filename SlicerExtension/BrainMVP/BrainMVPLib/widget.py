@@ -194,8 +194,11 @@ class Panel:
         before = views.compare(self.scene, chosen, self._fit)
         if before >= 0:
             self.session.state.layout = before
+        self.session.state.compared = True
+        self._shown["compared"] = [node.GetID() for node in chosen.values()]
 
     def _back(self) -> None:
+        self.session.state.compared = False
         views.restore(self.scene, self.session.state.layout)
 
     def _fit(self, names: list[str]) -> None:
@@ -312,6 +315,11 @@ class Panel:
         fill(ui.seriesTable, series_rows(state.series))
         ui.seriesButton.setVisible(bool(state.series))
         ui.seriesTable.setVisible(bool(state.series) and ui.seriesButton.checked)
+        chosen = [row.chosen for row in rows if row.chosen]
+        # Follows to the next study, and back into a saved scene; not where the user went to another layout since.
+        stands = "compared" not in self._shown or views.comparing(self.scene)
+        if chosen and stands and state.compared and self._shown.get("compared") != chosen:
+            self._compare()
         missing = task.what_is_missing([row.sequence for row in rows if row.chosen]) if task else ""
         disputed = [row.sequence for row in rows if row.disputed]
         if disputed:
