@@ -1,6 +1,6 @@
 """Does the pretraining help? Phantoms, a small backbone, tumours from a tenth of the labels, and the ablation.
 
-    python benchmarks/pretraining_proof.py --out build/proof          # about a quarter of an hour on an idle core
+    python benchmarks/pretraining_proof.py --out build/proof          # about six minutes of one core's time
 
 The rows are those of the paper's ablation: none, cross-modal reconstruction, with templates, with contrast. Each is
 pretrained once on all training studies without their labels, then fine-tuned on a tenth of them once per seed; all
