@@ -130,11 +130,11 @@ class Simulation:
             setting = self._setting
             network = learn_shortly(
                 setting.start.load_network().to(setting.device), setting.task,
-                [self._cohort.pool[study] for study in sorted(studies)], window=setting.start.card.window,
+                [self._cohort.pool[study] for study in sorted(studies)], window=self._window,
                 steps=setting.steps, lr=setting.lr, seed=self.seed,
             )  # fmt: skip
             dice = region_dice(network, setting.task, list(self._cohort.test.values()), self._stride)
-            self._learned[key] = network, float(dice.mean())
+            self._learned[key] = network, float(np.nanmean(dice))
         return self._learned[key]
 
     def _entropies(self, network: torch.nn.Module, labelled: set[str]) -> dict[str, dict[str, float]]:
@@ -149,3 +149,13 @@ class Simulation:
     @property
     def _stride(self) -> int:
         return self._setting.start.card.network.stride
+
+    @property
+    def _window(self) -> tuple[int, int, int]:
+        """What the start takes; not more than the largest brain needs."""
+        largest = [max(brain.labels.shape[axis] for brain in self._cohort.pool.values()) for axis in range(3)]
+        x, y, z = (
+            min(edge, -(-size // self._stride) * self._stride)
+            for edge, size in zip(self._setting.start.card.window, largest, strict=True)
+        )
+        return x, y, z

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from brainmvp.finetune.augment import seen_regions
 from brainmvp.intensity import normalise
 from brainmvp.phantom.generator import Phantom
 from brainmvp.tasks import Task
@@ -60,7 +61,7 @@ def learn_shortly(
         chosen, order = order[:batch], order[batch:]
         pairs = [_sample(brains[i], window, draw) for i in chosen]
         images, labels = (torch.stack(parts).to(device) for parts in zip(*pairs, strict=True))
-        seen = torch.ones(batch, len(task.regions), dtype=torch.bool, device=device)
+        seen = torch.stack([_seen(brain, task) for brain in pairs]).to(device)
         logits = network(images.contiguous(memory_format=torch.channels_last_3d))
         inside = (images != 0).any(1, keepdim=True)
         loss = segmentation_loss(logits, region_targets(labels, task), seen, inside)
@@ -70,6 +71,11 @@ def learn_shortly(
         for optimiser in optimisers:
             optimiser.step()
     return network.eval()
+
+
+def _seen(brain: Brain, task: Task) -> Tensor:
+    """Return which regions can be seen, (R,) bool: a sequence that a study lacks is zero everywhere."""
+    return seen_regions(brain.images.flatten(1).any(1), task)
 
 
 def _sample(brain: Brain, window: Items[int], draw: torch.Generator) -> Brain:
@@ -101,6 +107,13 @@ def region_probabilities(network: nn.Module, brain: Brain, stride: int) -> Tenso
 
 
 def region_dice(network: nn.Module, task: Task, brains: Items[Brain], stride: int) -> np.ndarray:
-    """Return the Dice of each brain and region, (N, R); one where there is nothing to find and nothing is found."""
-    pairs = ((region_probabilities(network, b, stride), region_targets(b.labels[None], task)) for b in brains)
-    return np.stack([dice(found[None], wanted)[0].numpy() for found, wanted in pairs])
+    """Return the Dice of each brain and region, (N, R).
+
+    One where there is nothing to find and nothing is found; NaN where the sequences cannot show it.
+    """
+    rows = []
+    for brain in brains:
+        found = region_probabilities(network, brain, stride)
+        row = dice(found[None], region_targets(brain.labels[None], task))[0]
+        rows.append(row.where(_seen(brain, task), torch.nan).numpy())
+    return np.stack(rows)

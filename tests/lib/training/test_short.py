@@ -1,11 +1,13 @@
 """A short training in memory."""
 
+import numpy as np
 import pytest
 import torch
 
 from brainmvp.annotation.cohorts import untrained
 from brainmvp.modelstore import Model
 from brainmvp.phantom.generator import make_phantom
+from brainmvp.sequences import Sequence
 from brainmvp.tasks import get_task
 from brainmvp.training.short import Brain, brain_of, learn_shortly, region_dice, region_probabilities
 
@@ -48,3 +50,10 @@ def test_a_few_steps_teach_what_a_fresh_network_does_not_know(brains: list[Brain
     probabilities = region_probabilities(network, brains[0], start.card.network.stride)
     assert probabilities.shape == (3, *brains[0].labels.shape)
     assert not probabilities[:, (brains[0].images == 0).all(0)].any()
+
+
+def test_what_the_sequences_cannot_show_is_not_scored(brains: list[Brain], start: Model) -> None:
+    images = brains[0].images.clone()
+    images[TUMOUR.sequences.index(Sequence.T1CE)] = 0
+    row = region_dice(start.load_network(), TUMOUR, [Brain(images, brains[0].labels)], 4)[0]
+    assert not np.isnan(row[0]) and np.isnan(row[1:]).all()
