@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from brainmvp.bias import evened
-from brainmvp.brain import STRIPPED, Brain, find_brain
+from brainmvp.brain import BUILT_IN, STRIPPED, Brain, find_brain, voted
 from brainmvp.clock import Clock
 from brainmvp.errors import BrainMVPError
 from brainmvp.foreground import background_value, clean, foreground
@@ -26,6 +26,8 @@ BrainExtractor = Callable[[Volume], Brain]
 
 # The head is found on a coarse copy first; finer detail does not move its bounding box.
 _COARSE_MM = 3.0
+# A sequence has a vote on what is brain if its own is so much the same (Dice).
+_ALIKE = 0.85
 # What is corrected for the bias field, as far as that was measured to help; ADC has none.
 _EVENED = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
 
@@ -78,7 +80,7 @@ def prepare(
     if not found.mask.any():
         raise _no_brain(target)
     clock.lap("brain")
-    volumes, alignments = {reference: target}, {}
+    volumes, alignments, votes = {reference: target}, {}, []
     for sequence in (s for s in sequences if s in study.images and s is not reference):
         volume = volumes[sequence] = read_volume(study.images[sequence])
         clock.lap("read")
@@ -87,9 +89,12 @@ def prepare(
         if alignment.moved:
             own = Volume(find_brain(volume).mask, volume.affine)
             alignment = with_overlap(alignment, own, Volume(found.mask, target.affine))
+            if found.source == BUILT_IN and alignment.brains > _ALIKE:
+                votes.append(_vote(own, found.mask, target, alignment.world))
             clock.lap("brain")
         alignments[sequence] = alignment
 
+    found = voted(found, votes)
     grid, brain = _brain_grid(found.mask, target, spacing)
     used = tuple(s for s in sequences if s in volumes and not (s in alignments and alignments[s].doubt))
     channels = []
@@ -109,6 +114,13 @@ def prepare(
         channels.append(normalise(torch.from_numpy(image), torch.from_numpy(seen), sequence))
     missing = tuple(sequence for sequence in sequences if sequence not in used)
     return Prepared(torch.stack(channels), brain, grid, target, reference, used, missing, found, alignments)
+
+
+def _vote(own: Volume, brain: np.ndarray, target: Volume, world: np.ndarray) -> np.ndarray:
+    """Return a sequence's own brain on the reference's grid; where it was not scanned it agrees with the reference."""
+    grid = Grid(target.shape, target.affine)
+    shown = resample_mask(np.ones(own.shape, bool), own.affine, grid, world)
+    return np.where(shown, resample_mask(own.data, own.affine, grid, world), brain)
 
 
 def _covered(volume: Volume) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Where the brain is in an image: as it is if the skull is gone, else by a network, HD-BET or SynthStrip."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -9,7 +9,7 @@ from brainmvp.brain.external import TOOLS, by_tool
 from brainmvp.brain.network import brain_mask
 from brainmvp.brain.stripped import is_stripped
 from brainmvp.errors import BrainMVPError
-from brainmvp.foreground import foreground
+from brainmvp.foreground import clean, foreground
 from brainmvp.volume import Volume
 
 BUILT_IN = "built-in"
@@ -27,6 +27,16 @@ class Brain:
     mask: np.ndarray
     source: str
     doubt: str | None = None
+
+
+def voted(found: Brain, others: list[np.ndarray]) -> Brain:
+    """Return the brain that most sequences see; others: (X, Y, Z) bool, what they see, on the grid of `found`.
+
+    Each contrast has something else that looks like brain: fat of the orbit, mucosa, muscle.
+    """
+    if not others:
+        return found
+    return replace(found, mask=clean(np.mean([found.mask, *others], 0) > 0.5))
 
 
 def find_brain(volume: Volume, tool: str = BUILT_IN) -> Brain:

@@ -93,6 +93,8 @@ def _placement(brain: np.ndarray, rng: np.random.Generator) -> Tensor:
     axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in SHAPE]
     index = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) + torch.tensor(offset, dtype=torch.float32)
     source = index @ torch.tensor(matrix.T, dtype=torch.float32) + torch.tensor(middle, dtype=torch.float32)
+    bend = [smooth_noise(SHAPE, rng, rng.uniform(8, 16)) for _ in range(3)]
+    source += torch.from_numpy(np.stack(bend, -1)) * rng.uniform(0, 1.5)
     size = torch.tensor(brain.shape, dtype=torch.float32)
     return ((source + 0.5) / size * 2 - 1).flip(-1)
 
@@ -117,7 +119,7 @@ def _scanned(image: Tensor, seen: Tensor, rng: np.random.Generator) -> Tensor:
     if rng.random() < 0.5:
         sigma[rng.choice(3, p=(0.2, 0.2, 0.6))] = rng.uniform(0.3, 0.8)  # slices of up to 8 mm
     data = ndimage.gaussian_filter(data, sigma)
-    data = data * np.exp(rng.uniform(0, 0.35) * smooth_noise(SHAPE, rng, 16))
+    data = data * np.exp(rng.uniform(0, 0.5) * smooth_noise(SHAPE, rng, 16))
     noise = rng.uniform(0, 0.08) * rng.standard_normal((2, *SHAPE))
     data = np.hypot(data + noise[0], noise[1])
     return scaled(torch.from_numpy(np.where(seen.numpy(), data, 0).astype(np.float32)))

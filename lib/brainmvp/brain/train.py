@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -19,18 +19,26 @@ _BATCH = 1
 _RATE = 2e-3
 
 
-def train(out: Path, patients: Path | None, heads: int, minutes: float, seed: int = 0) -> None:
-    """Train for so many minutes on so many heads, and write the averaged weights in half precision."""
+def train(
+    out: Path, patients: Path | None, heads: int, minutes: float, start: Path | None = None, seed: int = 0
+) -> None:
+    """Train for so many minutes on so many heads, and write the averaged weights in half precision.
+
+    start: weights to go on from, in place of random ones.
+    """
     anatomies = load_anatomies(2.0, patients)
     pool = [make_head(seed + number, anatomies) for number in range(heads)]
     print(f"{heads} heads", flush=True)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = new_network().to(memory_format=torch.channels_last_3d)
+    network = new_network()
+    if start is not None:
+        network.load_state_dict({name: value.float() for name, value in load_file(start).items()})
+    network.to(memory_format=torch.channels_last_3d)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.99))
     optimisers = make_optimisers(network, _RATE)
-    start, step, smooth = time.monotonic(), 0, 1.0
-    while (done := (time.monotonic() - start) / (60 * minutes)) < 1:
+    began, step, smooth = time.monotonic(), 0, 1.0
+    while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
         for group in (group for optimiser in optimisers for group in optimiser.param_groups):
             group["lr"] = _RATE * rate(done, step)
         samples = [make_sample(pool[int(rng.integers(heads))], rng) for _ in range(_BATCH)]
@@ -49,7 +57,7 @@ def train(out: Path, patients: Path | None, heads: int, minutes: float, seed: in
         step += 1
         smooth += 0.02 * (dice.item() - smooth)
         if step % 50 == 0:
-            print(f"{step} steps, {time.monotonic() - start:.0f} s, Dice loss {smooth:.4f}", flush=True)
+            print(f"{step} steps, {time.monotonic() - began:.0f} s, Dice loss {smooth:.4f}", flush=True)
             _write(average.module, out)
     _write(average.module, out)
 
@@ -65,9 +73,10 @@ def main() -> None:
         "--patients", type=Path, help="open patients to learn from, as `load_anatomies` reads them"
     )
     parser.add_argument("--heads", type=int, default=100)
-    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--minutes", type=float, default=35.0)
+    parser.add_argument("--start", type=Path, help="weights to go on from, such as the built-in ones")
     options = parser.parse_args()
-    train(options.out, options.patients, options.heads, options.minutes)
+    train(options.out, options.patients, options.heads, options.minutes, options.start)
 
 
 if __name__ == "__main__":

@@ -1,35 +1,38 @@
-"""A simple made-up head around a phantom's brain: what registration and brain extraction have to cope with."""
+"""A made-up head around a phantom's brain: what registration and brain extraction have to cope with."""
+
+from functools import partial
 
 import numpy as np
 from scipy import ndimage
 
+from brainmvp.phantom.face import STANDARD, Space, outline, paint_face
 from brainmvp.phantom.generator import Phantom
 from brainmvp.sequences import Sequence
-from brainmvp.spatial import Grid, resample
+from brainmvp.spatial import Grid, extent, resample
 from brainmvp.volume import Volume
 
 # What is around a brain, as a multiple of the brain's own mean. After the textbook look of each sequence at 1.5 T:
-# fat is bright but where it is suppressed, bone and air are dark, muscle is dull.
-TISSUES = ("csf", "bone", "marrow", "muscle", "fat", "eye")
+# fat is bright but where it is suppressed, bone and air are dark, muscle is dull, mucosa takes up contrast.
+TISSUES = ("csf", "bone", "marrow", "muscle", "fat", "vitreous", "mucosa", "gland", "vessel", "nerve")
 LEVELS: dict[Sequence, tuple[float, ...]] = {
-    Sequence.T1: (0.35, 0.12, 1.0, 0.75, 2.0, 0.4),
-    Sequence.T1CE: (0.4, 0.12, 1.1, 0.95, 2.0, 0.4),
-    Sequence.T2: (1.9, 0.1, 0.7, 0.4, 1.3, 2.0),
-    Sequence.FLAIR: (0.25, 0.1, 0.6, 0.6, 1.2, 0.3),
-    Sequence.PD: (1.1, 0.12, 0.7, 0.7, 1.1, 1.1),
-    Sequence.MRA: (0.5, 0.12, 0.5, 0.7, 0.9, 0.4),
-    Sequence.DWI: (0.2, 0.05, 0.08, 0.2, 0.15, 0.2),
-    Sequence.ADC: (3.0, 0.1, 0.3, 1.5, 0.3, 3.0),
+    Sequence.T1: (0.35, 0.12, 1.2, 0.75, 2.0, 0.4, 0.8, 1.2, 0.4, 1.0),
+    Sequence.T1CE: (0.4, 0.12, 1.3, 0.95, 2.0, 0.4, 2.0, 1.7, 2.2, 1.0),
+    Sequence.T2: (1.9, 0.1, 0.7, 0.4, 1.3, 2.0, 1.8, 1.1, 0.2, 0.9),
+    Sequence.FLAIR: (0.25, 0.1, 0.6, 0.6, 1.2, 0.3, 1.3, 0.9, 0.3, 0.95),
+    Sequence.PD: (1.1, 0.12, 0.7, 0.7, 1.1, 1.1, 1.2, 1.0, 0.5, 0.95),
+    Sequence.MRA: (0.5, 0.12, 0.5, 0.7, 0.9, 0.4, 0.8, 0.8, 2.5, 0.9),
+    Sequence.DWI: (0.2, 0.05, 0.08, 0.2, 0.15, 0.2, 0.7, 0.7, 0.1, 0.9),
+    Sequence.ADC: (3.0, 0.1, 0.3, 1.5, 0.3, 3.0, 2.0, 1.2, 1.0, 1.0),
 }
 # Room for skull and scalp on every side, and for the neck below, mm.
-_MARGIN = ((26, 26), (26, 30), (52, 26))
+_MARGIN = ((26, 26), (26, 34), (56, 26))
 
 
 def with_head(phantom: Phantom, seed: int) -> dict[str, Volume]:
     """Return the phantom's sequences inside a head, float32, by sequence, and the true `brain`, bool.
 
-    From the inside out: CSF, skull with marrow, scalp; below, a neck with its cord, a skull base, and a face of
-    blobs with two eyes. All sizes and levels vary with the seed. Noise everywhere, so the border is not constant.
+    From the inside out: CSF, veins, skull with marrow, scalp; below, a face and a neck. All sizes, places and levels
+    vary with the seed. Noise everywhere, so the border is not constant.
     """
     rng = np.random.default_rng(seed)
     spacing = float(phantom.affine[0, 0])
@@ -42,8 +45,8 @@ def with_head(phantom: Phantom, seed: int) -> dict[str, Volume]:
     for sequence, image in phantom.images.items():
         inside = np.pad(image.numpy(), pad)
         level = float(inside[brain].mean())
-        levels = np.array([0.0, *LEVELS[sequence]]) * rng.uniform(0.8, 1.25, 7)
-        texture = 1 + 0.25 * smooth_noise(brain.shape, rng, 4 / spacing)
+        levels = np.array([0.0, *LEVELS[sequence]]) * rng.uniform(0.8, 1.25, len(TISSUES) + 1)
+        texture = 1 + 0.15 * smooth_noise(brain.shape, rng, 4 / spacing)
         around = ndimage.gaussian_filter((levels * level)[tissue] * texture, 0.6 / spacing)
         bias = np.exp(0.12 * smooth_noise(brain.shape, rng, 60 / spacing))
         data = np.where(brain, inside, around) * bias
@@ -59,39 +62,52 @@ def head_room(spacing: float) -> list[tuple[int, int]]:
 
 def surroundings(brain: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
     """Return which tissue is where around a brain (X, Y, Z) bool: uint8, 0 air and brain, then `TISSUES`."""
-    distance = _outside_of_hull(brain, spacing) * (1 + 0.15 * smooth_noise(brain.shape, rng, 25 / spacing))
-    x, y, z = _millimetres(brain, spacing)
+    noise = partial(_noise, brain.shape, rng, spacing)
+    distance = _outside_of_hull(brain, spacing) * (1 + 0.15 * noise(25.0))
+    space = _space(brain, spacing, noise, rng)
     csf = rng.uniform(1.0, 3.5)
     bone = csf + rng.uniform(4.5, 8.0)
     scalp = bone + rng.uniform(4.0, 9.0)
     result = np.zeros(brain.shape, np.uint8)
 
-    def paint(mask: np.ndarray, tissue: str) -> None:
-        result[mask] = TISSUES.index(tissue) + 1
+    def paint(mask: np.ndarray, tissue: str | None) -> None:
+        result[mask] = 0 if tissue is None else TISSUES.index(tissue) + 1
 
-    blobs = smooth_noise(brain.shape, rng, 5 / spacing)
-    low = z < -0.45 * (y + 20) - 30  # below a plane from the brow to the neck
-    face = low & (y > -10) & (np.hypot(x / 68, (y - 20) / 78) < 1)
-    neck = low & (np.hypot(x / 58, (y + 30) / 62) < 1)
-    paint((face | neck) & (distance > 0), "muscle")
-    paint((face | neck) & (distance > 0) & (blobs > 0.7), "fat")
-    paint(face & (distance > 0) & (blobs < -0.9), "bone")
-    result[face & (blobs < -1.4)] = 0
-    paint((distance > bone) & (distance <= scalp) & ~low, "fat")
-    paint((distance > bone) & (distance <= bone + 2) & ~low, "muscle")
-    paint((distance > csf) & (distance <= bone), "bone")
+    low = space.z < -38 + 0.12 * space.y
+    temporal = space.blob((0, 28, -28), (rng.uniform(76, 84), 40, 42)) & (np.abs(space.x) > 40)
+    base = csf + np.where(low, rng.uniform(0.3, 0.8), 1) * (bone - csf)  # thin where the face is
+    head = (outline(space, rng) & low) | (~low & (distance <= scalp)) | (temporal & (distance <= scalp + 6))
+    skin = ndimage.distance_transform_edt(head, spacing)
+    paint(head, "muscle")
+    paint_face(space, lambda mask, tissue: paint(mask & head & low, tissue), noise, rng)
+    paint(head & (skin < rng.uniform(2, 7)), "fat")
+    paint(head & ~low & ~temporal & (distance > bone + 2), "fat")
+    paint(~low & (distance <= bone) | low & (distance <= base), "bone")
     middle = (bone - csf) / 2
-    paint((np.abs(distance - csf - middle) < middle / 2.5) & (z > -25), "marrow")
-    for side in (-1, 1):
-        eye = np.sqrt((x - side * 32) ** 2 + (y - 66) ** 2 + (z + 38) ** 2)
-        paint((eye < 17) & (distance > bone), "fat")
-        paint((eye < 12) & (distance > bone), "eye")
-    canal = np.hypot(x, y + 32 + 0.1 * (z + 60)) < 9
-    paint(canal & (z < -45) & (distance > 0), "csf")
-    paint((np.hypot(x, y + 32 + 0.1 * (z + 60)) < 5.5) & (z < -45) & (distance > 0), "muscle")
-    paint((distance > 0) & (distance <= csf), "csf")
+    paint((np.abs(distance - csf - middle) < middle / 2.5) & ~low, "marrow")
+    paint(low & (distance > csf + 1) & (distance <= base) & (noise(7.0) > rng.uniform(0.3, 1.5)), "marrow")
+    paint((distance <= csf), "csf")
+    paint(_veins(space, distance, csf), "vessel")
     result[brain] = 0
     return result
+
+
+def _veins(space: Space, distance: np.ndarray, csf: float) -> np.ndarray:
+    """Return the sagittal sinus, above, and the transverse ones, behind."""
+    wall = distance <= csf + 3
+    sagittal = (np.abs(space.x) < 4.5) & (space.z > -30)
+    transverse = (np.abs(space.z + 38) < 4.5) & (space.y < -20)
+    return wall & (distance > 0) & (sagittal | transverse)
+
+
+def _space(brain: np.ndarray, spacing: float, noise: partial, rng: np.random.Generator) -> Space:
+    """Return the coordinates from the middle of the brain's box as if it were of standard size, bent a little."""
+    axes = []
+    for axis, ((low, high), size, count) in enumerate(zip(extent(brain), STANDARD, brain.shape, strict=True)):
+        scale = size / (high - low + 1) * rng.uniform(0.94, 1.06)
+        line = (np.arange(count, dtype=np.float32) - (low + high) / 2) * np.float32(scale)
+        axes.append(line.reshape([-1 if a == axis else 1 for a in range(3)]) + 2.5 * noise(18.0))
+    return Space(*axes)
 
 
 def _outside_of_hull(brain: np.ndarray, spacing: float) -> np.ndarray:
@@ -102,15 +118,8 @@ def _outside_of_hull(brain: np.ndarray, spacing: float) -> np.ndarray:
     return ndimage.distance_transform_edt(~hull, spacing)
 
 
-def _millimetres(brain: np.ndarray, spacing: float) -> list[np.ndarray]:
-    """Return the coordinates from the middle of the brain's box, mm, RAS."""
-    middle = [(np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {a})))[[0, -1]].mean()) for a in range(3)]
-    return np.ogrid[
-        tuple(
-            slice(-m * spacing, (n - m) * spacing - 1e-6, spacing)
-            for m, n in zip(middle, brain.shape, strict=True)
-        )
-    ]
+def _noise(shape: tuple[int, ...], rng: np.random.Generator, spacing: float, mm: float) -> np.ndarray:
+    return smooth_noise(shape, rng, mm / spacing)
 
 
 def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, sigma: float) -> np.ndarray:
