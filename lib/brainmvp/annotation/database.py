@@ -64,7 +64,10 @@ class Database:
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
-            connection = self._idle.pop() if self._idle else self._open()
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._open()
             try:
                 yield connection
             except BaseException:
