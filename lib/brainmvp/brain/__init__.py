@@ -30,9 +30,10 @@ class Brain:
 
 
 def voted(found: Brain, others: list[np.ndarray]) -> Brain:
-    """Return the brain that most sequences see; others: (X, Y, Z) bool, what they see, on the grid of `found`.
+    """Return the brain that most sequences see; of two, what both see.
 
-    Each contrast has something else that looks like brain: fat of the orbit, mucosa, muscle.
+    Each contrast has something else that looks like brain: fat of the orbit, mucosa, muscle. others: (X, Y, Z) bool,
+    what the other sequences see, on the grid of `found`.
     """
     if not others:
         return found

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from brainmvp.brain import find_brain
+from brainmvp.brain import Brain, find_brain, voted
 from brainmvp.brain.stripped import is_stripped
 from brainmvp.errors import BrainMVPError
 from brainmvp.phantom.rescan import scan
@@ -46,6 +46,16 @@ def test_a_stripped_image_is_left_alone(head):
     image = Volume(np.where(brain, head["T1"].data, -0.5), head["T1"].affine)
     found = find_brain(image)
     assert found.source == "already stripped" and np.array_equal(found.mask, brain)
+
+
+def test_what_one_sequence_alone_takes_for_brain_is_none():
+    brain = np.zeros((12, 12, 12), bool)
+    brain[3:9, 3:9, 3:9] = True
+    with_orbit, with_nose = brain.copy(), brain.copy()
+    with_orbit[9:11, 5:7, 5:7] = with_nose[5:7, 9:11, 5:7] = True
+    for others in ([brain, with_nose], [with_nose]):
+        assert np.array_equal(voted(Brain(with_orbit, "built-in"), others).mask, brain)
+    assert np.array_equal(voted(Brain(with_orbit, "built-in"), []).mask, with_orbit)
 
 
 def test_a_head_with_a_masked_background_is_no_stripped_brain(head):
