@@ -13,8 +13,6 @@ _COMMON: dict[str, tuple[tuple[Sequence, ...], ...]] = {
         (Sequence.T1CE, Sequence.FLAIR),
         (Sequence.T1CE,),
         (Sequence.T1, Sequence.T2, Sequence.FLAIR),
-        (Sequence.T1, Sequence.T1CE, Sequence.FLAIR),
-        (Sequence.T1, Sequence.T1CE, Sequence.T2),
     ),
     "stroke": ((Sequence.DWI,), (Sequence.DWI, Sequence.ADC), (Sequence.DWI, Sequence.FLAIR)),
 }
