@@ -29,9 +29,9 @@ def serve_version(user: Annotator, name: str, body: dict[str, Any]) -> dict[str,
         raise RefusedError(400, 'Name the version to serve, such as {"version": 2}.')
     app, store = app_instance(), ModelStore()
     model = _version(name, version)
-    before = store.served(name)
     store.serve(name, version)
-    detail = {"model": model.card.id, "before": f"{name}@{before}", "by": user.username}
+    before = store.before(name)
+    detail = {"model": model.card.id, "before": before and f"{name}@{before}", "by": user.username}
     app.state.journal.add("served", task=model.card.task, detail=detail)
     return describe_one(model, app.state)
 

@@ -26,6 +26,9 @@ def test_versions_are_listed_and_served(server: Server, tiny_models: Path) -> No
     finally:
         server.call("POST", "/models/tumour/serve", json={"version": served}).raise_for_status()
     assert server.get_json("/progress")["versions"][-1]["model"] == f"tumour@{served}"
+    (ModelStore(tiny_models).root / "tumour" / "served.json").write_text("{")
+    server.call("POST", "/models/tumour/serve", json={"version": served}).raise_for_status()
+    assert ModelStore(tiny_models).served("tumour") == served
     assert "no version 99" in server.refused(404, "POST", "/models/tumour/serve", json={"version": 99})
     server.refused(404, "POST", "/models/liver/serve", json={"version": 1})
     server.refused(400, "POST", "/models/tumour/serve", json={"version": "1"})

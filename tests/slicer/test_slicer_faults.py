@@ -13,6 +13,7 @@ from BrainMVPLib import transport
 from BrainMVPLib.errors import ServerError
 from BrainMVPLib.nrrd import write_nrrd
 from BrainMVPLib.opening import Opening
+from BrainMVPLib.outbox import Outbox
 from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.submitting import Submitting
 from BrainMVPLib.training import Training
@@ -250,6 +251,17 @@ def test_a_refused_label_stays_and_says_why(study, stock, settle):
     study.send_waiting()
     settle(study)
     assert len(stock.calls) == calls
+
+
+def test_a_waiting_label_with_a_damaged_note_is_told_and_hinders_no_other(tmp_path):
+    outbox, label = Outbox(tmp_path / "outbox"), tmp_path / "label.nrrd"
+    label.write_bytes(b"label")
+    damaged = outbox.put(label, "http://one", "a", "final", {})
+    damaged.file.with_suffix(".json").write_text("{")
+    outbox.put(label, "http://one", "b", "final", {})
+    assert [letter.study for letter in outbox.letters("http://one")] == ["b"]
+    told = next(letter for letter in outbox.letters() if letter.study != "b")
+    assert damaged.file.stem in told.problem and damaged.file.is_file()
 
 
 def test_what_may_not_be_repeated_is_not(stock):

@@ -45,14 +45,9 @@ class Outbox:
         return letter
 
     def letters(self, url: str | None = None) -> list[Letter]:
-        """Return what waits, oldest first; for one server, or for all."""
-        found = []
-        for note in sorted(self.folder.glob("*.json")):
-            data = json.loads(note.read_text("utf-8"))
-            file = note.with_suffix(".nrrd")
-            if file.is_file() and url in (None, data["url"]):
-                found.append(Letter(file=file, **data))
-        return found
+        """Return what waits, oldest first; for one server, or for all, with those whose note cannot be read."""
+        letters = [self._letter(note) for note in sorted(self.folder.glob("*.json"))]
+        return [letter for letter in letters if letter.file.is_file() and url in (None, letter.url)]
 
     def send(self, letter: Letter, client: Client) -> None:
         """Send a label and forget it. A refusal is noted and stays; raises `ServerError` if the server is away."""
@@ -71,6 +66,14 @@ class Outbox:
         """Forget a label."""
         letter.file.with_suffix(".json").unlink()
         letter.file.unlink()
+
+    def _letter(self, note: Path) -> Letter:
+        file = note.with_suffix(".nrrd")
+        try:
+            return Letter(file=file, **json.loads(note.read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            problem = f"whose it is cannot be read in {note}; submit its study again, then delete both files."
+            return Letter(file, "", file.name, "", {}, problem)
 
     def _note(self, letter: Letter) -> None:
         data = {key: getattr(letter, key) for key in ("url", "study", "tag", "notes", "problem")}

@@ -7,6 +7,7 @@ from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.phantom.anatomy import load_anatomies
 from brainmvp.tasks import get_task
+from brainmvp.training.checkpoints import read_weights
 from brainmvp.training.export import export_model
 from brainmvp.training.train import Recipe, Report, train
 
@@ -47,7 +48,7 @@ def train_builtin(
         recipe, out, anatomies, pick_device(device), workers=workers, report=report,
         stop_after=None if minutes is None else 60 * minutes,
     )  # fmt: skip
-    progress = json.loads((out / "log.jsonl").read_text("utf-8").splitlines()[-1])
+    _, progress = read_weights(out / f"{network}.safetensors")
     if recipe.progress(progress["seconds"], progress["steps"]) < 1.0:
         return None
     return export_model(name, network, out, out / "model", anatomies)
