@@ -18,7 +18,8 @@ from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.phantom.grid import BrainGrid
 from brainmvp.tasks import Task, get_task
 from brainmvp.training.checkpoints import read_weights
-from brainmvp.training.validation import ValidationSet
+from brainmvp.training.loss import dice
+from brainmvp.training.validation import SEQUENCE_SETS, ValidationSet
 
 # Below this a finding is more often noise than disease, mL.
 _SMALLEST_ML = {"tumour": 0.2, "stroke": 0.03}
@@ -69,10 +70,13 @@ def export_model(
     network = build_network(config)
     network.load_state_dict({key: value.float() for key, value in weights.items()})
     validation = ValidationSet.of(task, anatomies, _CALIBRATION_PHANTOMS)
-    logits = _logits(network.eval(), validation)
-    temperatures = _temperatures(task, logits, validation)
+    sets = SEQUENCE_SETS[task.name]
+    logits = {name: _logits(network.eval(), validation.showing(kept)) for name, kept in sets.items()}
+    temperatures = _temperatures(task, logits["all"], validation)
     scale = torch.tensor([temperatures[region.name] for region in task.regions])
-    probabilities = temper(logits.float().movedim(1, 0), scale).movedim(0, 1)
+    probabilities = {
+        name: temper(found.float().movedim(1, 0), scale).movedim(0, 1) for name, found in logits.items()
+    }
     thresholds, scores = best_thresholds(task, probabilities, validation.targets)
 
     patients = sorted(
@@ -100,8 +104,8 @@ def export_model(
 
 
 @torch.inference_mode()
-def _logits(network: torch.nn.Module, validation: ValidationSet) -> Tensor:
-    return torch.cat([network(image[None].float()).half() for image in validation.images])
+def _logits(network: torch.nn.Module, images: Tensor) -> Tensor:
+    return torch.cat([network(image[None].float()).half() for image in images])
 
 
 def _temperatures(task: Task, logits: Tensor, validation: ValidationSet) -> dict[str, float]:
@@ -114,15 +118,28 @@ def _temperatures(task: Task, logits: Tensor, validation: ValidationSet) -> dict
 
 
 def best_thresholds(
-    task: Task, probabilities: Tensor, targets: Tensor
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Return by region the threshold with the best mean Dice, and that Dice.
+    task: Task, probabilities: dict[str, Tensor], targets: Tensor
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Return by region the threshold with the best mean Dice over all sets of sequences, and by set its Dice in each.
 
-    probabilities, targets: (N, R, X, Y, Z); cases without a region do not count for it.
+    A model is asked with sequences missing, too, and is then less sure of what it sees. probabilities: (N, R, X, Y, Z)
+    by name of `SEQUENCE_SETS`; targets: (N, R, X, Y, Z); cases without a region do not count for it.
     """
-    thresholds, scores = {}, {}
+    thresholds: dict[str, float] = {}
+    scores: dict[str, dict[str, float]] = {name: {} for name in probabilities}
     for index, region in enumerate(task.regions):
         present = targets[:, index].flatten(1).any(1)
-        threshold, score = best_threshold(list(probabilities[present, index]), list(targets[present, index]))
-        thresholds[region.name], scores[region.name] = threshold, round(score, 4)
+        truths = list(targets[present, index])
+        offering = [
+            name for name in probabilities if region in task.offered(set(SEQUENCE_SETS[task.name][name]))[0]
+        ]
+        found = {name: list(probabilities[name][present, index]) for name in offering}
+        together = [case for cases in found.values() for case in cases]
+        thresholds[region.name], _ = best_threshold(together, truths * len(found))
+        for name, cases in found.items():
+            overlaps = [
+                dice(case[None, None], truth[None, None], thresholds[region.name])
+                for case, truth in zip(cases, truths, strict=True)
+            ]
+            scores[name][region.name] = round(float(torch.cat(overlaps).mean()), 4)
     return thresholds, scores

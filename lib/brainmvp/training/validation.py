@@ -15,7 +15,7 @@ from brainmvp.training.samples import VALIDATION_SEEDS, make_sample
 _DIFFICULTY = 0.5
 _VOXEL_ML = 0.008  # 2 mm
 # The share of phantoms with the task's disease is that of training; Dice is taken over those.
-_SETS: dict[str, dict[str, tuple[Sequence, ...]]] = {
+SEQUENCE_SETS: dict[str, dict[str, tuple[Sequence, ...]]] = {
     "tumour": {
         "all": (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR),
         "T1CE+FLAIR": (Sequence.T1CE, Sequence.FLAIR),
@@ -50,9 +50,8 @@ class ValidationSet:
         """Return the mean Dice by set of sequences and region (`all WT`), and false volumes in mL (`all false ml`)."""
         diseased = self.targets.flatten(1).any(1)
         result = {}
-        for name, kept in _SETS[self.task.name].items():
-            channels = torch.tensor([sequence in kept for sequence in self.task.sequences])
-            scores, found = self._scores(learner, channels, device)
+        for name, kept in SEQUENCE_SETS[self.task.name].items():
+            scores, found = self._scores(learner, kept, device)
             offered = {region.name for region in self.task.offered(set(kept))[0]}
             for index, region in enumerate(self.task.regions):
                 present = self.targets[:, index].flatten(1).any(1)
@@ -62,12 +61,18 @@ class ValidationSet:
                 result[f"{name} false ml"] = round(float(found[~diseased].mean()) * _VOXEL_ML, 3)
         return result
 
-    def _scores(self, learner: Learner, channels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    def showing(self, kept: tuple[Sequence, ...]) -> Tensor:
+        """Return the images (N, C, X, Y, Z) with the channels of other sequences zero."""
+        channels = torch.tensor([sequence in kept for sequence in self.task.sequences])
+        return self.images * channels[:, None, None, None]
+
+    def _scores(
+        self, learner: Learner, kept: tuple[Sequence, ...], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
         """Return the Dice (N, R), and the voxels of the outermost region that were found (N)."""
         scores, found = [], []
-        for images, targets in zip(self.images.split(4), self.targets.split(4), strict=True):
-            shown = (images * channels[:, None, None, None]).to(device, torch.float32)
-            probabilities = learner.predict(shown)
+        for images, targets in zip(self.showing(kept).split(4), self.targets.split(4), strict=True):
+            probabilities = learner.predict(images.to(device, torch.float32))
             scores.append(dice(probabilities, targets.to(device)).cpu())
             found.append((probabilities[:, 0] > 0.5).flatten(1).sum(1).float().cpu())
         return torch.cat(scores), torch.cat(found)

@@ -192,8 +192,18 @@ def test_thresholds_are_those_with_the_best_overlap():
     targets = torch.zeros(2, 3, 8, 8, 8, dtype=torch.bool)
     targets[:, :, :4] = True
     probabilities = torch.where(targets, 0.45, 0.32)
-    thresholds, scores = best_thresholds(TUMOUR, probabilities, targets)
-    assert thresholds["WT"] in (0.35, 0.4) and scores["WT"] == 1.0
+    thresholds, scores = best_thresholds(TUMOUR, {"all": probabilities}, targets)
+    assert thresholds["WT"] in (0.35, 0.4)
+    assert scores["all"]["WT"] == 1.0
+
+
+def test_thresholds_suit_studies_with_sequences_missing_too():
+    targets = torch.zeros(1, 3, 8, 8, 8, dtype=torch.bool)
+    targets[:, :, :4] = True
+    sure, unsure = torch.where(targets, 0.9, 0.4), torch.where(targets, 0.48, 0.1)
+    thresholds, scores = best_thresholds(TUMOUR, {"all": sure, "FLAIR": unsure}, targets)
+    assert (thresholds["WT"], scores["all"]["WT"], scores["FLAIR"]["WT"]) == (0.4, 1.0, 1.0)
+    assert "ET" not in scores["FLAIR"]
 
 
 def test_a_run_stops_resumes_and_becomes_a_model(tmp_path, atlas, monkeypatch):
