@@ -15,6 +15,9 @@ _STATES = {
     "ERROR": "The last training failed; the server's log says why.",
 }
 
+# What BrainMVP's server says of a training that goes on.
+_RUNNING = ("preparing", "training", "measuring")
+
 
 class Training:
     """Starts and watches trainings at the server. `status` is what the server says of the last one."""
@@ -27,7 +30,7 @@ class Training:
     @property
     def running(self) -> bool:
         status = self.status or {}
-        return status.get("status") in ("RUNNING", "SUBMITTED") or self.progress.get("state") == "running"
+        return status.get("status") in ("RUNNING", "SUBMITTED") or self.progress.get("state") in _RUNNING
 
     @property
     def progress(self) -> dict[str, Any]:
