@@ -66,8 +66,13 @@ def test_progress_is_pushed_to_whoever_listens(
         wait_for(lambda: len(listener.events) >= 2)
         assert listener.events == [("training", None), ("inferences", [])]
 
-        server.call("POST", "/infer/tumour", params={"image": "p1", "output": "json"}).raise_for_status()
-        wait_for(lambda: len(listener.of("inferences")) > 2 and listener.of("inferences")[-1] == [])
+        def infer_and_hear() -> bool:
+            """Segment once more: so small a study may be done between two looks of the stream."""
+            server.call("POST", "/infer/tumour", params={"image": "p1", "output": "json"}).raise_for_status()
+            return len(listener.of("inferences")) > 2
+
+        wait_for(infer_and_hear)
+        wait_for(lambda: listener.of("inferences")[-1] == [])
         running = [one for now in listener.of("inferences") for one in now]
         assert {(one["model"], one["image"]) for one in running} == {("tumour", "p1")}
         assert all(one["step"] and 0 <= one["fraction"] <= 1 for one in running)

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -145,11 +146,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Itera
 
     studies = tmp_path_factory.mktemp("slicer") / "studies"
     studies.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BRAINMVP_HOME", str(tiny_models))
-        patch.setenv("MONAI_LABEL_TASKS_SCORING", "false")
-        with running_server(studies, device="cpu") as running:
-            yield SimpleNamespace(url=running.url, studies=studies, log=running.log)
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # for this server alone: those of later tests do score
+            patch.setenv("BRAINMVP_HOME", str(tiny_models))
+            patch.setenv("MONAI_LABEL_TASKS_SCORING", "false")
+            running = stack.enter_context(running_server(studies, device="cpu"))
+        yield SimpleNamespace(url=running.url, studies=studies, log=running.log)
 
 
 @pytest.fixture
