@@ -127,7 +127,7 @@ def native(folder: Path) -> dict:
             continue
         moving = read_volume(path)
         own = Volume(brain_mask(moving), moving.affine)
-        found = with_overlap(align(moving, reference), own, brain)
+        found, _ = with_overlap(align(moving, reference), own, brain)
         rows[str(sequence)] = found.report()
         print(
             f"  {sequence}: moved {found.shift_mm:.1f} mm, {found.turn_deg:.1f} degrees; similarity "

@@ -88,9 +88,9 @@ def prepare(
         clock.lap("align")
         if alignment.moved:
             own = Volume(find_brain(volume).mask, volume.affine)
-            alignment = with_overlap(alignment, own, Volume(found.mask, target.affine))
+            alignment, laid = with_overlap(alignment, own, Volume(found.mask, target.affine))
             if found.source == BUILT_IN and alignment.brains > _ALIKE:
-                votes.append(_vote(own, found.mask, target, alignment.world))
+                votes.append(laid.vote(found.mask))
             clock.lap("brain")
         alignments[sequence] = alignment
 
@@ -114,13 +114,6 @@ def prepare(
         channels.append(normalise(torch.from_numpy(image), torch.from_numpy(seen), sequence))
     missing = tuple(sequence for sequence in sequences if sequence not in used)
     return Prepared(torch.stack(channels), brain, grid, target, reference, used, missing, found, alignments)
-
-
-def _vote(own: Volume, brain: np.ndarray, target: Volume, world: np.ndarray) -> np.ndarray:
-    """Return a sequence's own brain on the reference's grid; where it was not scanned it agrees with the reference."""
-    grid = Grid(target.shape, target.affine)
-    shown = resample_mask(np.ones(own.shape, bool), own.affine, grid, world)
-    return np.where(shown, resample_mask(own.data, own.affine, grid, world), brain)
 
 
 def _covered(volume: Volume) -> np.ndarray:

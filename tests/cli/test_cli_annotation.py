@@ -16,6 +16,13 @@ from brainmvp.sequences import Sequence
 run = CliRunner().invoke
 
 
+def refusal(*words: str) -> str:
+    """Return what a command says that is refused as bad input."""
+    result = run(app, [*words])
+    assert result.exit_code == 2
+    return result.stderr
+
+
 def test_progress_writes_a_picture_and_a_table(tmp_path: Path) -> None:
     AnnotationState(tmp_path).journal.add("final", task="tumour", study="a", annotator="Ada", seconds=90.0)
     result = run(app, ["progress", str(tmp_path), "--out", str(tmp_path / "out")])
@@ -24,9 +31,7 @@ def test_progress_writes_a_picture_and_a_table(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"progress.png", "progress.csv"}
     told = json.loads(run(app, ["progress", str(tmp_path), "--json"]).output)
     assert told["labels"][0]["annotator"] == "Ada"
-    refused = run(app, ["progress", str(tmp_path / "out")])
-    assert refused.exit_code == 2
-    assert "was never served" in refused.stderr
+    assert "was never served" in refusal("progress", str(tmp_path / "out"))
 
 
 def test_versions_are_compared_and_the_one_before_is_restored(
@@ -43,9 +48,7 @@ def test_versions_are_compared_and_the_one_before_is_restored(
     assert (found["a"]["version"], found["b"]["served"]) == (1, True)
     assert "tumour is now tumour@1" in run(app, ["models", "restore", "tumour"]).output
     assert store.served("tumour") == 1
-    refused = run(app, ["models", "restore", "stroke"])
-    assert refused.exit_code == 2
-    assert "No version of stroke was served before" in refused.stderr
+    assert "No version of stroke was served before" in refusal("models", "restore", "stroke")
 
 
 def test_a_simulation_in_miniature(
@@ -53,19 +56,8 @@ def test_a_simulation_in_miniature(
 ) -> None:
     monkeypatch.setenv("BRAINMVP_HOME", str(tiny_models))
     words = [
-        "--phantoms",
-        "6",
-        "--test",
-        "2",
-        "--budgets",
-        "2",
-        "--seeds",
-        "1",
-        "--steps",
-        "2",
-        "--spacing",
-        "12",
-    ]
+        "--phantoms", "6", "--test", "2", "--budgets", "2", "--seeds", "1", "--steps", "2", "--spacing", "12",
+    ]  # fmt: skip
     chosen = ["--strategies", "random-foreground,hybrid", "--encoder", "stroke", "--device", "cpu"]
     result = run(app, ["simulate-annotation", "--task", "stroke", "--out", str(tmp_path), *words, *chosen])
     assert result.exit_code == 0, result.output
@@ -74,12 +66,9 @@ def test_a_simulation_in_miniature(
     assert list(told["strategies"]) == ["random-foreground", "hybrid"]
     assert all(0 <= value <= 1 for found in told["strategies"].values() for value in found["mean_dice"])
     assert (tmp_path / "simulation.png").is_file()
-    refused = run(app, ["simulate-annotation", "--out", str(tmp_path), "--strategies", "best"])
-    assert refused.exit_code == 2
-    assert "no strategy 'best'" in refused.stderr
-    refused = run(app, ["simulate-annotation", "--out", str(tmp_path), "--budgets", "3,many"])
-    assert refused.exit_code == 2
-    assert "--budgets 3,many are no numbers" in refused.stderr
+    command = ["simulate-annotation", "--out", str(tmp_path)]
+    assert "no strategy 'best'" in refusal(*command, "--strategies", "best")
+    assert "--budgets 3,many are no numbers" in refusal(*command, "--budgets", "3,many")
 
 
 def test_a_labelled_cohort_is_simulated_too(
@@ -97,6 +86,4 @@ def test_a_labelled_cohort_is_simulated_too(
     assert result.exit_code == 0, result.output
     told = json.loads((tmp_path / "out" / "simulation.json").read_text())
     assert (told["cohort"], told["pool"], told["test"]) == ("cohort", 3, 1)
-    few = run(app, [*words[:5], "--test", "3", "--out", str(tmp_path / "few")])
-    assert few.exit_code == 2
-    assert "2 studies are left to label" in few.stderr
+    assert "2 studies are left to label" in refusal(*words[:5], "--test", "3", "--out", str(tmp_path / "few"))

@@ -10,13 +10,12 @@ from scipy.special import expit
 
 from brainmvp.registration.rigid import one_thread
 from brainmvp.spatial import Grid, resample
-from brainmvp.volume import Volume, read_volume, to_itk
+from brainmvp.volume import LPS_TO_RAS, Volume, read_volume, to_itk
 
 _SPACING = 4.0
 _MARGIN = 12  # voxels around the atlas, as far as distances are known
 # Individual brains leave the fitted atlas by this much freely, mm; beyond, every further millimetre costs one logit.
 _FREE_MM = 5.0
-_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def penalty(logits: np.ndarray, seen: np.ndarray, grid: Grid) -> np.ndarray:
@@ -56,8 +55,8 @@ def _fit(probability: Volume, seen: np.ndarray, atlas: Volume) -> np.ndarray:
         v.affine[:3, :3] @ ndimage.center_of_mass(v.data) + v.affine[:3, 3] for v in (probability, atlas)
     ]
     transform = sitk.Similarity3DTransform()
-    transform.SetCenter((_LPS[:3, :3] @ middle[0]).tolist())
-    transform.SetTranslation((_LPS[:3, :3] @ (middle[1] - middle[0])).tolist())
+    transform.SetCenter((LPS_TO_RAS[:3, :3] @ middle[0]).tolist())
+    transform.SetTranslation((LPS_TO_RAS[:3, :3] @ (middle[1] - middle[0])).tolist())
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMeanSquares()
     method.SetMetricFixedMask(to_itk(Volume(seen.astype(np.uint8), probability.affine)))
@@ -71,4 +70,4 @@ def _fit(probability: Volume, seen: np.ndarray, atlas: Volume) -> np.ndarray:
     lps[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
     centre = np.array(transform.GetCenter())
     lps[:3, 3] = centre + transform.GetTranslation() - lps[:3, :3] @ centre
-    return _LPS @ lps @ _LPS
+    return LPS_TO_RAS @ lps @ LPS_TO_RAS

@@ -23,12 +23,8 @@ def keep_once(out: Path, mark: Any, store: "ModelStore", add: Callable[[], "Mode
         known = json.loads((out / _NOTE).read_text("utf-8"))
         if {key: known[key] for key in note} == note:
             return store.resolve(known["model"])
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-    ):  # not stored yet, or the version is gone (`BrainMVPError`)
+    # Not stored yet, or the version is gone (`BrainMVPError`).
+    except (OSError, ValueError, KeyError, TypeError):
         pass
     model = add()
     write_json(out / _NOTE, note | {"model": model.card.id})

@@ -12,7 +12,7 @@ from brainmvp.foreground import clean, foreground
 from brainmvp.registration.reduce import head_box, reduced
 from brainmvp.registration.similarity import Similarity
 from brainmvp.spatial import ras_grid, resample
-from brainmvp.volume import Volume, to_itk
+from brainmvp.volume import LPS_TO_RAS, Volume, to_itk
 
 # Voxel sizes of the levels, mm: the first sees over 20 mm, the last is fine enough for a tenth of its size.
 _LEVELS = (8.0, 4.0, 2.0)
@@ -20,7 +20,6 @@ _BINS = 32
 _POINTS = 40_000  # per level, at most
 _SAME_AXIS = 0.8  # cosine: axes within 37° of each other count as the same
 _ITK_SETTING = threading.Lock()
-_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def register(moving: Volume, fixed: Volume, seed: int = 0) -> np.ndarray:
@@ -115,8 +114,8 @@ def _centre(volume: Volume) -> np.ndarray:
 
 def to_euler(world: np.ndarray, fixed: Volume) -> sitk.Euler3DTransform:
     """Return a motion (4, 4) of the RAS world as ITK has it, about the middle of the reference's head."""
-    lps = _LPS @ world @ _LPS
-    middle = _LPS[:3, :3] @ _centre(fixed)
+    lps = LPS_TO_RAS @ world @ LPS_TO_RAS
+    middle = LPS_TO_RAS[:3, :3] @ _centre(fixed)
     transform = sitk.Euler3DTransform()
     transform.SetCenter(middle.tolist())
     transform.SetMatrix(lps[:3, :3].ravel().tolist(), 1e-6)
@@ -129,4 +128,4 @@ def _to_world(transform: sitk.Euler3DTransform) -> np.ndarray:
     lps[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
     middle = np.array(transform.GetCenter())
     lps[:3, 3] = middle + transform.GetTranslation() - lps[:3, :3] @ middle
-    return _LPS @ lps @ _LPS
+    return LPS_TO_RAS @ lps @ LPS_TO_RAS

@@ -129,17 +129,14 @@ def best_thresholds(
     scores: dict[str, dict[str, float]] = {name: {} for name in probabilities}
     for index, region in enumerate(task.regions):
         present = targets[:, index].flatten(1).any(1)
-        truths = list(targets[present, index])
-        offering = [
-            name for name in probabilities if region in task.offered(set(SEQUENCE_SETS[task.name][name]))[0]
-        ]
-        found = {name: list(probabilities[name][present, index]) for name in offering}
+        truths = targets[present, index : index + 1]
+        found = {
+            name: of_set[present, index : index + 1]
+            for name, of_set in probabilities.items()
+            if region in task.offered(set(SEQUENCE_SETS[task.name][name]))[0]
+        }
         together = [case for cases in found.values() for case in cases]
-        thresholds[region.name], _ = best_threshold(together, truths * len(found))
+        thresholds[region.name], _ = best_threshold(together, list(truths) * len(found))
         for name, cases in found.items():
-            overlaps = [
-                dice(case[None, None], truth[None, None], thresholds[region.name])
-                for case, truth in zip(cases, truths, strict=True)
-            ]
-            scores[name][region.name] = round(float(torch.cat(overlaps).mean()), 4)
+            scores[name][region.name] = round(float(dice(cases, truths, thresholds[region.name]).mean()), 4)
     return thresholds, scores

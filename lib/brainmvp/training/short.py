@@ -11,6 +11,7 @@ from torch.nn import functional
 from brainmvp.finetune.augment import seen_regions
 from brainmvp.intensity import normalise
 from brainmvp.phantom.generator import Phantom
+from brainmvp.spatial import extent
 from brainmvp.tasks import Task
 from brainmvp.training.loss import dice, region_targets, segmentation_loss
 from brainmvp.training.optim import make_optimisers, rate
@@ -29,12 +30,7 @@ class Brain(NamedTuple):
 
 def brain_of(phantom: Phantom, task: Task) -> Brain:
     """Return a phantom cropped to its brain; on one grid and without a skull as it is, it needs no preparation."""
-    box = tuple(
-        slice(int(inside[0]), int(inside[-1]) + 1)
-        for inside in (
-            phantom.brain.transpose(0, axis).flatten(1).any(1).nonzero().flatten() for axis in range(3)
-        )
-    )
+    box = tuple(slice(low, high + 1) for low, high in extent(phantom.brain.numpy()))
     images = [normalise(phantom.images[s], phantom.brain, s)[box] for s in task.sequences]
     return Brain(torch.stack(images), phantom.labels[box])
 
