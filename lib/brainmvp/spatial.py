@@ -43,6 +43,11 @@ def extent(mask: np.ndarray) -> list[tuple[int, int]]:
     return [(int(index[0]), int(index[-1])) for index in inside]
 
 
+def extent_or_all(mask: np.ndarray) -> list[tuple[int, int]]:
+    """Return the `extent` of a mask (X, Y, Z) bool, or that of its whole array where it is empty."""
+    return extent(mask) if mask.any() else [(0, size - 1) for size in mask.shape]
+
+
 def resample(volume: Volume, grid: Grid, world: np.ndarray | None = None) -> np.ndarray:
     """Return the image on another grid, (X, Y, Z) float32; zero where it does not reach.
 
@@ -128,5 +133,6 @@ def _translation(offset: np.ndarray | list[int]) -> np.ndarray:
 
 
 def _bounding_corners(mask: np.ndarray) -> np.ndarray:
-    inside = extent(mask) if mask.any() else [(0, size - 1) for size in mask.shape]
-    return np.array(np.meshgrid(*[(low - 0.5, high + 0.5) for low, high in inside])).reshape(3, -1)
+    return np.array(np.meshgrid(*[(low - 0.5, high + 0.5) for low, high in extent_or_all(mask)])).reshape(
+        3, -1
+    )

@@ -12,7 +12,7 @@ from brainmvp.cohort import Index, Session
 from brainmvp.errors import BrainMVPError
 from brainmvp.foreground import foreground
 from brainmvp.sequences import Sequence
-from brainmvp.spatial import Grid, extent, ras_grid, resample, resample_mask
+from brainmvp.spatial import Grid, extent_or_all, ras_grid, resample, resample_mask
 from brainmvp.volume import Volume, read_volume
 
 # Official script: these percentiles of the cropped image, background included, become 0 and 1; the rest is clipped.
@@ -90,8 +90,8 @@ def field_of_view(volume: Volume, spacing: float) -> Grid:
 
 def symmetric_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
     """Return the smallest box about the middle of the grid that holds a mask (X, Y, Z) bool; all of it if empty."""
-    inside = extent(mask) if mask.any() else [(0, size - 1) for size in mask.shape]
-    margins = [min(low, size - 1 - high) for (low, high), size in zip(inside, mask.shape, strict=True)]
+    inside = zip(extent_or_all(mask), mask.shape, strict=True)
+    margins = [min(low, size - 1 - high) for (low, high), size in inside]
     x, y, z = (slice(margin, size - margin) for margin, size in zip(margins, mask.shape, strict=True))
     return x, y, z
 
