@@ -27,6 +27,8 @@ _MIX: dict[str, dict[Disease, float]] = {
     "tumour": {"tumour": 0.82, "stroke": 0.10, "healthy": 0.08},
     "stroke": {"stroke": 0.80, "tumour": 0.08, "healthy": 0.12},
 }
+# Enhancing tumour is what enhances, an infarct what restricts diffusion: there they are never faint.
+_OUTLINED_ON = (Sequence.T1CE, Sequence.DWI)
 # Real images carry no negative values, and normalised ones reach down to about -0.3.
 _REAL_OFFSET = 0.35
 
@@ -183,11 +185,20 @@ def _contrast(
     for layer in layers:
         if layer.only is None or sequence in layer.only:
             level = carry_over(signal(layer.material, protocol), physical, levels, sequence)
-            # No two lesions of a kind look the same: the contrast varies by about a third.
             reference = levels[GREY]
-            level = reference + (level - reference) * float(np.exp(draw.normal(0.3)))
+            level = reference + (level - reference) * _prominence(draw, sequence)
             image = _over(draw, grid, image, layer, max(level, 0.02))
     return image.clamp_min(0)
+
+
+def _prominence(draw: Draw, sequence: Sequence) -> float:
+    """Return what a lesion's contrast is multiplied by: no two lesions of a kind look the same.
+
+    It varies by about a third; and one in eight is faint, but for the sequences that its outline is drawn on.
+    """
+    if sequence not in _OUTLINED_ON and draw.chance(0.12):
+        return draw.uniform(0.1, 0.6)
+    return float(np.exp(draw.normal(0.3)))
 
 
 def _vary(draw: Draw, real: Tensor) -> Tensor:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from brainmvp.phantom.anatomy import CSF, GREY
-from brainmvp.phantom.draw import Draw, box_mean
+from brainmvp.phantom.anatomy import CSF, GREY, WHITE
+from brainmvp.phantom.draw import Draw
 from brainmvp.phantom.grid import BrainGrid, Point
 from brainmvp.phantom.layers import Layer, ellipsoid, soft
 from brainmvp.phantom.materials import enhancing_tumour, necrosis, oedema, solid_tumour
+from brainmvp.phantom.paths import detour
 
 NECROSIS, OEDEMA, ENHANCING = 1, 2, 3
 
@@ -103,15 +104,30 @@ def _surface(draw: Draw, grid: BrainGrid, plan: TumourPlan) -> Tensor:
 
 
 def _oedema(draw: Draw, grid: BrainGrid, tissue: Tensor, surface: Tensor, plan: TumourPlan) -> Tensor:
-    """Return the share of oedema: it spreads along white matter, hardly through cortex, never through CSF."""
+    """Return the share of oedema: it spreads along white matter, hardly through cortex, never through CSF.
+
+    So it reaches the other hemisphere through the corpus callosum, and not across the falx.
+    """
     if draw.chance(0.10):
         return torch.zeros(grid.shape)
     extent = draw.uniform(2, 10) if plan.kind == "none" else draw.log_uniform(4, 28)
-    grey = box_mean(tissue[GREY], max(round(2.0 / grid.spacing), 1))
-    barrier = draw.uniform(4, 22) * grey + 45.0 * tissue[CSF]
-    spread = surface + barrier + 0.35 * extent * draw.smooth(grid, draw.uniform(10, 20))
+    tracts = torch.exp(draw.uniform(0.1, 0.6) * draw.smooth(grid, draw.uniform(8, 16)))
+    cost = tracts + draw.uniform(0.8, 5.0) * tissue[GREY] + 20.0 * (1 - tissue[GREY] - tissue[WHITE])
+    spread = surface.clone()
+    box = _around(grid, plan, 2.0 * extent)
+    spread[box] += detour(surface[box] < 0, cost[box], grid.spacing)
+    spread += 45.0 * tissue[CSF] + 0.35 * extent * draw.smooth(grid, draw.uniform(10, 20))
     spread += draw.uniform(0.3, 1.5) * draw.smooth(grid, 5.0)
     return soft(spread - extent, draw.uniform(1.0, 4.0))
+
+
+def _around(grid: BrainGrid, plan: TumourPlan, margin: float) -> tuple[slice, slice, slice]:
+    """Return the box of all foci with a margin, mm."""
+    boxes = [grid.box(centre, 1.6 * radius + margin) for centre, radius in plan.foci]
+    x, y, z = (
+        slice(min(b.start for b in axis), max(b.stop for b in axis)) for axis in zip(*boxes, strict=True)
+    )
+    return x, y, z
 
 
 def _parts(

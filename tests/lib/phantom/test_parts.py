@@ -11,6 +11,7 @@ from brainmvp.phantom.draw import Draw, box_mean
 from brainmvp.phantom.grid import BrainGrid, pick_points
 from brainmvp.phantom.layers import add_ball, ellipsoid
 from brainmvp.phantom.materials import healthy, infarct
+from brainmvp.phantom.paths import detour
 from brainmvp.sequences import Sequence
 
 GRID = BrainGrid(4.0)
@@ -48,6 +49,18 @@ def test_a_ball_is_found_where_it_was_put():
     where = (distance < 0).nonzero().float().mean(0)
     middle = GRID.spacing * (where - (torch.tensor(GRID.shape) - 1) / 2)
     assert torch.allclose(middle, torch.tensor([10.0, 20.0, -14.0]), atol=1.5)
+
+
+def test_a_way_around_a_barrier_is_longer_and_along_a_tract_shorter():
+    start = torch.zeros(16, 16, 8, dtype=torch.bool)
+    start[2, 8, 4] = True
+    cost = torch.ones(start.shape)
+    cost[8, 2:] = 1e3  # a wall with a gap, as the falx has one at the corpus callosum
+    cost[2:8, 12] = 0.5
+    extra = detour(start, cost, 2.0)
+    assert extra[2, 8, 4] == extra[5, 8, 4] == 0
+    assert extra[12, 8, 4] == pytest.approx(2 * 7 * 2.0)  # to the gap and back, 7 voxels each
+    assert extra[7, 12, 4] == pytest.approx(-0.5 * 6 * 2.0)
 
 
 def test_flair_suppresses_csf_and_t2_does_not():
