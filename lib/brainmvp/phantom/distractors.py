@@ -39,13 +39,14 @@ def _caps(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[Layer]:
     return [Layer((mask * patches).clamp(0, draw.uniform(0.4, 1.0)), gliosis(draw), 0.05)]
 
 
-def _old_cavity(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[Layer]:
+def old_infarct(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[Layer]:
+    """A cavity with a gliotic rim: what an infarct leaves, and no longer an acute one."""
     centre = pick_points(tissue[WHITE] + tissue[GREY], grid.spacing, [draw.uniform(0, 1)])[0]
-    radius = draw.log_uniform(3, 13)
+    radius = draw.log_uniform(3, 16)
     surface = ellipsoid(draw, grid, centre) - radius + 0.2 * radius * draw.smooth(grid, 8.0)
     brain = tissue.sum(0)
-    rim = soft(surface - draw.uniform(1, 4), 2.0) * brain * draw.uniform(0.3, 1.0)
-    return [Layer(rim, gliosis(draw), 0.05), Layer(soft(surface, 1.5) * brain, cavity(draw), 0.03)]
+    rim = soft(surface - draw.uniform(1, 5), 2.0) * brain * draw.uniform(0.3, 1.0)
+    return [Layer(rim, gliosis(draw), 0.05), Layer(soft(surface, 1.5) * brain, cavity(draw), 0.04)]
 
 
 def _vessels(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[Layer]:
@@ -138,7 +139,7 @@ _Maker = Callable[[Draw, BrainGrid, Tensor], list[Layer]]
 _MAKERS: tuple[tuple[_Maker, float], ...] = (
     (_spots, 0.55),
     (_caps, 0.5),
-    (_old_cavity, 0.2),
+    (old_infarct, 0.2),
     (_vessels, 0.6),
     (_meninges, 0.5),
     (_sinus, 0.5),

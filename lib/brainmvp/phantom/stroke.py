@@ -7,10 +7,11 @@ from torch import Tensor
 
 from brainmvp.phantom.anatomy import CSF, GREY, WHITE
 from brainmvp.phantom.contrast import Protocol, signal
+from brainmvp.phantom.distractors import old_infarct
 from brainmvp.phantom.draw import Draw
 from brainmvp.phantom.grid import BrainGrid, Point, pick_points
 from brainmvp.phantom.layers import Layer, add_ball, ellipsoid, soft
-from brainmvp.phantom.materials import Material, cavity, gliosis, infarct, mineral
+from brainmvp.phantom.materials import Material, infarct, mineral
 from brainmvp.sequences import Sequence
 
 INFARCT = 1
@@ -19,6 +20,9 @@ _KINDS = ("territory", "patchy", "cortical", "emboli", "lacune")
 _KIND_WEIGHTS = (0.27, 0.15, 0.12, 0.34, 0.12)
 # Ratio of an infarct's DWI signal to grey matter's below which a reader would not call it.
 _VISIBLE = 1.22
+
+# The share of a voxel from which it is marked: an infarct stands out so much in DWI that readers include its edge.
+_MARKED = 0.35
 
 
 def grow(
@@ -53,10 +57,10 @@ def grow(
     material = _visible(draw, grey)
     layers.append(Layer(mask, material, draw.uniform(0.02, 0.12), draw.uniform(3, 8)))
     if draw.chance(0.2):
-        layers = _old_infarct(draw, grid, tissue, seeds) + layers
+        layers = old_infarct(draw, grid, tissue) + layers
     if kind in ("territory", "patchy") and draw.chance(0.12):
         layers.append(_bleeding(draw, grid, mask))
-    return layers, (mask > 0.5).to(torch.uint8) * INFARCT
+    return layers, (mask > _MARKED).to(torch.uint8) * INFARCT
 
 
 def _visible(draw: Draw, grey: Material) -> Material:
@@ -101,16 +105,6 @@ def _lacune(draw: Draw, grid: BrainGrid, centre: Point, difficulty: float) -> Te
     deep = tuple(0.5 * c for c in centre)
     add_ball(distance, draw, grid, deep, draw.log_uniform(3.0 - difficulty, 8.0))
     return soft(distance, min(grid.spacing, 1.0))
-
-
-def _old_infarct(draw: Draw, grid: BrainGrid, tissue: Tensor, seeds: Tensor) -> list[Layer]:
-    """Return a cavity with a gliotic rim, which is not acute."""
-    centre = pick_points(seeds, grid.spacing, [draw.uniform(0, 1)])[0]
-    radius = draw.log_uniform(4, 16)
-    surface = ellipsoid(draw, grid, centre) - radius + 0.2 * radius * draw.smooth(grid, 8.0)
-    brain = tissue.sum(0)
-    rim = soft(surface - draw.uniform(2, 5), 2.0) * brain
-    return [Layer(rim, gliosis(draw), 0.05), Layer(soft(surface, 1.5) * brain, cavity(draw), 0.05)]
 
 
 def _bleeding(draw: Draw, grid: BrainGrid, mask: Tensor) -> Layer:
