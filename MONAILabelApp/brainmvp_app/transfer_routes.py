@@ -1,4 +1,4 @@
-"""The routes that spare a client time: checksums, the progress of an inference, the uncertainty on demand."""
+"""The routes that spare a client time: checksums, copies, the progress of an inference, uncertainty on demand."""
 
 import hashlib
 import os
@@ -15,8 +15,9 @@ from monailabel.utils.others.generic import remove_file
 
 from brainmvp.volume import write_volume
 from brainmvp_app.errors import RefusedError
+from brainmvp_app.incoming import UPLOAD_SUFFIXES
 from brainmvp_app.recent import Recent
-from brainmvp_app.roles import Reader
+from brainmvp_app.roles import Annotator, Reader
 
 router = APIRouter(tags=["Transfers"])
 
@@ -28,6 +29,18 @@ def checksum(user: Reader, image: str) -> dict[str, Any]:
     path = study.images[sequence]
     facts = path.stat()
     return {"image": image, "sha256": _sha256(path, facts.st_mtime_ns, facts.st_size), "bytes": facts.st_size}
+
+
+@router.put("/datastore/image/copy")
+def copy_image(user: Annotator, image: str, sequence: str, source: str) -> dict[str, str]:
+    """Store an image that is here, `source`, as a sequence of the study `image`, so that nobody sends it again."""
+    store = app_instance().datastore()
+    study, found = store.find(source)
+    path = study.images[found]
+    if not path.name.lower().endswith(UPLOAD_SUFFIXES):
+        raise RefusedError(409, f"{source} is more than one file; send it as {', '.join(UPLOAD_SUFFIXES)}.")
+    notes = {"sequence": sequence, "user": user.username}
+    return {"image": store.add_image(image, str(path), notes)}
 
 
 @router.get("/infer/{model}/progress")

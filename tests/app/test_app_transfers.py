@@ -16,6 +16,26 @@ def test_the_checksum_is_that_of_the_stored_bytes(server, new_study):
     assert "no T2" in server.refused(404, "GET", "/datastore/image/checksum", params={"image": f"{study}@T2"})
 
 
+def test_an_image_that_is_here_is_taken_into_another_study_without_being_sent(server, new_study):
+    study = new_study("FLAIR T1")
+    query = {"image": f"{study}-2", "sequence": "T1", "source": f"{study}@T1"}
+    server.call("PUT", "/datastore/image/copy", params=query).raise_for_status()
+    for _ in range(2):  # asking twice changes nothing
+        sums = [
+            server.get_json("/datastore/image/checksum", image=f"{s}@T1")["sha256"]
+            for s in (study, f"{study}-2")
+        ]
+        assert sums[0] == sums[1]
+        server.call("PUT", "/datastore/image/copy", params=query).raise_for_status()
+    before = server.files()
+    for changes, status, says in (
+        ({"source": f"{study}@T2"}, 404, "no T2"), ({"sequence": "X"}, 400, "not a sequence"),
+        ({"image": "../out"}, 400, "not a name"), ({"source": f"{study}@FLAIR"}, 409, "another T1"),
+    ):  # fmt: skip
+        assert says in server.refused(status, "PUT", "/datastore/image/copy", params=query | changes)
+    assert server.files() == before
+
+
 def test_the_uncertainty_lies_on_the_result_s_grid_and_names_the_version(server, new_study):
     study = new_study("FLAIR T1CE")
     query = {"image": f"{study}@FLAIR"}

@@ -62,15 +62,17 @@ class Client:
         """Give a reserved study back; return whether the server understood."""
         return self._added("POST", "/studies/release", study, {"annotator": annotator})
 
-    def has_image(self, image: str) -> bool:
-        """Tell whether the server has an image."""
+    def image_info(self, image: str) -> dict[str, Any] | None:
+        """Return what the server says of an image, or None where it has no such image."""
         try:
-            self.transport.json("GET", "/datastore/image/info", _STATE_SECONDS, params={"image": image})
+            answer = self.transport.json(
+                "GET", "/datastore/image/info", _STATE_SECONDS, params={"image": image}
+            )
         except ServerError as error:
             if error.away:
                 raise
-            return False
-        return True
+            return None
+        return answer if isinstance(answer, dict) else {}
 
     def checksum(self, image: str) -> str | None:
         """Return the SHA-256 of an image's file, or None where the server has no such image or no checksums."""
@@ -91,6 +93,11 @@ class Client:
         """Send one image of a study; `sequence` is None for a server that knows no sequences."""
         fields = {"params": json.dumps({"sequence": sequence} if sequence else {})}
         self.transport.upload("/datastore/image", "file", file, fields, report, params={"image": study})
+
+    def copy_image(self, source: str, study: str, sequence: str) -> None:
+        """Have the server take an image that it has as a sequence of another study."""
+        query = {"image": study, "sequence": sequence, "source": source}
+        self.transport.json("PUT", "/datastore/image/copy", params=query)
 
     # Segmentations
 

@@ -14,6 +14,7 @@ from .background import Job
 from .client import Client
 from .errors import ModuleError
 from .grids import file_affine
+from .origin import Origin, content_of, note, sha256_of
 from .session import Session
 from .shared import is_label
 from .tables import ANY_SEQUENCE
@@ -38,24 +39,28 @@ class Opening:
 
             def work(job: Job) -> Any:
                 study = client.next_study(strategy, annotator)
-                return (study, _download(client, study, folder, job)) if study else None
+                if not study:
+                    return None
+                files = _download(client, study, folder, job)
+                return study, files, {sequence: sha256_of(path) for sequence, path in files.items()}
 
             session.wait_for("Next study", work, self._opened)
 
-    def _opened(self, answer: tuple[dict[str, Any], dict[str, Path]] | None) -> None:
+    def _opened(self, answer: tuple[dict[str, Any], dict[str, Path], dict[str, str]] | None) -> None:
         session, state = self.session, self.session.state
         if answer is None:
             session.said.emit("Every study has a final label; there is nothing left to do.")
             return
-        study, files = answer
+        study, files, sums = answer
         nodes: dict[str, Any] = {}
 
         def opened(_: Any) -> None:
             self.close_study()
             for sequence, node in nodes.items():
                 image = (study.get("sequences") or {}).get(sequence, {}).get("image", study["id"])
-                ops.mark(node, study["id"], "sequence", sequence, image)
-                ops.note_origin(node, file_affine(files[sequence]))
+                ops.mark(node, study["id"], "sequence", sequence)
+                content = content_of(ops.voxels(node), ops.affine(node))
+                note(node, Origin(image, sums[sequence], file_affine(files[sequence]), content))
                 state.set_volume(sequence, node.GetID())
             state.study, state.study_name, state.from_server = study["id"], study["id"], True
             state.why = why_in_words(study)

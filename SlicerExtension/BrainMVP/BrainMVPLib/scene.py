@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +16,8 @@ from .study import VolumeFacts
 # Marks on nodes that the module made. Only nodes with the study's mark ever go away with the study.
 STUDY = "BrainMVP.Study"
 SEQUENCE = "BrainMVP.Sequence"
-IMAGE = "BrainMVP.Image"
 ROLE = "BrainMVP.Role"
 SENT = "BrainMVP.Sent"
-# Of a volume that the server has: where the voxels of its file there lie, and a checksum of what it was.
-GRID = "BrainMVP.Grid"
-CONTENT = "BrainMVP.Content"
 _SAME_GRID_MM = 1e-2
 
 
@@ -45,9 +39,9 @@ def load_volume(scene: Any, path: Path, name: str) -> Any:
     return node
 
 
-def mark(node: Any, study: str, role: str, sequence: str = "", image: str = "") -> None:
+def mark(node: Any, study: str, role: str, sequence: str = "") -> None:
     """Note on a node what it is to the module: of which study, and as what."""
-    for attribute, value in ((STUDY, study), (ROLE, role), (SEQUENCE, sequence), (IMAGE, image)):
+    for attribute, value in ((STUDY, study), (ROLE, role), (SEQUENCE, sequence)):
         node.SetAttribute(attribute, value or None)
 
 
@@ -125,33 +119,6 @@ def file_of(node: Any) -> Path | None:
         return None
     path = Path(storage.GetFileName() or "")
     return path if path.name.lower().endswith(".nii.gz") and path.is_file() else None
-
-
-def note_origin(node: Any, grid: np.ndarray) -> None:
-    """Note that the server has this volume as it is now, in a file whose voxels lie at `grid`, (4, 4) index to RAS.
-
-    A scene that is saved takes the note along; the file that the volume was read from stays behind.
-    """
-    node.SetAttribute(GRID, json.dumps(grid.tolist()))
-    node.SetAttribute(CONTENT, _checksum(node))
-
-
-def grid_at_server(node: Any) -> np.ndarray | None:
-    """Return where the voxels of the volume's file at the server lie, or None where that is not known."""
-    text = node.GetAttribute(GRID)
-    return np.array(json.loads(text)) if text else None
-
-
-def as_at_server(node: Any) -> bool:
-    """Tell whether a volume is still what the server has: same voxels in the same place."""
-    return bool(node.GetAttribute(CONTENT)) and (
-        not node.GetModifiedSinceRead() or node.GetAttribute(CONTENT) == _checksum(node)
-    )
-
-
-def _checksum(node: Any) -> str:
-    place = zlib.crc32((np.round(affine(node), 3) + 0.0).tobytes())  # without the sign of a zero
-    return f"{zlib.crc32(np.ascontiguousarray(voxels(node)), place):08x}"
 
 
 def same_grid(node: Any, other: Any) -> bool:

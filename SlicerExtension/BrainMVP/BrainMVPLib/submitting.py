@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import measure
+from . import measure, origin
 from . import scene as ops
 from .background import Job
 from .errors import ModuleError, ServerError
@@ -67,13 +67,13 @@ class Submitting:
             labels = export_labels(segmentation, table, reference[1])
             mtime = str(segmentation.GetSegmentation().GetMTime())
             grid, proposal = ops.affine(reference[1]), state.proposal
-            target = ops.grid_at_server(reference[1])
+            known = origin.noted(reference[1])
             study, url, client = state.study, state.url, session.client
             notes = self._notes()
             folder = session.workplace("submit")
 
             def work(job: Job) -> tuple[str, list[Change]]:
-                place = grid if target is None else target
+                place = known.grid if known else grid
                 ordered = reorder(labels, grid, place)
                 file = Path(write_nrrd(str(folder / f"{study}.nrrd"), ordered, place))
                 changes = _compare(proposal, labels, grid, table)

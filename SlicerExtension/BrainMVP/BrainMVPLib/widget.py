@@ -124,7 +124,7 @@ class Panel:
             ui.previousButton: lambda: self._step(-1),
             ui.followingButton: lambda: self._step(1),
             ui.segmentButton: lambda: self.segmenting.segment(),
-            ui.uncertaintyButton: lambda: self.segmenting.toggle_uncertainty(),
+            ui.uncertaintyButton: lambda: self.segmenting.uncertainty.toggle(),
             ui.emptyButton: lambda: self.submitting.start_empty(),
             ui.submitButton: lambda: self.submitting.submit("final", self._after_final),
             ui.draftButton: lambda: self.submitting.submit("draft"),

@@ -1,0 +1,72 @@
+"""The model's uncertainty, laid over the views on demand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import scene as ops
+from . import views
+from .background import Job
+from .errors import ModuleError
+from .session import Session
+
+_SHOWN = "BrainMVP.Shown"
+
+
+class Uncertainty:
+    """Fetches the uncertainty of the last result, shows it and hides it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def toggle(self) -> None:
+        """Lay the last result's uncertainty over the views, or take it away."""
+        session, state = self.session, self.session.state
+        with session.refusing():
+            volume = state.uncertainty
+            if volume is not None:
+                shown = volume.GetAttribute(_SHOWN) == "yes"
+                views.overlay(session.scene, None if shown else volume)
+                volume.SetAttribute(_SHOWN, "no" if shown else "yes")
+                session.changed.emit()
+                return
+            client, image, model = session.need_client(), state.facts.get("image"), state.model
+            if not image:
+                raise ModuleError(
+                    "There is no result yet whose uncertainty could be shown; run Auto-segment first."
+                )
+            target = session.workplace("uncertainty") / "uncertainty.nii.gz"
+
+            def work(job: Job) -> Path:
+                return client.uncertainty(model, image, target, lambda part: job.report("Uncertainty", part))
+
+            session.wait_for("Uncertainty", work, self._show)
+
+    def _show(self, path: Path) -> None:
+        session, state = self.session, self.session.state
+        if state.segmentation is None:
+            return
+        volume = ops.load_volume(session.scene, path, "Uncertainty")
+        reference = session.reference()
+        if reference is None or not ops.same_grid(volume, reference[1]):
+            ops.remove(session.scene, volume)
+            raise ModuleError("The uncertainty is that of another image; run Auto-segment again.")
+        ops.mark(volume, state.study_name, "uncertainty")
+        display = volume.GetDisplayNode()
+        display.SetAndObserveColorNodeID(views.color_of_uncertainty(session.scene).GetID())
+        display.AutoWindowLevelOff()
+        display.SetWindowLevelMinMax(0.0, 1.0)
+        display.SetApplyThreshold(True)
+        display.SetThreshold(0.05, 1.0)
+        state.set_uncertainty(volume.GetID())
+        volume.SetAttribute(_SHOWN, "yes")
+        views.overlay(session.scene, volume)
+
+    def forget(self) -> None:
+        """Remove the uncertainty of a result that another one takes the place of."""
+        session = self.session
+        volume = session.state.uncertainty
+        if volume is not None:
+            views.overlay(session.scene, None)
+            session.state.set_uncertainty(None)
+            ops.remove(session.scene, volume)
