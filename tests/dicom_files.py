@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from pydicom import Dataset, FileDataset
+import SimpleITK as sitk
+from pydicom import Dataset, FileDataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_pixel_data_frame
 from pydicom.uid import (
     UID,
     EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
+    JPEGLosslessSV1,
     MRImageStorage,
     RLELossless,
     generate_uid,
@@ -171,12 +174,28 @@ def _set_pixels(dataset: FileDataset, pixels: np.ndarray, syntax: UID) -> None:
         dataset.PixelData = pixels.tobytes()
         dataset.compress(RLELossless, pixels)
     else:
-        from highdicom.frame import encode_frame
+        if syntax == JPEGLosslessSV1:
+            encoded = _jpeg_lossless(pixels)
+        else:
+            from highdicom.frame import encode_frame
 
-        encoded = encode_frame(pixels, syntax, 16, 16, "MONOCHROME2", 0)
+            encoded = encode_frame(pixels, syntax, 16, 16, "MONOCHROME2", 0)
         dataset.PixelData = encapsulate([encoded])
         dataset["PixelData"].is_undefined_length = True
         dataset.file_meta.TransferSyntaxUID = syntax
+
+
+def _jpeg_lossless(pixels: np.ndarray) -> bytes:
+    """Return pixels (rows, columns) as GDCM encodes them, which alone here can write what most archives store."""
+    with TemporaryDirectory() as folder:
+        writer = sitk.ImageFileWriter()
+        writer.SetFileName(f"{folder}/one.dcm")
+        writer.SetUseCompression(True)
+        writer.SetCompressor("JPEG")
+        writer.Execute(sitk.GetImageFromArray(pixels))
+        written = dcmread(f"{folder}/one.dcm")
+    assert written.file_meta.TransferSyntaxUID == JPEGLosslessSV1
+    return next(generate_pixel_data_frame(written.PixelData, 1))
 
 
 def _orientation(volume: Volume) -> np.ndarray:

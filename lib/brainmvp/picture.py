@@ -80,22 +80,25 @@ def show_slice(
     colours: dict[int, np.ndarray],
     filled: bool,
 ) -> None:
-    """Draw one slice (RAS, grey values 0…1) with the outlines of its labels; plane: the axis that is cut."""
+    """Draw one slice (RAS, grey values 0…1) with the outlines of its labels; plane: the axis that is cut.
+
+    Where labels touch, the smaller one's outline is seen. A letter says which side of the patient is on the left.
+    """
     index = centre[plane]
     # In RAS x grows towards the patient's right, which radiologists see on the left: mirror all but the sagittal plane.
     pixels, marks = (np.take(array, index, plane).T for array in (image, values))
     if plane != 0:
         pixels, marks = pixels[:, ::-1], marks[:, ::-1]
-        axis.text(0.02, 0.5, "R", color="0.7", transform=axis.transAxes, fontsize=9)
     axis.imshow(pixels, cmap="gray", origin="lower", vmin=0, vmax=1, interpolation="bilinear")
-    for value, colour in colours.items():
-        mask = marks == value
-        if not mask.any():
-            continue
+    side = "P" if plane == 0 else "R"
+    axis.text(0.02, 0.98, side, color="white", va="top", transform=axis.transAxes, fontsize=9)
+    shown = {value: np.count_nonzero(marks == value) for value in colours}
+    for value in sorted(filter(shown.get, shown), key=shown.get, reverse=True):
+        mask, colour = marks == value, colours[value]
         if filled:
-            shown = np.ma.masked_where(~mask, mask)
+            area = np.ma.masked_where(~mask, mask)
             axis.imshow(
-                shown, cmap=ListedColormap([colour]), origin="lower", alpha=0.45, interpolation="nearest"
+                area, cmap=ListedColormap([colour]), origin="lower", alpha=0.45, interpolation="nearest"
             )
         axis.contour(mask.astype(float), [0.5], colors=[colour], linewidths=1.1)
 

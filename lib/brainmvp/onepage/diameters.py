@@ -9,8 +9,9 @@ from scipy.spatial import ConvexHull, QhullError
 from brainmvp.volume import Volume
 
 HOW_MEASURED = (
-    "Diameters by the software, after RANO: the longest line across one connected area on one slice, on the "
-    "scanned slices nearest to axial, from outline to outline; and the widest extent perpendicular to it."
+    "Diameters by the software, after RANO: the longest line across one connected area on one slice, from outline "
+    "to outline, and the widest extent perpendicular to it, where their product is largest on the scanned slices "
+    "nearest to axial."
 )
 # A line across the long diameter is looked for in strips this wide, voxels.
 _STRIP = 1.0
@@ -26,10 +27,10 @@ class Diameters:
 
 
 def measure(mask: Volume) -> Diameters | None:
-    """Return the diameters of the largest extent on any slice of a mask (X, Y, Z) bool; None where it is empty.
+    """Return the diameters of a mask (X, Y, Z) bool on the slice where it is largest; None where it is empty.
 
     After the response assessment in neuro-oncology (Wen et al., J Clin Oncol 2010): in plane, perpendicular, of one
-    connected area. The outline runs halfway between voxels inside and outside.
+    connected area, where their product is largest. The outline runs halfway between voxels inside and outside.
     """
     axis = int(np.abs(mask.affine[2, :3] / mask.spacing).argmax())
     spacing = np.delete(mask.spacing, axis)
@@ -38,7 +39,7 @@ def measure(mask: Volume) -> Diameters | None:
         areas, count = ndimage.label(np.take(mask.data, index, axis))
         for area in range(1, count + 1):
             longest, across = _of_area(areas == area, spacing)
-            if best is None or longest > best.longest:
+            if best is None or longest * across > best.longest * best.across:
                 best = Diameters(longest, across, int(index))
     return best
 

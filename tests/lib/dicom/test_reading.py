@@ -11,6 +11,7 @@ from heads import centre_of, head, oblique
 from pydicom import dcmread
 from pydicom.uid import (
     JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
     generate_uid,
@@ -59,7 +60,9 @@ def test_the_geometry_is_that_of_gdcm(tmp_path, volume):
         assert found.data[index] == image[index]
 
 
-@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "syntax", [RLELossless, JPEGLosslessSV1, JPEG2000Lossless, JPEGLSLossless], ids=lambda s: s.keyword
+)
 def test_compressed_files_are_decoded(tmp_path, volume, syntax):
     write_series(tmp_path, volume, STUDY, syntax=syntax, **habit.T2)
     assert np.array_equal(read_volume(only(tmp_path).image).data, volume.data)

@@ -37,6 +37,13 @@ def test_two_lesions_are_not_measured_as_one():
     assert measure(far).longest == pytest.approx(20, abs=1.5)
 
 
+def test_a_round_lesion_is_measured_and_not_a_thin_streak_beside_it():
+    mask = _ellipsoid((12, 12, 12), (1, 1, 1))
+    mask.data[5:65, 5:8, 40] = True  # 60 mm, but 3 mm thin
+    found = measure(mask)
+    assert found.longest == pytest.approx(24, abs=1.5) and found.across == pytest.approx(24, abs=1.5)
+
+
 def test_nothing_has_no_diameter_and_a_voxel_has_its_own():
     empty = Volume(np.zeros((5, 5, 5), bool), np.eye(4))
     assert measure(empty) is None
