@@ -28,15 +28,19 @@ _VIEW = 380
 
 
 def draw_panel(panel: Any, width: int = 430) -> QtGui.QPixmap:
-    """Return the whole panel, as high as it is."""
-    for _ in range(4):
+    """Return the whole panel, as wide as asked or as it needs, in a scroll area as it is in Slicer."""
+    QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete)  # boxes that were replaced
+    window = QtWidgets.QWidget.window(panel.top)
+    area = QtWidgets.QScrollArea()
+    area.setWidgetResizable(True)
+    area.setWidget(window)
+    area.resize(max(width, window.minimumSizeHint().width()) + 30, 700)
+    area.show()
+    for _ in range(4):  # a label that wraps tells its height once it knows its width
         QtWidgets.QApplication.processEvents()
-        layout = QtWidgets.QWidget.layout(panel.top)
-        layout.activate()
-        panel.top.resize(
-            width, max(layout.totalHeightForWidth(width), layout.totalMinimumSize().height()) + 50
-        )
-    return panel.top.grab()
+    picture = window.grab()
+    area.takeWidget()
+    return picture
 
 
 def draw_views(desktop: Desktop, panel: Any, size: int = _VIEW) -> QtGui.QPixmap:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import qt
 
-_MARGIN, _TOP = 34, 12
+_WIDTH, _HEIGHT, _MARGIN, _TOP = 360, 170, 34, 12
 
 
-def draw_versions(points: list[tuple[int, float]], served: int | None, width: int, height: int) -> qt.QPixmap:
-    """Return a picture of (version, Dice) points; the served version is a filled square, the others are circles."""
-    picture = qt.QPixmap(width, height)
+def draw_versions(points: list[tuple[int, float]], served: int | None, label: Any) -> qt.QPixmap:
+    """Return a picture of (version, Dice) points; the served version is a filled square, the others are circles.
+
+    label: the widget that will show it, as sharp as its screen is.
+    """
+    ratio = getattr(label, "devicePixelRatioF", lambda: 1.0)()  # not every Slicer's Qt tells it to Python
+    picture = qt.QPixmap(round(ratio * _WIDTH), round(ratio * _HEIGHT))
+    picture.setDevicePixelRatio(ratio)
     picture.fill(qt.QColor("white"))
     painter = qt.QPainter()
     painter.begin(picture)
     try:
-        _draw(painter, points, served, width, height)
+        _draw(painter, points, served, _WIDTH, _HEIGHT)
     finally:
         painter.end()
     return picture

@@ -385,7 +385,7 @@ class Panel:
             ])  # fmt: skip
         fill(ui.versionsTable, rows)
         ui.plotLabel.setVisible(bool(points))
-        ui.plotLabel.setPixmap(draw_versions(sorted(points.items()), served, 360, 170))
+        ui.plotLabel.setPixmap(draw_versions(sorted(points.items()), served, ui.plotLabel))
 
     def _options(self, box: Any, texts: list[str], current: str) -> None:
         if self._shown.get(box.objectName) != texts:
