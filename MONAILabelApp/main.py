@@ -49,7 +49,7 @@ class BrainMVPApp(MONAILabelApp):
         self.conf = conf
         self.tasks = _tasks(conf.get("models", ""))
         minutes = float(conf.get("lease_minutes", LEASE_SECONDS / 60))
-        self.state = AnnotationState(_folder(studies), 60 * minutes)
+        self.state = AnnotationState(_folder(studies), 60 * minutes, lambda: self._datastore.studies())
         # Sessions keep single uploaded files outside the datastore, and unpack archives unchecked.
         settings.MONAI_LABEL_SESSIONS = False
         # The process that starts a training reads this variable, whether it is there or not.

@@ -63,6 +63,11 @@ class StudyIndex(LocalDatastore):
                 f"{notes} is damaged; move it away to start with the labels that are on disk."
             ) from error
 
+    @in_turn
+    def studies(self) -> list[Study]:
+        """Return every study, sorted by id."""
+        return list(self.catalogue.studies.values())
+
     def study(self, name: str) -> Study:
         """Return the study of an id (`ID` or `ID@SEQUENCE`); raises `RefusedError` (404) if there is none."""
         return self.find(name)[0]

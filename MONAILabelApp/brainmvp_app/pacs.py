@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -24,6 +25,14 @@ warnings.filterwarnings("ignore", module=r"pydicom\b")
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
 MOST_STUDIES = 1000
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A study in the archive's list: the number of its instances, and the patient's number, empty if not told."""
+
+    instances: int
+    patient: str
 
 
 class Pacs:
@@ -48,15 +57,22 @@ class Pacs:
         host = urlsplit(self.address).hostname or "archive"
         return f"{host}-{hashlib.sha256(self.address.encode()).hexdigest()[:8]}"
 
-    def studies(self) -> dict[str, int]:
-        """Return the number of instances of every MR study, by its UID."""
+    def studies(self) -> dict[str, Listed]:
+        """Return every MR study, by its UID."""
         filters = {"ModalitiesInStudy": "MR"} | self._filters
         with self._asking("for its studies"):
             found = self._client.search_for_studies(
-                search_filters=filters, limit=MOST_STUDIES, fields=["NumberOfStudyRelatedInstances"]
+                search_filters=filters,
+                limit=MOST_STUDIES,
+                fields=["NumberOfStudyRelatedInstances", "PatientID"],
             )
         datasets = [Dataset.from_json(one) for one in found]
-        return {str(d.StudyInstanceUID): int(d.get("NumberOfStudyRelatedInstances") or 0) for d in datasets}
+        return {
+            str(d.StudyInstanceUID): Listed(
+                int(d.get("NumberOfStudyRelatedInstances") or 0), str(d.get("PatientID") or "")
+            )
+            for d in datasets
+        }
 
     def series(self, study_uid: str) -> dict[str, int]:
         """Return the number of instances of every MR series of a study, by its UID."""

@@ -1,8 +1,9 @@
 """The brain studies of an archive, kept in step with it in the background."""
 
-import hashlib
+import hmac
 import json
 import logging
+import secrets
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from brainmvp.dicom.headers import Slice, slices_of
 from brainmvp.dicom.recognise import Verdict
 from brainmvp.dicom.series import images_of
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import write_json
+from brainmvp.files import atomically, write_json
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp_app.fetched import FetchedImages
@@ -58,6 +59,7 @@ class PacsCatalogue:
         self.problems: dict[str, str] = {}
         self._pacs = pacs
         self._notes = root / HIDDEN / "archive.json"
+        self._secret = _secret(root / HIDDEN / "secret")
         self._lock = Lock()
         self._known = self._remembered()
         self._troubles: dict[str, str] = {}
@@ -100,6 +102,17 @@ class PacsCatalogue:
         images = FetchedImages(known.images, folder)
         return Study(study_id, folder, images, series=tuple(known.entries))
 
+    def _id(self, study_uid: str, patient: str) -> str:
+        """Return an id like that of a BIDS session, so that a patient's visits are known to be of one.
+
+        Without the secret beside the studies nobody can work out whose it is.
+        """
+        subject, session = (
+            hmac.new(self._secret, text.encode(), "sha256").hexdigest()[:10]
+            for text in (patient or study_uid, study_uid)
+        )
+        return f"sub-{subject}_ses-{session}"
+
     def _look(self) -> None:
         self._looked = time.monotonic()
         self._looking = Thread(target=self._follow_archive, name="archive", daemon=True)
@@ -107,7 +120,9 @@ class PacsCatalogue:
 
     def _follow_archive(self) -> None:
         try:
-            listed = {_id(uid): (uid, count) for uid, count in self._pacs.studies().items()}
+            listed = {
+                self._id(uid, one.patient): (uid, one.instances) for uid, one in self._pacs.studies().items()
+            }
         except BrainMVPError as error:
             self._publish({_ARCHIVE: str(error)})
             return
@@ -206,5 +221,9 @@ class PacsCatalogue:
         return SeriesEntry(**values | {"image": image, "verdict": Verdict(**verdict)})
 
 
-def _id(study_uid: str) -> str:
-    return f"study-{hashlib.sha256(study_uid.encode()).hexdigest()[:10]}"
+def _secret(path: Path) -> bytes:
+    """Return the random bytes of a file, made if it is not there, which only its owner may read."""
+    if not path.is_file():
+        atomically(path, lambda temporary: temporary.write_bytes(secrets.token_bytes(32)))
+        path.chmod(0o600)
+    return path.read_bytes()

@@ -29,7 +29,9 @@ _VIEW = 380
 
 def draw_panel(panel: Any, width: int = 430) -> QtGui.QPixmap:
     """Return the whole panel, as wide as asked or as it needs, in a scroll area as it is in Slicer."""
-    QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete)  # boxes that were replaced
+    QtCore.QCoreApplication.sendPostedEvents(
+        None, QtCore.QEvent.Type.DeferredDelete
+    )  # boxes that were replaced
     window = QtWidgets.QWidget.window(panel.top)
     area = QtWidgets.QScrollArea()
     area.setWidgetResizable(True)

@@ -1,11 +1,12 @@
 """The labelled studies of a folder, and which task a study was made for."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from brainmvp.annotation.journal import Journal
 from brainmvp.case import Case
 from brainmvp.sequences import IMAGE_SUFFIXES
-from brainmvp.study import Study, find_studies
+from brainmvp.study import Study
 from brainmvp.tasks import Task
 
 
@@ -31,15 +32,17 @@ def patient_of(study: str) -> str:
     return subject if session and subject.startswith("sub-") else study
 
 
-def labelled_cases(root: Path, journal: Journal, task: Task, tasks: tuple[Task, ...]) -> list[Case]:
-    """Return the studies below a folder whose final label (`labels/final/ID.*`) is one of a task, sorted by id.
+def labelled_cases(
+    studies: Iterable[Study], root: Path, journal: Journal, task: Task, tasks: tuple[Task, ...]
+) -> list[Case]:
+    """Return those of some studies whose final label (`labels/final/ID.*` below `root`) is one of a task.
 
     The task of a label is the one it was submitted for; of a file that nobody submitted, the study's own among
-    `tasks`. Folders that are no studies are passed over.
+    `tasks`.
     """
     submitted = {event.study: event.task for event in journal.events("final") if event.task}
     cases = []
-    for study in find_studies(root, on_error=lambda folder, error: None):
+    for study in studies:
         label = _final_label(root, study)
         if label is None:
             continue

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from brainmvp.annotation.cases import label_state, labelled_cases
+from brainmvp.annotation.cases import label_state
 from brainmvp.annotation.database import HIDDEN
 from brainmvp.annotation.gate import Comparison
 from brainmvp.annotation.held_out import HeldOut, choose_held_out, read_held_out
@@ -83,7 +83,7 @@ class LabelTraining:
 
     def cases(self) -> list[Case]:
         """Return the finally labelled studies of the task."""
-        return labelled_cases(self._state.studies, self._state.journal, self._task, self._tasks)
+        return self._state.cases(self._task, self._tasks)
 
     def check_enough(self) -> list[Case]:
         """Return the labelled studies; raises `BrainMVPError` saying what is missing if they are too few."""

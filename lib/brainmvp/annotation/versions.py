@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from brainmvp.annotation.cases import labelled_cases
 from brainmvp.annotation.database import HIDDEN
 from brainmvp.annotation.held_out import read_held_out
 from brainmvp.annotation.state import AnnotationState
@@ -29,7 +28,7 @@ def held_out_cases(state: AnnotationState, task: str | None) -> list[Case]:
         return []
     found = get_task(held_out.task)
     # Whose label an unsubmitted file is, only its own task can tell here: held-out patients are of one task.
-    return [c for c in labelled_cases(state.studies, state.journal, found, (found,)) if held_out.holds(c.id)]
+    return [case for case in state.cases(found, (found,)) if held_out.holds(case.id)]
 
 
 def describe(model: Model, served: int, dice: dict[str, float]) -> dict[str, Any]:

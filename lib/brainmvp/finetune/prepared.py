@@ -109,7 +109,8 @@ class Preparation:
         return arrays, [s in prepared.used for s in task.sequences], target
 
     def _key(self, case: Case) -> str:
-        images = [*case.study.images.items(), *([("label", case.label)] if case.label else [])]
+        images = [(s, case.study.images[s]) for s in self.task.sequences if s in case.study.images]
+        images += [("label", case.label)] if case.label else []
         files = [(str(name), path) for name, image in images for path in files_of(image)]
         try:
             known = [(name, str(p), p.stat().st_mtime_ns, p.stat().st_size) for name, p in files]
