@@ -1,6 +1,7 @@
 """`brainmvp segment`: every file that was asked for, one sentence for what cannot be done."""
 
 import json
+import re
 
 import dicom_files as habit
 import nibabel as nib
@@ -29,6 +30,7 @@ def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
     report = json.loads(files["--report"].read_text())
     assert report["sequences_filled"] == ["T2"]
     assert "missing, filled: T2" in result.output
+    assert re.search(r"read \d+\.\d s, \d+\.\d\d GiB; .*network \d", " ".join(result.output.split()))
     voxel_ml = abs(np.linalg.det(reference.affine[:3, :3])) / 1000
     for value, name in report["label_names"].items():
         count = np.count_nonzero(labels.get_fdata() == int(value))

@@ -63,11 +63,11 @@ def make_sample(head: Head, rng: np.random.Generator) -> tuple[Tensor, Tensor, T
 
 
 def _painted(head: Head, sequence: Sequence, inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    if rng.random() < 0.3:  # a contrast that no sequence has
+    if rng.random() < 0.2:  # a contrast that no sequence has
         inside = np.where(head.brain, np.clip(rng.uniform(1.5, 2.2) - inside, 0, None), 0)
     inside = inside ** np.float32(rng.uniform(0.6, 1.5))
     levels = np.array(LEVELS[sequence]) * rng.uniform(0.5, 1.6, len(TISSUES))
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         levels = rng.uniform(0, 2.2, len(TISSUES))
         levels[TISSUES.index("bone")] *= rng.choice([0.15, 0.15, 1.0])
     if rng.random() < 0.2:

@@ -11,12 +11,14 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from brainmvp.brain.network import new_network
-from brainmvp.brain.synthesis import make_head, make_sample
+from brainmvp.brain.synthesis import Head, make_head, make_sample
 from brainmvp.phantom.anatomy import load_anatomies
 from brainmvp.training.optim import make_optimisers, rate
 
-_BATCH = 1
+_BATCH = 2
 _RATE = 2e-3
+# Training begins with so many heads, and one more is made every so many steps.
+_FIRST_HEADS, _STEPS_A_HEAD = 16, 8
 
 
 def train(
@@ -27,8 +29,7 @@ def train(
     start: weights to go on from, in place of random ones.
     """
     anatomies = load_anatomies(2.0, patients)
-    pool = [make_head(seed + number, anatomies) for number in range(heads)]
-    print(f"{heads} heads", flush=True)
+    pool: list[Head] = []
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = new_network()
@@ -41,9 +42,13 @@ def train(
     while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
         for group in (group for optimiser in optimisers for group in optimiser.param_groups):
             group["lr"] = _RATE * rate(done, step)
-        samples = [make_sample(pool[int(rng.integers(heads))], rng) for _ in range(_BATCH)]
+        while len(pool) < min(heads, _FIRST_HEADS + step // _STEPS_A_HEAD):
+            pool.append(make_head(seed + len(pool), anatomies))
+        samples = [make_sample(pool[int(rng.integers(len(pool)))], rng) for _ in range(_BATCH)]
         image, brain, seen = (torch.stack(part)[:, None] for part in zip(*samples, strict=True))
-        logits = network(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(image)
+        logits = logits.float()
         inside = logits.sigmoid() * seen
         dice = 1 - 2 * (inside * brain).sum() / ((inside + brain * seen).sum() + 1)
         entropy = functional.binary_cross_entropy_with_logits(logits, brain, weight=seen.float())
@@ -57,7 +62,10 @@ def train(
         step += 1
         smooth += 0.02 * (dice.item() - smooth)
         if step % 50 == 0:
-            print(f"{step} steps, {time.monotonic() - began:.0f} s, Dice loss {smooth:.4f}", flush=True)
+            print(
+                f"{step} steps, {len(pool)} heads, {time.monotonic() - began:.0f} s, Dice loss {smooth:.4f}",
+                flush=True,
+            )
             _write(average.module, out)
     _write(average.module, out)
 

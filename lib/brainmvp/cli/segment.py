@@ -225,6 +225,9 @@ def show(result: "Segmentation") -> None:
         say(f"  missing, filled: {', '.join(missing)}")
     for reason in result.left_out.values():
         say(f"  left out: {reason}")
-    steps = (f"{name} {value:.1f}" for name, value in result.seconds.items())
-    peak = max(result.peak_gib.values())
-    say(f"  {sum(result.seconds.values()):.1f} s ({', '.join(steps)}), at most {peak:.1f} GiB")
+    steps = (
+        f"{name} {value:.1f} s, {result.peak_gib[name]:.2f} GiB" for name, value in result.seconds.items()
+    )
+    say(
+        f"  {sum(result.seconds.values()):.1f} s; each step, and the most memory until its end: {'; '.join(steps)}"
+    )

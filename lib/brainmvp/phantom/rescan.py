@@ -3,8 +3,15 @@
 import numpy as np
 
 from brainmvp.registration.motion import rigid
-from brainmvp.spatial import Grid, resample
+from brainmvp.spatial import Grid, resample, resample_mask
 from brainmvp.volume import Volume
+
+
+def random_motion(rng: np.random.Generator, shift_mm: float = 20.0, turn_deg: float = 15.0) -> np.ndarray:
+    """Return a motion (4, 4) of at most so many millimetres and degrees, in any direction."""
+    axis, direction = rng.standard_normal((2, 3))
+    turn = rng.uniform(0, turn_deg) * axis / np.linalg.norm(axis)
+    return rigid(rng.uniform(0, shift_mm) * direction / np.linalg.norm(direction), turn, np.zeros(3))
 
 
 def scan(
@@ -23,6 +30,11 @@ def scan(
     data = resample(head, Grid(tuple(shape.tolist()), affine), back)[:, :, part]
     affine[:3, 3] += affine[:3, 2] * (part.start or 0)
     return Volume(data, affine)
+
+
+def scanned_mask(mask: Volume, image: Volume, motion: np.ndarray) -> np.ndarray:
+    """Return where a head's mask lies in an image that `scan` made of it after a motion, (X, Y, Z) bool."""
+    return resample_mask(mask.data, mask.affine, Grid(image.shape, image.affine), np.linalg.inv(motion))
 
 
 def errors_mm(found: np.ndarray, true: np.ndarray, brain: Volume) -> np.ndarray:

@@ -13,16 +13,16 @@ from brainmvp.volume import Volume
 
 # What is around a brain, as a multiple of the brain's own mean. After the textbook look of each sequence at 1.5 T:
 # fat is bright but where it is suppressed, bone and air are dark, muscle is dull, mucosa takes up contrast.
-TISSUES = ("csf", "bone", "marrow", "muscle", "fat", "vitreous", "mucosa", "gland", "vessel", "nerve")
+TISSUES = ("csf", "bone", "marrow", "muscle", "fat", "vitreous", "mucosa", "gland", "vessel", "nerve", "dura")
 LEVELS: dict[Sequence, tuple[float, ...]] = {
-    Sequence.T1: (0.35, 0.12, 1.2, 0.75, 2.0, 0.4, 0.8, 1.2, 0.4, 1.0),
-    Sequence.T1CE: (0.4, 0.12, 1.3, 0.95, 2.0, 0.4, 2.0, 1.7, 2.2, 1.0),
-    Sequence.T2: (1.9, 0.1, 0.7, 0.4, 1.3, 2.0, 1.8, 1.1, 0.2, 0.9),
-    Sequence.FLAIR: (0.25, 0.1, 0.6, 0.6, 1.2, 0.3, 1.3, 0.9, 0.3, 0.95),
-    Sequence.PD: (1.1, 0.12, 0.7, 0.7, 1.1, 1.1, 1.2, 1.0, 0.5, 0.95),
-    Sequence.MRA: (0.5, 0.12, 0.5, 0.7, 0.9, 0.4, 0.8, 0.8, 2.5, 0.9),
-    Sequence.DWI: (0.2, 0.05, 0.08, 0.2, 0.15, 0.2, 0.7, 0.7, 0.1, 0.9),
-    Sequence.ADC: (3.0, 0.1, 0.3, 1.5, 0.3, 3.0, 2.0, 1.2, 1.0, 1.0),
+    Sequence.T1: (0.35, 0.12, 1.2, 0.75, 2.0, 0.4, 0.8, 1.2, 0.4, 1.0, 0.75),
+    Sequence.T1CE: (0.4, 0.12, 1.3, 0.95, 2.0, 0.4, 2.0, 1.7, 2.2, 1.0, 1.7),
+    Sequence.T2: (1.9, 0.1, 0.7, 0.4, 1.3, 2.0, 1.8, 1.1, 0.2, 0.9, 0.5),
+    Sequence.FLAIR: (0.25, 0.1, 0.6, 0.6, 1.2, 0.3, 1.3, 0.9, 0.3, 0.95, 0.9),
+    Sequence.PD: (1.1, 0.12, 0.7, 0.7, 1.1, 1.1, 1.2, 1.0, 0.5, 0.95, 0.8),
+    Sequence.MRA: (0.5, 0.12, 0.5, 0.7, 0.9, 0.4, 0.8, 0.8, 2.5, 0.9, 0.7),
+    Sequence.DWI: (0.2, 0.05, 0.08, 0.2, 0.15, 0.2, 0.7, 0.7, 0.1, 0.9, 0.3),
+    Sequence.ADC: (3.0, 0.1, 0.3, 1.5, 0.3, 3.0, 2.0, 1.2, 1.0, 1.0, 1.0),
 }
 # Room for skull and scalp on every side, and for the neck below, mm.
 _MARGIN = ((26, 26), (26, 34), (56, 26))
@@ -31,8 +31,8 @@ _MARGIN = ((26, 26), (26, 34), (56, 26))
 def with_head(phantom: Phantom, seed: int) -> dict[str, Volume]:
     """Return the phantom's sequences inside a head, float32, by sequence, and the true `brain`, bool.
 
-    From the inside out: CSF, veins, skull with marrow, scalp; below, a face and a neck. All sizes, places and levels
-    vary with the seed. Noise everywhere, so the border is not constant.
+    From the inside out: CSF, dura and veins, skull with marrow, scalp; below, a face and a neck. All sizes, places and
+    levels vary with the seed. Noise everywhere, so the border is not constant.
     """
     rng = np.random.default_rng(seed)
     spacing = float(phantom.affine[0, 0])
@@ -65,7 +65,7 @@ def surroundings(brain: np.ndarray, spacing: float, rng: np.random.Generator) ->
     noise = partial(_noise, brain.shape, rng, spacing)
     distance = _outside_of_hull(brain, spacing) * (1 + 0.15 * noise(25.0))
     space = _space(brain, spacing, noise, rng)
-    csf = rng.uniform(1.0, 3.5)
+    csf = rng.uniform(1.0, 4.0)
     bone = csf + rng.uniform(4.5, 8.0)
     scalp = bone + rng.uniform(4.0, 9.0)
     result = np.zeros(brain.shape, np.uint8)
@@ -86,7 +86,9 @@ def surroundings(brain: np.ndarray, spacing: float, rng: np.random.Generator) ->
     middle = (bone - csf) / 2
     paint((np.abs(distance - csf - middle) < middle / 2.5) & ~low, "marrow")
     paint(low & (distance > csf + 1) & (distance <= base) & (noise(7.0) > rng.uniform(0.3, 1.5)), "marrow")
-    paint((distance <= csf), "csf")
+    water = csf * np.clip(1 + 0.4 * noise(15.0), 0.1, 1.6)  # wider over some gyri than over others
+    paint(distance <= water + rng.uniform(0.5, 2), "dura")
+    paint(distance <= water, "csf")
     paint(_veins(space, distance, csf), "vessel")
     result[brain] = 0
     return result

@@ -9,6 +9,11 @@ from brainmvp.spatial import Grid, resample_mask
 from brainmvp.volume import Volume
 
 
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the Dice of two masks (X, Y, Z) bool; 0 if both are empty."""
+    return float(2 * (one & other).sum() / max(one.sum() + other.sum(), 1))
+
+
 @dataclass(frozen=True)
 class LaidBrain:
     """The brain of one image on the grid of another: brain and shown, what the image reaches, (X, Y, Z) bool."""
@@ -24,8 +29,7 @@ class LaidBrain:
 
     def overlap(self, other: np.ndarray) -> float:
         """Return the Dice with another brain (X, Y, Z) bool in what both images show."""
-        seen = other & self.shown
-        return float(2 * (self.brain & seen).sum() / max(self.brain.sum() + seen.sum(), 1))
+        return dice(self.brain, other & self.shown)
 
     def vote(self, other: np.ndarray) -> np.ndarray:
         """Return the brain; where its image was not scanned it agrees with the other (X, Y, Z) bool."""

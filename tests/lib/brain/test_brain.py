@@ -9,9 +9,8 @@ import pytest
 from brainmvp.brain import Brain, find_brain, voted
 from brainmvp.brain.stripped import is_stripped
 from brainmvp.errors import BrainMVPError
-from brainmvp.phantom.rescan import scan
+from brainmvp.phantom.rescan import scan, scanned_mask
 from brainmvp.registration.motion import rigid
-from brainmvp.spatial import Grid, resample_mask
 from brainmvp.study import Study
 from brainmvp.volume import Volume, read_volume
 
@@ -34,8 +33,7 @@ def test_the_brain_is_found_in_any_sequence(head, sequence, spacing):
     motion = rigid(np.array([8.0, -9.0, 10.0]), np.array([9.0, -5.0, 8.0]), np.zeros(3))
     image = scan(head[sequence], spacing, motion)
     found = find_brain(image)
-    brain = head["brain"]
-    truth = resample_mask(brain.data, brain.affine, Grid(image.shape, image.affine), np.linalg.inv(motion))
+    truth = scanned_mask(head["brain"], image, motion)
     dice = 2 * (found.mask & truth).sum() / (found.mask.sum() + truth.sum())
     assert found.source == "built-in" and found.doubt is None
     assert dice > 0.9
