@@ -198,7 +198,9 @@ def _prominence(draw: Draw, sequence: Sequence) -> float:
     """
     if sequence not in _OUTLINED_ON and draw.chance(0.12):
         return draw.uniform(0.1, 0.6)
-    return float(np.exp(draw.normal(0.3)))
+    # By the equations oedema is half as bright again in FLAIR as in the two BraTS scans that it was compared with.
+    usual = -0.2 if sequence is Sequence.FLAIR else 0.0
+    return float(np.exp(usual + draw.normal(0.33)))
 
 
 def _vary(draw: Draw, real: Tensor) -> Tensor:
