@@ -132,8 +132,9 @@ class BrainMVPTest(ScriptedLoadableModuleTest):
     def test_values_survive(self) -> None:
         """Label values with a gap come back as they went into a segmentation."""
         import numpy as np
+        from BrainMVPLib.drawn import export_labels
         from BrainMVPLib.labelmap import Labelmap
-        from BrainMVPLib.segmentations import export_labels, import_labels
+        from BrainMVPLib.segmentations import import_labels
         from BrainMVPLib.tables import LabelTable, Structure
 
         values = (1, 2, 4)

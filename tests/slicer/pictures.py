@@ -19,7 +19,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP"))
 
 from BrainMVPLib import views
-from BrainMVPLib.segmentations import export_labels
+from BrainMVPLib.drawn import export_labels
 from desktop import Desktop
 from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 from vtk.util import numpy_support

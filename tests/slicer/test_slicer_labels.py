@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import slicer
 from BrainMVPLib import scene as ops
+from BrainMVPLib.drawn import copy_drawn, export_labels
 from BrainMVPLib.errors import ModuleError
 from BrainMVPLib.grids import file_affine, reorder
 from BrainMVPLib.labelmap import Labelmap, read_labelmap
 from BrainMVPLib.nrrd import write_nrrd
-from BrainMVPLib.segmentations import export_labels, import_labels, new_segmentation
+from BrainMVPLib.segmentations import import_labels, new_segmentation
 from BrainMVPLib.shared import shared_package
 from BrainMVPLib.tables import LabelTable, Structure, load_tasks
 from heads import oblique
@@ -106,6 +108,46 @@ def test_an_empty_segmentation_exports_as_zeros(scene, volume, brats):
     reference = volume(drawn((1,)).astype(np.int16), oblique())
     empty = new_segmentation(scene, reference, "s", brats)
     assert not export_labels(empty, brats, reference).any()
+
+
+def test_overlapping_finer_and_outlying_segments_become_one_label_map(scene, volume, brats):
+    reference = volume(drawn((1,)).astype(np.int16), oblique())
+    segmentation = new_segmentation(scene, reference, "s", brats)
+    boxes = {
+        1: (slice(3, 12), slice(4, 14)),
+        2: (slice(8, 18), slice(8, 20)),
+        4: (slice(10, 14), slice(2, 10)),
+    }
+    wanted = np.zeros((20, 26, 32), np.uint8)
+    for number, (value, box) in enumerate(
+        boxes.items()
+    ):  # each in voxels of its own, beyond the reference too
+        image = slicer.vtkOrientedImageData()
+        image.SetExtent(-5, 20, -4, 25, -3, 21)
+        image.SetGeometryFromImageToWorldMatrix(ops.matrix_of(ops.affine(reference)))
+        array = np.zeros((25, 30, 26), np.uint8)
+        array[box[0].start + 3 : box[0].stop + 3, box[1].start + 4 : box[1].stop + 4, 2:20] = 1
+        image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(array.ravel(), deep=True))
+        segments(segmentation)[number].AddRepresentation("Binary labelmap", image)
+        segments(segmentation)[number].SetLabelValue(1)
+        wanted[(*box, slice(0, 15))] = value
+    copy = copy_drawn(segmentation, brats, reference)
+    np.testing.assert_array_equal(copy.labels(), wanted)
+    paint(segmentation, 0, (slice(0, 2), slice(0, 2), slice(0, 2)))
+    np.testing.assert_array_equal(copy.labels(), wanted)  # as it was when it was copied
+    assert export_labels(segmentation, brats, reference)[0, 0, 0] == 1
+
+    # Drawn on voxels half as large: Slicer puts them on the grid of the reference.
+    fine = segments(segmentation)[0].GetRepresentation("Binary labelmap")
+    half = ops.affine(reference) @ np.diag([0.5, 0.5, 0.5, 1])
+    half[:3, 3] -= 0.25 * ops.affine(reference)[:3, :3].sum(1)
+    fine.SetExtent(0, 7, 0, 7, 0, 7)
+    fine.SetGeometryFromImageToWorldMatrix(ops.matrix_of(half))
+    fine.GetPointData().SetScalars(numpy_support.numpy_to_vtk(np.ones(512, np.uint8), deep=True))
+    found = export_labels(segmentation, brats, reference)
+    assert (found[:4, :4, :4] == 1).all()
+    assert (found == 1).sum() == 64
+    np.testing.assert_array_equal(found == 2, (wanted == 2))
 
 
 def test_another_grid_or_value_is_refused_and_adds_nothing(scene, volume, brats, tmp_path):

@@ -11,7 +11,7 @@ pytest.importorskip("PySide6", reason="PySide6 is not installed")
 import numpy as np
 import slicer
 from BrainMVPLib import views
-from BrainMVPLib.segmentations import export_labels
+from BrainMVPLib.drawn import export_labels
 from PySide6 import QtCore, QtTest, QtWidgets
 
 _NUMBERS = count(1)

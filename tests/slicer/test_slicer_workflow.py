@@ -9,9 +9,10 @@ import pytest
 import requests
 from BrainMVPLib import scene as ops
 from BrainMVPLib import views
+from BrainMVPLib.drawn import export_labels
 from BrainMVPLib.labelmap import Labelmap, read_labelmap
 from BrainMVPLib.opening import Opening
-from BrainMVPLib.segmentations import export_labels, import_labels
+from BrainMVPLib.segmentations import import_labels
 from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.submitting import Submitting
 from BrainMVPLib.training import Training

@@ -1,4 +1,4 @@
-"""Label maps to segmentations and back, with the values that the table says.
+"""Label maps to segmentations, with the values that the table says; `drawn` has the way back.
 
 Slicer's own import and export renumber values unless both are given the same colours; here every segment carries its
 value with it, so that renaming, reordering or an empty segment change nothing.
@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
 from vtk.util import numpy_support
 
 from . import scene as ops
-from .errors import ModuleError
 from .labelmap import Labelmap
 from .tables import LabelTable, Structure
 
-_VALUE = "BrainMVP.Value"
-_LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+VALUE = "BrainMVP.Value"
+LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 
 
 def import_labels(
@@ -39,7 +37,7 @@ def import_labels(
     image = _cropped(labels, reference)
     for structure in table.structures:
         segment = slicer.vtkSegment()
-        segment.AddRepresentation(_LABELMAP, image)
+        segment.AddRepresentation(LABELMAP, image)
         segment.SetLabelValue(structure.value)
         _describe(segment, structure)
         segmentation.GetSegmentation().AddSegment(segment)
@@ -57,73 +55,10 @@ def new_segmentation(scene: Any, reference: Any, name: str, table: LabelTable | 
     return segmentation
 
 
-def export_labels(segmentation: Any, table: LabelTable, reference: Any) -> np.ndarray:
-    """Return the segmentation as a label map (Z, Y, X) uint8 on the grid of the reference, with the table's values.
-
-    Where segments overlap, the structure that comes later in the table wins: tables go from the outside inwards.
-    Raises `ModuleError` if a segment with content is none of the table's structures.
-    """
-    if segmentation.GetParentTransformNode() is not None:
-        raise ModuleError(
-            f"{segmentation.GetName()} lies under a transform; harden it in the Transforms module."
-        )
-    pairs = sorted(_values(segmentation, table), key=lambda pair: table.values.index(pair[1]))
-    shape = reference.GetImageData().GetDimensions()[::-1]
-    if not pairs:
-        return np.zeros(shape, np.uint8)
-    ids, values = vtk.vtkStringArray(), vtk.vtkIntArray()
-    for segment_id, value in pairs:
-        ids.InsertNextValue(segment_id)
-        values.InsertNextValue(value)
-    merged = slicer.vtkOrientedImageData()
-    mode = slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY
-    if not segmentation.GenerateMergedLabelmapForAllSegments(
-        merged, mode, ops.geometry_of(reference), ids, values
-    ):
-        raise ModuleError(
-            f"{segmentation.GetName()} could not be turned into a label map; save the scene and try again."
-        )
-    array = numpy_support.vtk_to_numpy(merged.GetPointData().GetScalars()).reshape(
-        merged.GetDimensions()[::-1]
-    )
-    if array.shape != shape:
-        raise ModuleError(f"{segmentation.GetName()} could not be put on the grid of {reference.GetName()}.")
-    return array.astype(np.uint8)
-
-
-def _values(segmentation: Any, table: LabelTable) -> list[tuple[str, int]]:
-    by_name = {structure.name.strip().lower(): structure.value for structure in table.structures}
-    segments = segmentation.GetSegmentation()
-    pairs = []
-    for number in range(segments.GetNumberOfSegments()):
-        segment_id, segment = segments.GetNthSegmentID(number), segments.GetNthSegment(number)
-        tag = vtk.reference("")
-        value = (
-            int(str(tag)) if segment.GetTag(_VALUE, tag) else by_name.get(segment.GetName().strip().lower())
-        )
-        if value in table.values:
-            pairs.append((segment_id, value))
-        elif _has_content(segment):
-            names = ", ".join(structure.name for structure in table.structures)
-            raise ModuleError(
-                f"The segment “{segment.GetName()}” is none of the model's structures ({names}); give it one of these "
-                "names, or delete it."
-            )
-    return pairs
-
-
-def _has_content(segment: Any) -> bool:
-    image = segment.GetRepresentation(_LABELMAP)
-    if image is None or image.IsEmpty():
-        return False
-    array = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
-    return bool((array == segment.GetLabelValue()).any())
-
-
 def _describe(segment: Any, structure: Structure) -> None:
     segment.SetName(structure.name)
     segment.SetColor(*(channel / 255 for channel in structure.color))
-    segment.SetTag(_VALUE, str(structure.value))
+    segment.SetTag(VALUE, str(structure.value))
     if structure.terminology:
         segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), structure.terminology)
 

@@ -11,11 +11,12 @@ import numpy as np
 from . import measure, origin
 from . import scene as ops
 from .background import Job
+from .drawn import copy_drawn
 from .errors import ModuleError, ServerError
 from .grids import reorder
 from .measure import Change
 from .nrrd import write_nrrd
-from .segmentations import export_labels, new_segmentation
+from .segmentations import new_segmentation
 from .session import Session
 from .tables import LabelTable
 
@@ -64,7 +65,7 @@ class Submitting:
                 raise ModuleError(
                     "The server does not know this study yet; run Auto-segment once, which sends it."
                 )
-            labels = export_labels(segmentation, table, reference[1])
+            drawn = copy_drawn(segmentation, table, reference[1])
             mtime = str(segmentation.GetSegmentation().GetMTime())
             grid, proposal = ops.affine(reference[1]), state.proposal
             known = origin.noted(reference[1])
@@ -73,6 +74,7 @@ class Submitting:
             folder = session.workplace("submit")
 
             def work(job: Job) -> tuple[str, list[Change]]:
+                labels = drawn.labels()
                 place = known.grid if known else grid
                 ordered = reorder(labels, grid, place)
                 file = Path(write_nrrd(str(folder / f"{study}.nrrd"), ordered, place))
