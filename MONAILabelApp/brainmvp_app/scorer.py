@@ -49,11 +49,11 @@ class Scorer(Thread):
         while not self._stopped.is_set():
             try:
                 worked = self._score_one()
-            except (BrainMVPError, OSError) as error:
+            except Exception as error:
                 worked = False
                 if str(error) != said:
                     said = str(error)
-                    logger.warning("Studies cannot be scored: %s", said)
+                    logger.warning("Studies cannot be scored: %s", said, exc_info=_unexpected(error))
             if not worked:
                 self._stopped.wait(_LOOK_EVERY)
 
@@ -90,9 +90,9 @@ class Scorer(Thread):
             entropy = region_entropies(result.probabilities, result.labels.voxel_ml)
             facts = Facts(study.id, embedder.embed(study), entropy)
             basis = Basis(basis.files, result.model, basis.encoder)
-        except BrainMVPError as error:  # said by inference, too, when someone opens the study
+        except Exception as error:  # said by inference, too, when someone opens the study
             self._scores.store(Facts(study.id), infer.task.name, basis, str(error))
-            logger.warning("%s is not scored: %s", study.id, error)
+            logger.warning("%s is not scored: %s", study.id, error, exc_info=_unexpected(error))
             return
         self._scores.store(facts, infer.task.name, basis)
         logger.info("%s is scored for %s by %s", study.id, infer.task.name, basis.model)
@@ -101,3 +101,8 @@ class Scorer(Thread):
         if self._embedder is None or self._embedder.id != model.card.id:
             self._embedder = Embedder(model, pick_device(self._device))
         return self._embedder
+
+
+def _unexpected(error: Exception) -> bool:
+    """Tell whether an error is none that a sentence explains, so that the log needs more."""
+    return not isinstance(error, BrainMVPError | OSError)

@@ -186,6 +186,31 @@ def test_a_newly_served_version_is_used_without_a_restart(
     assert infer(server, study).json()["model"] == first.card.id
 
 
+def test_an_inference_ends_with_the_version_that_it_began_with(
+    server: Server, new_study: NewStudy, tiny_models: Path
+) -> None:
+    study, store = new_study("T1CE T1 T2 FLAIR"), ModelStore(tiny_models)
+    first = store.resolve("tumour")
+    newer = first.card.model_copy(update={"version": store.next_version("tumour"), "parent": first.card.id})
+    store.add(newer, first.load_weights())
+    waiting = ("", "Fetching the images", "Waiting for other inferences")
+    changed_meanwhile = False
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(20):
+            running, step = pool.submit(infer, server, study), ""
+            while step in waiting and not running.done():
+                step = server.get_json("/infer/tumour/progress", image=study).get("step", "")
+            server.call("POST", "/models/tumour/serve", json={"version": newer.version}).raise_for_status()
+            changed_meanwhile = step not in waiting and not running.done()
+            told = running.result().json()["model"]
+            after = infer(server, study).json()["model"]
+            store.serve("tumour", first.card.version)
+            assert (told, after) == (first.card.id, newer.id)
+            if changed_meanwhile:
+                break
+    assert changed_meanwhile
+
+
 def test_batch_inference_goes_on_after_a_study_it_cannot_do(server: Server, new_study: NewStudy) -> None:
     good, bad = new_study("DWI ADC"), new_study("T1CE")
     body = {"images": [good, bad], "label_tag": "batch"}

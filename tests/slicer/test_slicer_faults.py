@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import ssl
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from BrainMVPLib import scene as ops
 from BrainMVPLib import transport
 from BrainMVPLib.errors import ServerError
 from BrainMVPLib.nrrd import write_nrrd
@@ -38,6 +41,7 @@ class StockServer(ThreadingHTTPServer):
         self.calls = []
         self.images = {}
         self.labels = {}
+        self.tokens = set()
         self.result = b""
         self.release = threading.Event()
 
@@ -56,6 +60,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self):
         server, path = self.server, self.path.split("?")[0]
         server.calls.append(f"{self.command} {path}")
+        server.tokens.add(self.headers.get("Authorization"))
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         wrong = server.wrong.get(path)
         if wrong == "gone":
@@ -173,6 +178,78 @@ def test_a_server_that_fails_at_a_step_leaves_the_scene_as_it_was(
     Segmenting(study).segment()
     settle(study)
     assert study.state.segmentation is not None
+
+
+@pytest.mark.parametrize("how", [500, "gone", "cut"])
+@pytest.mark.parametrize(
+    ("path", "act"),
+    [
+        ("/activelearning/random", lambda session: Opening(session).next_study()),
+        ("/datastore/label", lambda session: Submitting(session).submit("final")),
+        ("/studies/skip", lambda session: Submitting(session).skip("moved")),
+        ("/uncertainty/lesions", lambda session: Segmenting(session).uncertainty.toggle()),
+        ("/train/lesions", lambda session: Training(session).start()),
+        ("/models/lesions/serve", lambda session: Training(session).restore(1)),
+    ],
+    ids=["next", "submit", "skip", "uncertainty", "train", "restore"],
+)
+def test_a_server_that_fails_later_is_told_and_the_result_stays(study, stock, settle, scene, path, act, how):
+    Segmenting(study).segment()
+    settle(study)
+    segmentation, before = study.state.segmentation, scene.GetNumberOfNodes()
+    if path.startswith("/activelearning"):
+        segmentation.SetAttribute(ops.SENT, str(segmentation.GetSegmentation().GetMTime()))
+    stock.wrong[path] = how
+    act(study)
+    settle(study)
+    assert any(path in call for call in stock.calls)
+    assert not study.busy
+    assert study.state.segmentation is segmentation
+    assert scene.GetNumberOfNodes() == before
+    if path == "/datastore/label" and how == "gone":
+        assert study.errors == []
+        assert len(study.outbox.letters()) == 1
+    elif path == "/datastore/label" and how == "cut":  # it arrived, whatever became of the answer
+        assert len(stock.labels) == 1
+    else:
+        assert len(study.errors) == 1
+        assert ("failed (500" in study.errors[0]) == (how == 500)
+
+
+def test_the_token_goes_to_the_server_and_not_into_the_scene(study, stock, settle, scene, tmp_path):
+    study.connect(stock.url, "s3cret")
+    settle(study)
+    assert "Bearer s3cret" in stock.tokens
+    scene.SetURL(str(tmp_path / "scene.mrml"))
+    assert scene.Commit()
+    assert "127.0.0.1" in (tmp_path / "scene.mrml").read_text()
+    assert "s3cret" not in (tmp_path / "scene.mrml").read_text()
+    stock.wrong["/info/"] = 401
+    study.connect(stock.url)
+    settle(study)
+    assert study.errors == ["The server wants a valid token."]
+
+
+def test_a_certificate_has_to_be_trusted(session, stock, settle, tmp_path, monkeypatch):
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2", "-nodes"]
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-keyout", key, "-out", certificate, *words]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    stock.socket = context.wrap_socket(stock.socket, server_side=True)
+    address = stock.url.replace("http://", "https://")
+    session.connect(address)
+    settle(session)
+    assert "certificate of https://127.0.0.1" in session.errors.pop()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    session.connect(address)
+    settle(session)
+    assert session.errors == []
+    assert session.server_in_words.startswith("Connected: Stock")
 
 
 def test_another_geometry_or_an_undeclared_value_is_refused(study, stock, settle, scene, tmp_path):

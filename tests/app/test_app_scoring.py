@@ -1,0 +1,61 @@
+"""Studies are scored in the background: once, and again only when their files or the model change."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from app_server import APP
+
+from brainmvp.annotation.state import AnnotationState
+from brainmvp.modelstore import ModelStore
+from brainmvp.tasks import get_task
+from brainmvp.volume import Volume, read_volume, write_volume
+
+
+def test_a_score_is_worked_out_again_only_after_a_change(
+    home: Path, tmp_path: Path, write_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRAINMVP_HOME", str(home))
+    monkeypatch.syspath_prepend(str(APP))
+    from brainmvp_app.datastore import StudyDatastore
+    from brainmvp_app.infer import SegmentationTask
+    from brainmvp_app.scorer import Scorer
+
+    studies, task = tmp_path / "cohort", get_task("tumour")
+    for name in ("a", "b"):
+        write_study(name, "T1CE FLAIR", studies)
+    (studies / "c").mkdir()
+    (studies / "c" / "c_flair.nii.gz").write_bytes(b"no image")
+    store, state = StudyDatastore(str(studies), (task,)), AnnotationState(studies)
+    scorer = Scorer(store, state.scores, {"tumour": SegmentationTask(task, store, "cpu")}, "cpu")
+
+    def scored() -> list[str]:
+        """Score until there is nothing left to do, and return the studies that were."""
+        known, found, times = state.scores.bases("tumour"), [], 0
+        while scorer._score_one():
+            times += 1
+            now = state.scores.bases("tumour")
+            found += [study for study in now if now[study] != known.get(study)]
+            known = now
+        assert times == len(found)
+        return found
+
+    assert scored() == ["a", "b", "c"]
+    facts = state.scores.facts("tumour")
+    assert facts["a"].entropy and facts["a"].embedding is not None
+    assert facts["c"].embedding is None  # it cannot be read: not tried again and again
+    assert scored() == []
+
+    file = studies / "b" / "b_flair.nii.gz"
+    image = read_volume(file)
+    write_volume(Volume((image.data + 1).astype(np.int16), image.affine), file)
+    assert scored() == ["b"]
+    ModelStore().serve("tumour", 1)
+    assert scored() == ["a", "b", "c"]
+    assert state.scores.bases("tumour")["a"].model == "tumour@1"
+    for path in (studies / "a").iterdir():
+        path.unlink()
+    (studies / "a").rmdir()
+    assert scored() == []
+    assert state.scores.bases("tumour").keys() == {"b", "c"}
