@@ -15,7 +15,7 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.finetune.prepared import Preparation, to_tensor
 from brainmvp.modelstore import Model, write_model
 from brainmvp.networks import NetworkConfig, build_network
-from brainmvp.phantom.generator import Phantom, make_phantom
+from brainmvp.phantom.generator import Disease, Phantom, make_phantom
 from brainmvp.selection.embed import Embedder
 from brainmvp.study import find_studies
 from brainmvp.tasks import Task
@@ -25,8 +25,10 @@ from brainmvp.training.short import Brain, brain_of, learn_shortly
 _NETWORK = {"widths": (16, 32), "depths": (1, 2), "patches": True, "fine_width": 8}
 _WINDOW, _OVERLAP = (20, 24, 20), 0.25
 _DIFFICULTY = 0.3
-# Of the tumours to label, ring-enhancing ones, which are the commonest kind; of those that test it is half.
-_COMMON_SHARE = 0.8
+# Of the studies to label, those without the disease, as a hospital's list has them; of the tumours among the others,
+# ring-enhancing ones, which are the commonest kind; of those that test it is half.
+_WITHOUT_SHARE, _COMMON_SHARE = 1 / 6, 0.8
+_COMMON, _RARE, _WITHOUT = "common", "rare", "without"
 # Patients of the common kind that the model of before has seen, and the first seeds of theirs and of the cohort's.
 _EARLIER, _EARLIER_SEED, _FIRST_SEED = 16, 40_000, 50_000
 
@@ -58,22 +60,25 @@ def labelled_cohort(
 def phantom_cohort(
     task: Task, pool: int, test: int, spacing: float, embedder: Embedder, tell: Tell
 ) -> Cohort:
-    """Make patients with the task's disease.
+    """Make patients.
 
-    Most tumours to label are of one kind and the others are rare, as in a hospital; those that test are of the common
-    kind and of the others in equal parts, since a model should be good at all of them.
+    Of those to label some do not have the task's disease, most tumours are of one kind and the others are rare, as in a
+    hospital; those that test have it, of the common kind and of the others in equal parts, since a model should be good
+    at all of them.
     """
     rooms = _rooms(task, pool, test)
     cohort, seed = Cohort({}, {}, {}, spacing), _FIRST_SEED
     while any(rooms.values()):
-        phantom, seed = _phantom(task, seed, spacing), seed + 1
-        common = _is_common(phantom)
-        part = next((part for part in ("test", "pool") if rooms.get((part, common))), None)
+        # With the disease first; the last ones are those without.
+        disease = task.name if any(n for (_, kind), n in rooms.items() if kind != _WITHOUT) else "healthy"
+        phantom, seed = _phantom(task, seed, spacing, disease), seed + 1
+        kind = _kind(phantom) if disease != "healthy" else _WITHOUT
+        part = next((part for part in ("test", "pool") if rooms.get((part, kind))), None)
         if part is None:
             continue
-        rooms[part, common] -= 1
+        rooms[part, kind] -= 1
         brain = brain_of(phantom, task)
-        name = f"{phantom.facts.get('kind', task.name)}-{phantom.facts['seed']}"
+        name = f"{kind}-{phantom.facts['seed']}"
         if part == "test":
             cohort.test[name] = brain
         else:
@@ -89,8 +94,8 @@ def earlier_model(task: Task, start: Model, folder: Path, steps: int, lr: float)
     """
     brains, seed = [], _EARLIER_SEED
     while len(brains) < _EARLIER:
-        phantom, seed = _phantom(task, seed, start.card.spacing), seed + 1
-        if _is_common(phantom):
+        phantom, seed = _phantom(task, seed, start.card.spacing, task.name), seed + 1
+        if _kind(phantom) == _COMMON:
             brains.append(brain_of(phantom, task))
     network = learn_shortly(
         start.load_network(), task, brains, window=start.card.window, steps=steps, lr=lr, seed=0
@@ -101,23 +106,26 @@ def earlier_model(task: Task, start: Model, folder: Path, steps: int, lr: float)
     return Model(card, folder)
 
 
-def _phantom(task: Task, seed: int, spacing: float) -> Phantom:
+def _phantom(task: Task, seed: int, spacing: float, disease: Disease) -> Phantom:
     return make_phantom(
-        seed, task.name, spacing=spacing, difficulty=_DIFFICULTY, sequences=task.sequences, disease=task.name
+        seed, task.name, spacing=spacing, difficulty=_DIFFICULTY, sequences=task.sequences, disease=disease
     )  # fmt: skip
 
 
-def _is_common(phantom: Phantom) -> bool:
-    return phantom.facts.get("kind", "ring") == "ring"
+def _kind(phantom: Phantom) -> str:
+    """Return whether a disease is of the common kind or a rare one; strokes are all of one."""
+    return _COMMON if phantom.facts.get("kind", "ring") == "ring" else _RARE
 
 
-def _rooms(task: Task, pool: int, test: int) -> dict[tuple[str, bool], int]:
-    """Return how many phantoms each part takes, by whether they are of the common kind; strokes are all of one."""
+def _rooms(task: Task, pool: int, test: int) -> dict[tuple[str, str], int]:
+    """Return how many phantoms of each kind each part takes."""
+    without = round(_WITHOUT_SHARE * pool)
+    common, tested = round(_COMMON_SHARE * (pool - without)), test // 2
     if task.name != "tumour":
-        return {("pool", True): pool, ("test", True): test}
-    common, tested = round(_COMMON_SHARE * pool), test // 2
+        common, tested = pool - without, test
     return {
-        ("pool", True): common, ("pool", False): pool - common, ("test", True): tested, ("test", False): test - tested
+        ("pool", _COMMON): common, ("pool", _RARE): pool - without - common, ("pool", _WITHOUT): without,
+        ("test", _COMMON): tested, ("test", _RARE): test - tested,
     }  # fmt: skip
 
 

@@ -89,8 +89,8 @@ def _draw(path: Path, curves: list[Curve], summary: dict[str, Any]) -> Path:
         labels, dice = mean_curve(own)
         axes.plot(labels, dice, color=f"C{number}", marker="o", markersize=4, label=name)
         every = np.array([curve.dice for curve in own])
-        axes.fill_between(labels, every.min(0), every.max(0), color=f"C{number}", alpha=0.1, linewidth=0)
-    axes.set(xlabel="labelled studies", ylabel="test Dice, mean over the regions")
+        axes.fill_between(labels, every.min(0), every.max(0), color=f"C{number}", alpha=0.07, linewidth=0)
+    axes.set(xlabel="labelled studies", ylabel="test Dice, mean over the regions", xticks=curves[0].labels)
     axes.set_title(
         f"{summary['task']}: mean and range of {len({c.seed for c in curves})} seed(s)", fontsize=10
     )

@@ -19,7 +19,7 @@ def simulate_annotation(
         int, typer.Option(min=6, help="Made-up patients to label, if no cohort is given.")
     ] = 96,
     test: Annotated[int, typer.Option(min=1, help="Patients that only test.")] = 40,
-    budgets: Annotated[str, typer.Option(help="Numbers of labels at which a model learns.")] = "6,10,16,24",
+    budgets: Annotated[str, typer.Option(help="Numbers of labels at which a model learns.")] = "4,6,10,16,24",
     seeds: Annotated[
         int, typer.Option(min=1, help="Repetitions, each with another three quarters of the cohort.")
     ] = 3,
