@@ -24,10 +24,10 @@ import numpy as np  # noqa: E402
 import small_brains as small  # noqa: E402
 
 from brainmvp.card import Card  # noqa: E402
-from brainmvp.cohort import Index  # noqa: E402
 from brainmvp.cohort.scan import index_folder  # noqa: E402
 from brainmvp.evaluation.statistics import compare_means  # noqa: E402
 from brainmvp.modelstore import Model  # noqa: E402
+from brainmvp.networks import NetworkConfig  # noqa: E402
 from brainmvp.phantom.write import write_study  # noqa: E402
 from brainmvp.training.short import Brain, region_dice  # noqa: E402
 from pretraining.data.cache import Cache  # noqa: E402
@@ -51,15 +51,22 @@ def recipe(first: float, contrast: float, epochs: int) -> Recipe:
     return RECIPES["paper"].for_epochs(epochs).model_copy(update=changes)
 
 
-def pretrained(row: str, index_path: Path, studies: int, chosen: argparse.Namespace) -> Model:
-    """Pretrain a row, or find it."""
-    folder = chosen.out / row.strip("+ ")
+def pretrained(
+    row: str,
+    index_path: Path,
+    chosen: argparse.Namespace,
+    network: NetworkConfig = small.NETWORK,
+    name: str = "",
+) -> Model:
+    """Pretrain a row, or find it. name: of its folder, else the row's."""
+    folder = chosen.out / (name or row.strip("+ "))
     if not (folder / "model" / "card.json").is_file():
-        epochs = round(chosen.pretrain_steps * chosen.batch / studies)
+        epochs = round(chosen.pretrain_steps * chosen.batch / chosen.studies)
         config = Config(
             name=row, recipe=recipe(*ROWS[row], epochs),
-            network=small.NETWORK.model_copy(update={"in_channels": 1, "out_channels": 1}), spacing=small.SPACING,
-            patch=small.PATCH, series=4, batch=chosen.batch, accumulate=1, learning_rate=PRETRAIN_RATE, epochs=epochs,
+            network=network.model_copy(update={"in_channels": 1, "out_channels": 1}), spacing=small.SPACING,
+            patch=small.window_of(network), series=4, batch=chosen.batch, accumulate=1,
+            learning_rate=PRETRAIN_RATE, epochs=epochs,
         )  # fmt: skip
         pretrain(
             index_path, folder, config, make_fabric(devices=1), workers=0, validate_every=chosen.pretrain_steps,
@@ -111,26 +118,28 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def unlabelled(folder: Path, studies: int, validation: int) -> Index:
-    """Write the studies to pretrain on, and those to watch it with, without labels; return their index."""
+def unlabelled(out: Path, studies: int, validation: int) -> Path:
+    """Write and prepare the studies to pretrain on, and those to watch it with, without labels; return their index."""
+    folder = out / "cohort"
     for number in range(studies + validation):
         target = folder / f"tumour-{number:04d}"
         if not target.is_dir():
             write_study(target, small.phantom(number), label=False)
     index = index_folder(folder)[0]
-    return index.with_sessions(
+    index = index.with_sessions(
         session.model_copy(update={"split": "train" if number < studies else "validation"})
         for number, session in enumerate(index.sessions)
     )
+    path = index.write(out / "index.json")
+    for problem in prepare_cohort(index, Cache(out / "index.cache", small.SPACING)):
+        sys.exit(problem)
+    return path
 
 
 def main() -> None:
     chosen = options()
-    index = unlabelled(chosen.out / "cohort", chosen.studies, chosen.validation)
-    index_path = index.write(chosen.out / "index.json")
-    for problem in prepare_cohort(index, Cache(chosen.out / "index.cache", small.SPACING)):
-        sys.exit(problem)
-    starts = {row: ROWS[row] and pretrained(row, index_path, chosen.studies, chosen) for row in ROWS}
+    index_path = unlabelled(chosen.out, chosen.studies, chosen.validation)
+    starts = {row: ROWS[row] and pretrained(row, index_path, chosen) for row in ROWS}
     ends = np.cumsum([chosen.studies, chosen.validation, chosen.test])
     labelled = small.brains(range(max(chosen.studies // 10, 1)))
     validation, test = (small.brains(range(ends[part], ends[part + 1])) for part in (0, 1))

@@ -51,14 +51,30 @@ def beginning(start: Model | None, seed: int, config: NetworkConfig = NETWORK) -
             torch.manual_seed(seed)
             network = build_network(config)
     else:
-        network = begin(TASK, start, TASK.recipe.model_copy(update={"seed": seed})).network
+        begun = begin(TASK, start, TASK.recipe.model_copy(update={"seed": seed})).network.state_dict()
+        network = build_network(config)  # without the deep supervision that a UniFormer's recipe adds
+        network.load_state_dict({name: begun[name] for name in network.state_dict()})
     nn.init.constant_(list(network.parameters())[-1], _FIRST_BIAS)  # of the last convolution
     return network
 
 
-def learn(network: nn.Module, train: list[Brain], *, lr: float, steps: int, seed: int) -> nn.Module:
+def window_of(config: NetworkConfig) -> tuple[int, int, int]:
+    """Return the window that holds a brain and that the network can take, voxels."""
+    x, y, z = (-(-edge // config.stride) * config.stride for edge in PATCH)
+    return x, y, z
+
+
+def learn(
+    network: nn.Module,
+    train: list[Brain],
+    *,
+    lr: float,
+    steps: int,
+    seed: int,
+    config: NetworkConfig = NETWORK,
+) -> nn.Module:
     """Train all weights for a fixed number of steps; a seed sees the same brains in the same order."""
-    return learn_shortly(network, TASK, train, window=PATCH, steps=steps, lr=lr, seed=seed)
+    return learn_shortly(network, TASK, train, window=window_of(config), steps=steps, lr=lr, seed=seed)
 
 
 def best_rate(results: Results, name: str, rates: list[float], score: Callable[[float], float]) -> float:

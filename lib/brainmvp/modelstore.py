@@ -102,7 +102,10 @@ class ModelStore:
         return sorted({int(card.parent.name) for card in folders if card.parent.name.isdecimal()})
 
     def served(self, name: str) -> int:
-        """Return the version that answers to the bare name: the one chosen by `serve`, else the newest built-in one."""
+        """Return the version that answers to the bare name: the one chosen by `serve`, else the newest built-in one.
+
+        Of encoders it is the newest of all: no held-out patients decide about them.
+        """
         pointer = self.root / name / _SERVED
         if pointer.is_file():
             try:
@@ -113,6 +116,8 @@ class ModelStore:
                 ) from error
         versions = self.versions(name)
         built_in = [version for version in versions if (_BUILT_IN / name / str(version)).is_dir()]
+        if built_in and self.get(name, max(built_in)).card.kind == "encoder":
+            return max(versions)
         return max(built_in or versions)
 
     def resolve(self, reference: str) -> Model:

@@ -28,3 +28,16 @@ def test_preview_is_a_picture(brainmvp, tmp_path):
 
 def test_an_unknown_task_is_refused(brainmvp, tmp_path):
     assert "no task named 'gout'" in brainmvp("phantom", "--out", tmp_path, "--tasks", "gout").stderr
+
+
+def test_any_of_the_eight_sequences_are_made_at_any_spacing(brainmvp, tmp_path):
+    result = brainmvp(
+        "phantom", "--out", tmp_path, "--tasks", "stroke", "--sequences", "all", "--spacing", "6"
+    )
+    assert result.exit_code == 0, result.output
+    (study,) = json.loads(brainmvp("study", tmp_path, "--json").stdout)["studies"]
+    assert len(study["sequences"]) == 8
+    pd = read_volume(tmp_path / "stroke-0000" / "stroke-0000_pd.nii.gz")
+    assert np.allclose(np.linalg.norm(pd.affine[:3, :3], axis=0), 6)
+    refused = brainmvp("phantom", "--out", tmp_path, "--sequences", "T1,T7")
+    assert refused.exit_code == 2 and "no sequence 'T7'" in refused.stderr

@@ -33,8 +33,8 @@ def published(tmp_path):
 
 def test_weights_and_templates_are_stored(published, tmp_path):
     path, state = published
-    model, report, files = import_model(path, ModelStore(tmp_path / "home"))
-    assert model.card.id == "encoder@1" and model.card.kind == "encoder"
+    model, report, files = import_model(path, ModelStore(tmp_path / "home"), "published")
+    assert model.card.id == "published@1" and model.card.kind == "encoder"
     weights = model.load_weights()
     # The last layer of a pretraining checkpoint predicts intensities: it is dropped, and so not stored.
     learned = {key: value for key, value in state.items() if not key.startswith("decoder.head.")}
@@ -49,12 +49,12 @@ def test_a_file_is_known_again_by_its_content_and_not_by_its_name(published, tmp
     path, _ = published
     store = ModelStore(tmp_path / "home")
     assert find_imported(path, store) is None and find_imported(tmp_path / "absent.pt", store) is None
-    import_model(path, store)
+    imported, _, _ = import_model(path, store)
     (tmp_path / "other").mkdir()
     other = tmp_path / "other" / path.name
     export_published(other, build_network(CONFIG).state_dict(), CONFIG)
     assert find_imported(other, store) is None
-    assert find_imported(path.rename(tmp_path / "renamed.pt"), store).card.id == "encoder@1"
+    assert find_imported(path.rename(tmp_path / "renamed.pt"), store).card == imported.card
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):
@@ -65,7 +65,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     torch.save({"state_dict": Trap()}, tmp_path / "trap.pt")
     with pytest.raises(BrainMVPError, match=r"trap\.pt"):
         import_model(tmp_path / "trap.pt", ModelStore(tmp_path / "home"))
-    assert not ModelStore(tmp_path / "home").versions("encoder")
+    assert not [model for model in ModelStore(tmp_path / "home").models() if not model.built_in]
 
 
 def test_templates_of_the_published_size_lie_on_the_brats_grid():

@@ -54,6 +54,16 @@ def test_a_version_is_never_overwritten(store, weights):
         store.add(card(1), weights)
 
 
+def test_the_newest_encoder_answers_and_the_newest_segmentation_model_only_when_told(store, weights):
+    for name in ("encoder", "tumour"):
+        built_in = store.resolve(name)
+        assert built_in.built_in
+        kind = {"kind": built_in.card.kind, "task": built_in.card.task}
+        added = card(store.next_version(name), name).model_copy(update=kind)
+        store.add(added, weights)
+        assert store.resolve(name).card == (added if name == "encoder" else built_in.card)
+
+
 def test_the_served_version_is_chosen_and_can_be_taken_back(store, weights):
     store.add(card(1), weights)
     store.add(card(2), weights)

@@ -50,8 +50,8 @@ def exported(prepared: Path) -> Callable[[str], Path]:
 @pytest.mark.parametrize("backbone", NETWORKS)
 def test_a_segmentation_network_begins_with_the_pretrained_weights(exported, tmp_path, backbone) -> None:
     model = exported(backbone) / "model"
-    kept = add_to_store(model, ModelStore(tmp_path / "home"), "encoder")
-    assert kept.card.kind == "encoder" and kept.card.id == "encoder@1"
+    kept = add_to_store(model, ModelStore(tmp_path / "home"), "our-encoder")
+    assert kept.card.kind == "encoder" and kept.card.id == "our-encoder@1"
     assert kept.card.sequences == (Sequence.FLAIR, Sequence.T1, Sequence.T2, Sequence.DWI)
     assert kept.card.training["config"]["spacing"] == 4.0 and kept.card.metrics["psnr_1"] > 0
     weights = kept.load_weights()

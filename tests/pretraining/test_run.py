@@ -123,17 +123,17 @@ def test_a_finished_run_says_so_and_is_neither_written_nor_stored_again(
     tiny_index, tmp_path, monkeypatch
 ) -> None:
     home, out = tmp_path / "home", tmp_path / "run"
+    new = ModelStore(home).next_version("encoder")
     monkeypatch.setenv("BRAINMVP_HOME", str(home))
     line = ["pretrain", tiny_index, "--out", out, "--workers", 0, "--accelerator", "cpu", "--epochs", 1,
             "--network", "unet-compact", "--spacing", 4, "--patch", 16, 16, 16]  # fmt: skip
     first = CliRunner().invoke(app, [str(part) for part in line])
-    assert (
-        first.exit_code == 0 and "Stored as encoder@1" in first.stdout and "is finished" not in first.stdout
-    )
+    assert first.exit_code == 0 and f"Stored as encoder@{new}" in first.stdout
+    assert "is finished" not in first.stdout and ModelStore(home).served("encoder") == new
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     again = CliRunner().invoke(app, [str(part) for part in [*line, "--resume"]])
     assert again.exit_code == 0 and "is finished: nothing was trained" in again.stdout
-    assert "Stored as encoder@1" in again.stdout and ModelStore(home).versions("encoder") == [1]
+    assert f"Stored as encoder@{new}" in again.stdout and ModelStore(home).next_version("encoder") == new + 1
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 

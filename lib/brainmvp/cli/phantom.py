@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from brainmvp.cli.console import progress_bar, say
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import Sequence
 
 
 def phantom(
@@ -20,17 +22,23 @@ def phantom(
             "--own-grids", help="Each sequence on an oblique grid of its own, some with thick slices."
         ),
     ] = False,
+    sequences: Annotated[
+        str | None,
+        typer.Option(help="all eight, or names with commas between; else what patients usually bring."),
+    ] = None,
+    spacing: Annotated[int, typer.Option(min=1, max=8, help="Voxels of the studies, mm.")] = 1,
     preview: Annotated[
         bool, typer.Option("--preview", help="Draw a page per task (preview-TASK.png) and write no study.")
     ] = False,
 ) -> None:
-    """Make synthetic studies with labels: at 1 mm, with the sequences that patients of the task usually bring.
+    """Make synthetic studies with labels, of any of the eight sequences.
 
     The same seed gives the same patient. Some are healthy, and some have the other task's disease, unlabelled.
     """
     from brainmvp.tasks import get_task
 
     names = [get_task(name.strip()).name for name in tasks.split(",")]
+    wanted = None if sequences is None else _named(sequences)
     with progress_bar("Phantoms") as tell:
         for number, name in enumerate(names):
             if preview:
@@ -46,6 +54,20 @@ def phantom(
             for subject in range(subjects):
                 study = f"{name}-{seed + subject:04d}"
                 tell(study, (number + subject / subjects) / len(names))
-                make_study(out / study, seed + subject, name, difficulty=difficulty, own_grids=own_grids)
+                make_study(
+                    out / study, seed + subject, name, sequences=wanted, difficulty=difficulty, own_grids=own_grids,
+                    spacing=spacing,
+                )  # fmt: skip
     made = f"{len(names)} page(s)" if preview else f"{len(names) * subjects} studies"
     say(f"{made} in {out}")
+
+
+def _named(text: str) -> tuple[Sequence, ...]:
+    """Return the sequences of `all`, or of names with commas between."""
+    if text.strip().lower() == "all":
+        return tuple(Sequence)
+    names = [name.strip().upper() for name in text.split(",")]
+    unknown = [name for name in names if name not in Sequence.__members__]
+    if unknown:
+        raise BrainMVPError(f"There is no sequence '{unknown[0]}'; the sequences are {', '.join(Sequence)}.")
+    return tuple(Sequence(name) for name in names)

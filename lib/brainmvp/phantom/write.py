@@ -54,14 +54,15 @@ def make_study(
     disease: Disease | None = None,
     anatomies: list[Anatomy] | None = None,
     own_grids: bool = False,
+    spacing: float = 1.0,
 ) -> Path:
-    """Make a phantom at 1 mm and write it as a study, with its label; returns the folder.
+    """Make a phantom and write it as a study, with its label; returns the folder.
 
-    sequences: else those that patients of the task usually bring; anatomies: at 1 mm, else the MNI152 atlas. See
-    `make_phantom` and `write_study` for the rest.
+    sequences: else those that patients of the task usually bring; anatomies: of the same spacing (mm), else the MNI152
+    atlas. See `make_phantom` and `write_study` for the rest.
     """
     phantom = make_phantom(
-        seed, task, spacing=1.0, difficulty=difficulty, anatomies=anatomies,
+        seed, task, spacing=spacing, difficulty=difficulty, anatomies=anatomies,
         sequences=sequences or USUAL_SEQUENCES[task], disease=disease,
     )  # fmt: skip
     return write_study(folder, phantom, own_grids=own_grids)

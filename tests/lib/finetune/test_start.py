@@ -23,7 +23,7 @@ def encoder(tmp_path):
     """A pretrained encoder of one channel, as the pretraining and the importer store them."""
     config = NetworkConfig.preset("uniformer-compact", 1, 1)
     card = Card(
-        name="encoder", version=1, kind="encoder", title="", sequences=tuple(Sequence), network=config, spacing=1.0,
+        name="probe", version=1, kind="encoder", title="", sequences=tuple(Sequence), network=config, spacing=1.0,
         window=(96, 96, 96), created=date(2026, 1, 1),
     )  # fmt: skip
     weights = {k: v for k, v in build_network(config).state_dict().items() if k.startswith("encoder.")}
@@ -70,7 +70,7 @@ def test_an_encoder_with_a_part_missing_is_refused(encoder, tmp_path):
     weights = encoder.load_weights()
     weights.pop("encoder.stages.1.embed.proj.weight")
     card = encoder.card.model_copy(update={"version": 2})
-    with pytest.raises(BrainMVPError, match=r"encoder@2 has not the whole encoder \(encoder.stages.1.embed"):
+    with pytest.raises(BrainMVPError, match=r"probe@2 has not the whole encoder \(encoder.stages.1.embed"):
         begin(PED, ModelStore(tmp_path).add(card, weights), Recipe())
 
 
