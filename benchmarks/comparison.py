@@ -161,6 +161,8 @@ def main() -> None:
     def chosen_rate(row: Row) -> float:
         """Return the learning rate of a row; a longer training takes that of the shorter one."""
         row = row._replace(long=False)
+        if len(chosen.rates) == 1:
+            return chosen.rates[0]
         return small.best_rate(
             results, row.name, chosen.rates,
             lambda lr: float(dice(row, learned(row, min(chosen.shares), lr, _CHOOSING_SEED), validation).mean()),

@@ -29,7 +29,9 @@ def own_home(brainmvp, tmp_path, monkeypatch):
 
 def test_list_marks_what_is_served(brainmvp, tiny_models):
     listed = json.loads(brainmvp("models", "list", "--json").stdout)
-    served = {model["task"]: model["model"] for model in listed["models"] if model["served"] and model["task"]}
+    served = {
+        model["task"]: model["model"] for model in listed["models"] if model["served"] and model["task"]
+    }
     store = ModelStore(tiny_models)
     assert served == {name: store.resolve(name).card.id for name in ("stroke", "tumour")}
     assert served["tumour"] in brainmvp("models", "list").output

@@ -46,9 +46,9 @@ def test_holds_all_of_the_library_and_the_app(wheel):
     }
 
 
-def test_holds_a_model_for_every_task(wheel):
-    for task in ("tumour", "stroke"):
-        folders = [card.parent for card in (wheel / "brainmvp" / "models" / task).glob("*/card.json")]
+def test_holds_a_model_for_every_task_and_the_encoder(wheel):
+    for name in ("tumour", "stroke", "encoder"):
+        folders = [card.parent for card in (wheel / "brainmvp" / "models" / name).glob("*/card.json")]
         assert folders
         assert all((folder / "weights.safetensors").is_file() for folder in folders)
 

@@ -7,10 +7,14 @@ from typing import Annotated
 import typer
 
 from brainmvp.cli.console import say
+from brainmvp.cli.parts import pretraining
+from brainmvp.errors import BrainMVPError
+
+ENCODER = "encoder"
 
 
 def train_builtin(
-    task: Annotated[str, typer.Option(help="tumour or stroke.")],
+    task: Annotated[str, typer.Option(help="tumour or stroke; or encoder: the pretraining.")],
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint, the log and the finished model.")],
     minutes: Annotated[
         float | None,
@@ -24,17 +28,29 @@ def train_builtin(
         typer.Option("--from", help="Stored model to go on from, NAME@VERSION; default: from nothing."),
     ] = None,
     patients: Annotated[
-        Path | None, typer.Option(help="Folder of real brains to put lesions into, besides the MNI152 atlas.")
+        Path | None, typer.Option(help="Folder of real brains to learn from, besides the MNI152 atlas.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
 ) -> None:
     """Train a model like the built-in ones; the same command goes on where the last one stopped."""
+    if task == ENCODER:
+        if (minutes, steps, start) != (None, None, None):
+            raise BrainMVPError(
+                "--minutes, --steps and --from are of the tasks; the encoder's length is fixed."
+            )
+        work = pretraining("builtin")
+        _say_end(work.train_encoder(out, patients=patients, device=device, report=_tell), out)
+        return
     from brainmvp.training import train_builtin as run
 
     length = {} if steps is None else {"steps": steps}
     finished = run(
         task, out, minutes=minutes, device=device, patients=patients, start=start, report=_tell, **length
     )  # fmt: skip
+    _say_end(finished, out)
+
+
+def _say_end(finished: Path | None, out: Path) -> None:
     say(f"Model: {finished}" if finished else f"Stopped; the same command goes on from {out}.")
 
 

@@ -16,7 +16,7 @@ from brainmvp.study import Study
 class Embedder:
     """An encoder that describes studies; `id` names its version.
 
-    The pretrained encoder of the store where there is one, else the encoder inside a segmentation model.
+    The encoder that was pretrained here where there is one, else the encoder inside a segmentation model.
     """
 
     def __init__(self, model: Model, device: str | torch.device = "cpu") -> None:
@@ -67,13 +67,18 @@ def embedding(encoder: nn.Module, images: Tensor, stride: int) -> np.ndarray:
 
 
 def choose_encoder(store: ModelStore, task: str) -> Model:
-    """Return the newest pretrained encoder that sees a sequence of the task, else the served model of the task."""
+    """Return the newest own pretrained encoder that sees a sequence of the task, else the served model of the task.
+
+    Not the built-in encoder: it knows alike studies less well than a built-in segmentation model, in four times the
+    time (`benchmarks/embedding.py`).
+    """
     served = store.resolve(task)
     wanted = set(served.card.sequences)
     encoders = [
         model
         for model in store.models()
         if model.card.kind == "encoder"
+        and not model.built_in
         and wanted & set(model.card.sequences)
         and model.card.network.in_channels in (1, len(model.card.sequences))
     ]
