@@ -32,10 +32,9 @@ class Origin:
     content: str
 
 
-def note(node: Any, origin: Origin | None) -> None:
-    """Note on a volume node what the server has of it, or that it has nothing."""
-    text = json.dumps(vars(origin) | {"grid": origin.grid.tolist()}) if origin else None
-    node.SetAttribute(_NOTE, text)
+def note(node: Any, origin: Origin) -> None:
+    """Note on a volume node what the server has of it."""
+    node.SetAttribute(_NOTE, json.dumps(vars(origin) | {"grid": origin.grid.tolist()}))
 
 
 def noted(node: Any) -> Origin | None:
