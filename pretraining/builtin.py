@@ -13,6 +13,7 @@ from brainmvp.files import atomically
 from brainmvp.modelstore import Model, write_model
 from brainmvp.phantom.write import make_study
 from brainmvp.sequences import Sequence
+from brainmvp.training.export import DATA
 
 from .data.cache import Cache
 from .data.prepare import prepare_cohort
@@ -30,12 +31,6 @@ _SPACING = 2.0
 # Two sequences of two patients per step, at 13 cm of edge: what one CPU core does in three seconds.
 _CONFIG = {"spacing": _SPACING, "patch": (64, 64, 64), "series": 2, "batch": 2, "learning_rate": 7e-4}
 _EPOCHS = 4
-
-_DATA = {
-    "phantoms": "Synthetic lesions, tissue and contrast by brainmvp.phantom in deformed MNI152 anatomy (ICBM 2009c "
-    "nonlinear symmetric tissue maps of nilearn; Fonov et al., NeuroImage 2011)",
-    "patients": "Multiple-sclerosis patients, images without labels: Lesjak et al., Neuroinformatics 2018, CC BY 4.0",
-}
 
 
 def train_encoder(
@@ -90,7 +85,7 @@ def _pack(exported: Path, target: Path, with_patients: bool) -> Path:
     card = card.model_copy(
         update={
             "title": "Demonstration encoder, pretrained on synthetic brains",
-            "data": tuple(_DATA.values()) if with_patients else (_DATA["phantoms"],),
+            "data": tuple(text for name, text in DATA.items() if with_patients or name != "patients"),
         }
     )
     shutil.rmtree(target, ignore_errors=True)

@@ -16,7 +16,8 @@ import pytest
 import requests
 from app_server import Server
 
-from brainmvp.modelstore import ModelStore
+from brainmvp.card import Card
+from brainmvp.modelstore import Model, ModelStore
 from brainmvp.volume import read_volume
 
 NewStudy = Callable[[str], str]
@@ -171,13 +172,19 @@ def test_the_server_answers_others_during_inferences(server: Server, new_study: 
     assert max(waits) < total
 
 
+def with_newer_version(store: ModelStore) -> tuple[Model, Card]:
+    """Add the served tumour model's weights again as its next version; return the served one and the card of that."""
+    first = store.resolve("tumour")
+    newer = first.card.model_copy(update={"version": store.next_version("tumour"), "parent": first.card.id})
+    store.add(newer, first.load_weights())
+    return first, newer
+
+
 def test_a_newly_served_version_is_used_without_a_restart(
     server: Server, new_study: NewStudy, tiny_models: Path
 ) -> None:
     study, store = new_study("T1CE FLAIR"), ModelStore(tiny_models)
-    first = store.resolve("tumour")
-    newer = first.card.model_copy(update={"version": store.next_version("tumour"), "parent": first.card.id})
-    store.add(newer, first.load_weights())
+    first, newer = with_newer_version(store)
     store.serve("tumour", newer.version)
     try:
         assert infer(server, study).json()["model"] == newer.id
@@ -190,9 +197,7 @@ def test_an_inference_ends_with_the_version_that_it_began_with(
     server: Server, new_study: NewStudy, tiny_models: Path
 ) -> None:
     study, store = new_study("T1CE T1 T2 FLAIR"), ModelStore(tiny_models)
-    first = store.resolve("tumour")
-    newer = first.card.model_copy(update={"version": store.next_version("tumour"), "parent": first.card.id})
-    store.add(newer, first.load_weights())
+    first, newer = with_newer_version(store)
     waiting = ("", "Fetching the images", "Waiting for other inferences")
     changed_meanwhile = False
     with ThreadPoolExecutor(1) as pool:

@@ -189,13 +189,18 @@ def test_of_the_user_s_own_study_only_what_was_changed_goes_up_again(
     assert session.errors == []
     first = session.state.study
 
+    def segmented_in(opened):
+        """Segment again in a scene that was opened, and return the session."""
+        later = session_on(opened, opened.GetFirstNodeByClass("vtkMRMLScriptedModuleNode"))
+        later.connect(server.url)
+        settle(later)
+        Segmenting(later).segment()
+        settle(later)
+        assert later.errors == []
+        return later
+
     opened = reopened(scene)
-    again = session_on(opened, opened.GetFirstNodeByClass("vtkMRMLScriptedModuleNode"))
-    again.connect(server.url)
-    settle(again)
-    Segmenting(again).segment()
-    settle(again)
-    assert again.errors == []
+    again = segmented_in(opened)
     assert again.state.study == first
     assert not any(step.startswith(("Uploading", "Packing")) for step in again.steps)
     Submitting(again).submit("final")
@@ -206,13 +211,7 @@ def test_of_the_user_s_own_study_only_what_was_changed_goes_up_again(
 
     # Changed, then saved: what the scene holds is no longer what its notes say.
     change(again.chosen_volumes()["T2"])
-    opened = reopened(opened)
-    third = session_on(opened, opened.GetFirstNodeByClass("vtkMRMLScriptedModuleNode"))
-    third.connect(server.url)
-    settle(third)
-    Segmenting(third).segment()
-    settle(third)
-    assert third.errors == []
+    third = segmented_in(reopened(opened))
     moved = {step for step in third.steps if step.startswith(("Uploading", "Packing"))}
     assert moved == {"Packing T2", "Uploading T2"}
     assert third.state.study != first

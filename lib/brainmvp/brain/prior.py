@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 from scipy.special import expit
 
-from brainmvp.registration.rigid import one_thread
+from brainmvp.registration.rigid import one_thread, to_world
 from brainmvp.spatial import Grid, resample
 from brainmvp.volume import LPS_TO_RAS, Volume, read_volume, to_itk
 
@@ -66,8 +66,4 @@ def _fit(probability: Volume, seen: np.ndarray, atlas: Volume) -> np.ndarray:
     method.SetInitialTransform(transform, inPlace=True)
     with one_thread():
         method.Execute(to_itk(probability), to_itk(atlas))
-    lps = np.eye(4)
-    lps[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
-    centre = np.array(transform.GetCenter())
-    lps[:3, 3] = centre + transform.GetTranslation() - lps[:3, :3] @ centre
-    return LPS_TO_RAS @ lps @ LPS_TO_RAS
+    return to_world(transform)

@@ -20,7 +20,6 @@ _KINDS = ("territory", "patchy", "cortical", "emboli", "lacune")
 _KIND_WEIGHTS = (0.27, 0.15, 0.12, 0.34, 0.12)
 # Ratio of an infarct's DWI signal to grey matter's below which a reader would not call it.
 _VISIBLE = 1.22
-
 # The share of a voxel from which it is marked: an infarct stands out so much in DWI that readers include its edge.
 _MARKED = 0.35
 

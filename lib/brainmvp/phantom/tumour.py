@@ -106,7 +106,8 @@ def _surface(draw: Draw, grid: BrainGrid, plan: TumourPlan) -> Tensor:
 def _oedema(draw: Draw, grid: BrainGrid, tissue: Tensor, surface: Tensor, plan: TumourPlan) -> Tensor:
     """Return the share of oedema: it spreads along white matter, hardly through cortex, never through CSF.
 
-    So it reaches the other hemisphere through the corpus callosum, and not across the falx.
+    So it reaches the other hemisphere most easily through the corpus callosum. Where grey matter is drawn cheap, or the
+    noise is favourable, some still leaps over the falx.
     """
     if draw.chance(0.10):
         return torch.zeros(grid.shape)

@@ -47,7 +47,7 @@ def _descend(
     for spacing in levels:
         transform = to_euler(world, fixed)
         climb(moving, fixed, transform, spacing, seed)
-        world = _to_world(transform)
+        world = to_world(transform)
     return world
 
 
@@ -123,7 +123,8 @@ def to_euler(world: np.ndarray, fixed: Volume) -> sitk.Euler3DTransform:
     return transform
 
 
-def _to_world(transform: sitk.Euler3DTransform) -> np.ndarray:
+def to_world(transform: sitk.Euler3DTransform | sitk.Similarity3DTransform) -> np.ndarray:
+    """Return a transform of ITK as a motion (4, 4) of the RAS world."""
     lps = np.eye(4)
     lps[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
     middle = np.array(transform.GetCenter())

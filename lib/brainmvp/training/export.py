@@ -27,7 +27,8 @@ _CALIBRATION_PHANTOMS = 32
 # Whole heads of up to 32 cm at 2 mm in one window: neighbours' windows would only cost time.
 _WINDOW = (160, 160, 160)
 
-_DATA = {
+# What made-up brains are made of, for the cards of models that learned from them.
+DATA = {
     "MNI152": "Anatomy: ICBM 2009a symmetric tissue maps (Fonov et al., NeuroImage 2011), as nilearn carries them",
     "patients": "Anatomy: multiple-sclerosis patients of Lesjak et al., Neuroinformatics 2018, CC BY 4.0",
     "lesions": "Lesions: synthetic, made by brainmvp.phantom; no patient's tumour or stroke was used",
@@ -83,9 +84,9 @@ def export_model(
         {anatomy.name.removesuffix("-healed") for anatomy in anatomies if not anatomy.is_average}
     )
     data = [
-        _DATA["MNI152"],
-        *([f"{_DATA['patients']}: {', '.join(patients)}"] if patients else []),
-        _DATA["lesions"],
+        DATA["MNI152"],
+        *([f"{DATA['patients']}: {', '.join(patients)}"] if patients else []),
+        DATA["lesions"],
     ]
     recipe = json.loads((run / "recipe.json").read_text("utf-8"))
     card = Card(
