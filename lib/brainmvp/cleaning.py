@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from brainmvp.spatial import extent
+from brainmvp.spatial import extent, extent_or_all
 
 # Gaps in an enhancing rim up to about twice this are closed before what it encloses is filled.
 _GAP_MM = 4.0
@@ -11,10 +11,13 @@ _GAP_MM = 4.0
 
 def without_specks(mask: np.ndarray, smallest: float) -> np.ndarray:
     """Return a mask (X, Y, Z) without the components of fewer than `smallest` voxels."""
-    components, _ = ndimage.label(mask)
+    box = tuple(slice(low, high + 1) for low, high in extent_or_all(mask))
+    components, _ = ndimage.label(mask[box])
     keep = np.bincount(components.ravel()) >= smallest
     keep[0] = False
-    return keep[components]
+    result = np.zeros_like(mask)
+    result[box] = keep[components]
+    return result
 
 
 def fill_enclosed(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
