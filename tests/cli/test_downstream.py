@@ -55,6 +55,7 @@ def test_a_segmentation_is_learned_and_judged(brainmvp, home, strokes, tmp_path)
     command = ("evaluate", "stroke", strokes, "--model", "stroke@2", "--out", out)
     said = done(brainmvp(*command, "--part", "all", "--missing", "--against", "stroke@1"))
     assert "Warning: stroke@2 has trained on 3 of these studies" in said
+    assert "Compared with stroke@1" in said and "With some sequences only" in said
     rows = list(csv.DictReader((out / "cases.csv").open()))
     assert (
         len(rows) == 5 and {"case", "region", "dice", "hd95", "lesion_f1", "volume_error"} <= rows[0].keys()
@@ -134,31 +135,47 @@ def test_a_classification_is_learned_judged_and_used(brainmvp, home, brains, tmp
     assert "Autism" in done(brainmvp("classify", study, "--task", "abide-1"))
 
 
-def test_the_curve_of_labels_is_drawn_from_scratch_and_pretrained(
-    brainmvp, home, strokes, tiny_models, tmp_path
+def test_the_curve_of_labels_is_drawn_from_scratch_and_pretrained_and_goes_on_after_a_stop(
+    brainmvp, home, strokes, tiny_models, tmp_path, monkeypatch
 ):
+    from brainmvp.finetune import experiment
+
     tiny = ModelStore(tiny_models).resolve("stroke")
-    ModelStore(home).add(tiny.card, tiny.load_weights())
-    out = tmp_path / "curve"
-    said = done(
-        brainmvp(
-            "finetune",
-            "stroke",
-            strokes,
-            "--out",
-            out,
-            "--from",
-            tiny.card.id,
-            "--fraction",
-            "0.3,1.0",
-            *TINY,
-        )
+    first, second = (
+        ModelStore(home).add(tiny.card.model_copy(update={"version": version}), tiny.load_weights()).card.id
+        for version in (2, 3)
     )
+    out = tmp_path / "curve"
+    what = (
+        "finetune",
+        "stroke",
+        strokes,
+        "--out",
+        out,
+        "--from",
+        f"{first},{second}",
+        "--fraction",
+        "0.3,1.0",
+    )
+    tested = []
+
+    def score(task, model, cases, device):
+        tested.append(model.card)
+        if len(tested) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return really(task, model, cases, device)
+
+    really = experiment._test
+    monkeypatch.setattr(experiment, "_test", score)
+    assert "Stopped; the same command goes on" in done(brainmvp(*what, *TINY)) and len(tested) == 3
+    said = done(brainmvp(*what, *TINY))
+    assert len(tested) == 6 and {card.spacing for card in tested} == {4.0}
     rows = list(csv.DictReader((out / "runs.csv").open()))
-    assert [(row["variant"], row["studies"]) for row in rows] == [
-        ("scratch", "1"), ("scratch", "3"), (f"from {tiny.card.id}", "1"), (f"from {tiny.card.id}", "3"),
-    ]  # fmt: skip
+    names = ("scratch", f"from {first}", f"from {second}")
+    assert [(row["variant"], row["studies"]) for row in rows] == [(n, s) for n in names for s in "13"]
     assert (out / "curve.png").stat().st_size > 5000 and "training, s" in said
+    result = brainmvp(*what, *TINY, "--lr", "0.5")
+    assert result.exit_code == 2 and "holds another run (its recipe differs)" in result.stderr
 
 
 def test_networks_are_compared_on_one_split(brainmvp, home, strokes, tmp_path):
@@ -223,7 +240,8 @@ def test_tasks_are_listed_shown_and_added(brainmvp, home, tmp_path):
     file = tmp_path / "our-strokes.json"
     file.write_text(json.dumps({"extends": "isles-2022", "name": "our-strokes", "title": "Strokes here"}))
     done(brainmvp("tasks", "add", file))
-    assert "our-strokes" in done(brainmvp("tasks", "list"))
+    listed = done(brainmvp("tasks", "list"))
+    assert "our-strokes" in listed and "brats-2018-grade" in listed  # whole, so that it can be typed
     stolen = tmp_path / "tumour.json"
     stolen.write_text(json.dumps({"extends": "isles-2022", "name": "tumour"}))
     result = brainmvp("tasks", "add", stolen)

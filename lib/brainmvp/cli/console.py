@@ -51,10 +51,10 @@ def say(text: str) -> None:
 
 
 def print_table(title: str | None, columns: dict[str, str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; columns: heading to "left" or "right"."""
+    """Print a table; columns: heading to "left" or "right". The first, a name to type, is never cut short."""
     table = Table(title=title and escape(title), title_justify="left", title_style="bold")
-    for heading, side in columns.items():
-        table.add_column(heading, justify=side)
+    for number, (heading, side) in enumerate(columns.items()):
+        table.add_column(heading, justify=side, overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*map(escape, row))
     output.print(table)

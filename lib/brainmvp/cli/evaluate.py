@@ -62,4 +62,6 @@ def evaluate(
         return
     heading, *rows = summary_rows(summary, chosen)
     print_table(f"{judged.card.id}, {len(cases)} studies", dict.fromkeys(heading, "left"), rows)
+    if against or missing:
+        say((out / "summary.md").read_text("utf-8").split("\n## ", 1)[1])
     say(f"Written: {out}")

@@ -25,7 +25,9 @@ def finetune(
     start: Annotated[
         str | None,
         typer.Option(
-            "--from", help="NAME[@VERSION] of the store, or a published checkpoint (.pt); else scratch."
+            "--from",
+            help="NAME\\[@VERSION] of the store, or a published checkpoint (.pt), or with commas several to compare; "
+            "else scratch.",
         ),
     ] = None,
     network: Annotated[
@@ -49,9 +51,9 @@ def finetune(
     patience: Annotated[
         int | None, typer.Option(min=1, help="End after so many validations without a better one.")
     ] = None,
-    spacing: Annotated[float | None, typer.Option(min=0, help="mm; from scratch only.")] = None,
+    spacing: Annotated[float | None, typer.Option(min=0, help="mm; default: that of --from.")] = None,
     window: Annotated[
-        int | None, typer.Option(min=16, help="Edge of a crop, voxels; from scratch only.")
+        int | None, typer.Option(min=16, help="Edge of a crop, voxels; default: that of --from.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the weights, the order and the crops.")] = 0,
     published: Annotated[
@@ -78,8 +80,8 @@ def finetune(
 
     The test part is not touched: `brainmvp evaluate` does. Ctrl+C, SIGTERM and SIGUSR1 end it after a step; the same
     command, or one with --resume, goes on from there to the same numbers, and so it does when it was killed. With
-    --fraction it draws the label-efficiency curve, from scratch against --from; with several --network it compares
-    them on the same split and budget.
+    --fraction it draws the label-efficiency curve, from scratch against --from; with several --network or --from it
+    compares them on the same split and budget.
     """
     if published == "help":
         _tell_published()
@@ -98,19 +100,24 @@ def finetune(
         "spacing": spacing, "window": window and (window,) * 3, "seed": seed,
         "published": published and [part.strip() for part in published.split(",")],
     }  # fmt: skip
-    recipe = changed(chosen, {key: value for key, value in changes.items() if value is not None})
+    changes = {key: value for key, value in changes.items() if value is not None}
+    recipe = changed(chosen, changes)
     fractions = _fractions(fraction) if fraction else [1.0]
     store = ModelStore()
     begun = RunFolder(out).begun() if resume else None
     if begun:
         recipe, start = begun
         network = fraction = None
-    model = _start(start, store) if start else None
+    models = [_start(part.strip(), store) for part in start.split(",")] if start else []
+    if models and not begun and (spacing or window):  # what is not asked for stays as the start has it
+        card = models[0].card
+        grid = {"spacing": spacing or card.spacing, "window": changes.get("window", card.window)}
+        recipe = changed(chosen, {**changes, **grid, "as_start": False})
     parts = _parts(chosen, index, split, fold, seed)
-    many = fraction is not None or (network is not None and "," in network)
-    if many:
-        _experiment(chosen, parts, model, recipe, network, fractions, seeds, out, device, workers)
+    if fraction is not None or len(models) > 1 or (network is not None and "," in network):
+        _experiment(chosen, parts, models, recipe, network, fractions, seeds, out, device, workers)
         return
+    model = models[0] if models else None
     if network:
         recipe = changed(chosen, {**recipe.model_dump(exclude_unset=True), "network": network})
     machine = None
@@ -125,7 +132,7 @@ def finetune(
     with progress_bar(chosen.name) as tell, stoppable() as stop:
         result = run(
             chosen, parts["train"], validation, model, recipe, out, device=device, machine=machine, cache=cache,
-            workers=workers, progress=lambda p: tell(describe(p), share(p)),
+            workers=workers, progress=lambda p: tell(describe(p), p.share),
             preparing=lambda done, total: tell(f"preparing {done}/{total}", done / total),
             should_stop=lambda: stop.signal is not None,
         )  # fmt: skip
@@ -160,22 +167,13 @@ def changed(task: "Task", changes: dict[str, Any]) -> "Recipe":
 
 def describe(progress: "Progress") -> str:
     """Return where a run is, in a line."""
+    from brainmvp.finetune.result import duration
+
     scores = ", ".join(f"{name} {value:.3f}" for name, value in progress.scores.items())
     return (
         f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.3f}"
-        f"{', ' + scores if scores else ''}, {_duration(progress.seconds_left)} left"
+        f"{', ' + scores if scores else ''}, {duration(progress.seconds_left)} left"
     )
-
-
-def share(progress: "Progress") -> float:
-    """Return the share of a run that is done."""
-    return (progress.epoch - 1 + progress.step / progress.steps) / progress.epochs
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _tell_published() -> None:
@@ -236,31 +234,26 @@ def _fractions(text: str) -> list[float]:
 
 
 def _experiment(
-    task: "Task", parts: dict[str, Any], model: "Model | None", recipe: "Recipe", network: str | None,
+    task: "Task", parts: dict[str, Any], models: "list[Model]", recipe: "Recipe", network: str | None,
     fractions: list[float], seeds: int, out: Path, device: str, workers: int,
 ) -> None:  # fmt: skip
     from brainmvp.finetune.experiment import Variant, run_experiment
+    from brainmvp.stop import stoppable
 
     networks = [part.strip() for part in network.split(",")] if network else [recipe.network]
     variants = [
-        Variant(name if len(networks) > 1 or model is None else "scratch", None, name) for name in networks
+        Variant(name if len(networks) > 1 or not models else "scratch", None, name) for name in networks
     ]
-    if model is not None:
-        if network is None:  # the fair comparison is the pretrained network without its pretraining
-            variants = [Variant("scratch", model, None, fresh=True)]
-        variants.append(Variant(f"from {model.card.id}", model, None))
-    with progress_bar(task.name) as tell:
+    if models and network is None:  # the fair comparison is the pretrained network without its pretraining
+        variants = [Variant("scratch", models[0], None, fresh=True)]
+    variants += [Variant(f"from {model.card.id}", model, None) for model in models]
+    with progress_bar(task.name) as tell, stoppable() as stop:
         rows = run_experiment(
-            task,
-            parts,
-            variants,
-            fractions,
-            list(range(seeds)),
-            recipe,
-            out,
-            tell,
-            device=device,
-            workers=workers,
-        )
+            task, parts, variants, fractions, list(range(seeds)), recipe, out, tell, device=device, workers=workers,
+            should_stop=lambda: stop.signal is not None,
+        )  # fmt: skip
+    if rows is None:
+        say("Stopped; the same command goes on from here.")
+        return
     say((out / "summary.md").read_text("utf-8"))
     say(f"{len(rows)} runs; tables and pictures in {out}")

@@ -82,7 +82,7 @@ def evaluate(
         draw_reliability(curves, out / "calibration.png")
     compared: dict[str, Comparison] = {}
     if against is not None:
-        others = score_cases(Segmenter(against, device), cases, tell)
+        others = score_cases(Segmenter(against, device), cases, tell, pictures=False)
         write_csv(out / f"cases-{against.card.name}-{against.card.version}.csv", case_rows(others))
         compared = _compare(task, scores, others)
     columns = [f"Dice {name}" for name in task.outputs]
@@ -134,7 +134,7 @@ def missing_rows(
 
 
 def _dice_cells(segmenter: Segmenter, cases: list[Case], kept: tuple[Sequence, ...]) -> list[str]:
-    scores = [score_case(segmenter, case, kept) for case in cases]
+    scores = [score_case(segmenter, case, kept, pictures=False) for case in cases]
     by_region = [_by_patient(scores, region, "dice") for region in segmenter.task.outputs]
     return [f"{np.mean(patient_means(values)):.4f}" if values else "not offered" for values in by_region]
 

@@ -42,17 +42,19 @@ class CaseScore:
 
 
 def score_cases(
-    segmenter: Segmenter, cases: list[Case], tell: Callable[[str, float], None]
+    segmenter: Segmenter, cases: list[Case], tell: Callable[[str, float], None], pictures: bool = True
 ) -> list[CaseScore]:
-    """Segment and score every case; tell: called with (id, share done)."""
+    """Segment and score every case; tell: called with (id, share done); pictures: with a row of a page for each."""
     scores = []
     for number, case in enumerate(cases):
         tell(case.id, number / len(cases))
-        scores.append(score_case(segmenter, case))
+        scores.append(score_case(segmenter, case, pictures=pictures))
     return scores
 
 
-def score_case(segmenter: Segmenter, case: Case, only: tuple[Sequence, ...] | None = None) -> CaseScore:
+def score_case(
+    segmenter: Segmenter, case: Case, only: tuple[Sequence, ...] | None = None, pictures: bool = True
+) -> CaseScore:
     """Segment one study, with all of its sequences or some, and compare with its label on the label's own grid.
 
     A region that the sequences cannot show is not scored. Without the label's own sequence (`only`), the label is
@@ -79,7 +81,7 @@ def score_case(segmenter: Segmenter, case: Case, only: tuple[Sequence, ...] | No
         case.group,
         metrics,
         sum(result.seconds.values()),
-        _row(case.id, study, result, true, metrics),
+        _row(case.id, study, result, true, metrics) if pictures else None,
         said,
     )
 

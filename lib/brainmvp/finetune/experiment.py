@@ -1,5 +1,6 @@
 """Many runs on one split: what labels, pretraining and networks are worth, on the test part."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ from matplotlib.figure import Figure
 
 from brainmvp.case import Case
 from brainmvp.classify import StudyClassifier
-from brainmvp.evaluation.classes import answer_cases
+from brainmvp.evaluation.classes import METRICS, answer_cases
 from brainmvp.evaluation.classification import classification_metrics
-from brainmvp.evaluation.segmentation import score_cases
+from brainmvp.evaluation.segmentation import CaseScore, score_cases
 from brainmvp.evaluation.tables import markdown, write_csv
-from brainmvp.files import atomically, write_text
-from brainmvp.finetune.loop import finetune
+from brainmvp.files import atomically, write_json, write_text
+from brainmvp.finetune.folder import RunFolder
+from brainmvp.finetune.loop import facts, finetune
+from brainmvp.finetune.result import duration
 from brainmvp.finetune.split import fraction_of
 from brainmvp.modelstore import Model, write_model
 from brainmvp.segment import Segmenter
@@ -24,6 +27,8 @@ from brainmvp.tasks import Recipe, Task
 
 Tell = Callable[[str, float], None]
 Row = dict[str, Any]
+# What a finished run was found to be worth, in its folder.
+_TESTED = "test.json"
 
 
 @dataclass(frozen=True)
@@ -48,45 +53,94 @@ def run_experiment(
     *,
     device: str = "auto",
     workers: int = 2,
-) -> list[Row]:
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[Row] | None:
     """Fine-tune every variant on every share of the training patients with every seed, and test each once.
 
-    Writes `runs.csv`, `summary.md` and, for several shares, `curve.png`. A run that is finished is not run again.
+    Writes `runs.csv`, `summary.md` and, for several shares, `curve.png`. The same call goes on from what is in `out`:
+    what is trained and tested is not so again. None: it was stopped.
     """
     plan = [(variant, share, seed) for variant in variants for share in fractions for seed in seeds]
-    rows = []
-    for number, (variant, share, seed) in enumerate(plan):
-        said = f"{variant.name}, {share:.0%} of the labels, seed {seed}"
-        tell(said, number / len(plan))
-        own = recipe.model_copy(
-            update={"seed": seed, **({"network": variant.network} if variant.network else {})}
-        )
+    rows: list[Row] = []
+    clock = _Clock(len(plan))
+    for variant, share, seed in plan:
+        said = f"run {len(rows) + 1} of {len(plan)}, {variant.name}, {share:.0%} of the labels, seed {seed}"
+        changes = {"seed": seed} | ({"network": variant.network} if variant.network else {})
+        own = recipe.model_copy(update=changes)
         train = fraction_of(parts["train"], share, seed)
         folder = out / f"{_slug(variant.name)}-{share:g}-{seed}"
-        result = finetune(
-            task, train, parts["validation"], variant.start, own, folder, device=device, cache=out / "prepared",
-            workers=workers, fresh=variant.fresh,
-            progress=lambda p, n=number, s=said: tell(
-                f"{s}: epoch {p.epoch}", (n + (p.epoch - 1) / p.epochs) / len(plan)
-            ),
-        )  # fmt: skip
-        trained = result.history[-1]["seconds"]
-        write_model(result.card, result.weights, folder)
-        model = Model(result.card, folder)
-        scores, seconds = _test(task, model, parts["test"], device)
+        tested = _tested(folder, task, train, parts, variant, own)
+        if tested is None:
+            result = finetune(
+                task, train, parts["validation"], variant.start, own, folder, device=device, cache=out / "prepared",
+                workers=workers, fresh=variant.fresh, should_stop=should_stop,
+                progress=lambda p, s=said: tell(*clock.told(f"{s}: epoch {p.epoch}/{p.epochs}", p.share)),
+                preparing=lambda done, total, s=said: tell(*clock.told(f"{s}: preparing {done}/{total}", 0.0)),
+            )  # fmt: skip
+            if not result.finished:
+                return None
+            tell(*clock.told(f"{said}: testing", 1.0))
+            write_model(result.card, result.weights, folder)
+            tested = _test(task, Model(result.card, folder), parts["test"], device)
+            tested |= {"training_s": result.history[-1]["seconds"]}
+            write_json(folder / _TESTED, {"cases": [case.id for case in parts["test"]], "row": tested})
+            clock.ran()
+        else:
+            clock.skipped()
         rows.append(
-            {
-                "variant": variant.name, "fraction": share, "seed": seed, "studies": len(train), **scores,
-                "training_s": trained, "inference_s": seconds,
-                "parameters": sum(p.numel() for p in model.load_network().parameters()),
-            }
-        )  # fmt: skip
-        write_csv(out / "runs.csv", rows)
-    table = summary_table(rows, list(scores))
-    write_text(out / "summary.md", f"# {task.title}: {len(parts['test'])} test studies\n\n{markdown(table)}")
-    if len(fractions) > 1:
-        draw_efficiency(task, rows, out / "curve.png")
+            {"variant": variant.name, "fraction": share, "seed": seed, "studies": len(train), **tested}
+        )
+        _write(task, rows, out, len(parts["test"]))
     return rows
+
+
+def _write(task: Task, rows: list[Row], out: Path, studies: int) -> None:
+    """Write what is known so far: a stopped experiment has its tables and its curve, too."""
+    write_csv(out / "runs.csv", rows)
+    metrics = [name for name in rows[0] if name.startswith(("dice", "hd95")) or name in METRICS]
+    table = summary_table(rows, metrics)
+    write_text(out / "summary.md", f"# {task.title}: {studies} test studies\n\n{markdown(table)}")
+    if len({row["fraction"] for row in rows}) > 1:
+        draw_efficiency(task, rows, out / "curve.png")
+
+
+def _tested(
+    folder: Path,
+    task: Task,
+    train: list[Case],
+    parts: dict[str, list[Case]],
+    variant: Variant,
+    recipe: Recipe,
+) -> Row | None:
+    """Return what an earlier call measured of this run, or None; raises `BrainMVPError` if it was another run."""
+    path = folder / _TESTED
+    if not path.is_file():
+        return None
+    start = None if variant.fresh else variant.start
+    RunFolder(folder).open(facts(task, train, parts["validation"], start, recipe))
+    known = json.loads(path.read_text("utf-8"))
+    return known["row"] if known["cases"] == [case.id for case in parts["test"]] else None
+
+
+class _Clock:
+    """How far many runs of about the same length are; runs of an earlier call are not counted in."""
+
+    def __init__(self, runs: int) -> None:
+        self._begin, self._left, self._done, self._runs = time.perf_counter(), runs, 0, runs
+
+    def told(self, text: str, share: float) -> tuple[str, float]:
+        """Return a line with the remaining time, and the share of all runs that is done."""
+        done = self._done + share
+        left = (time.perf_counter() - self._begin) / done * (self._left - share) if done > 0 else None
+        return f"{text}, {duration(left)} left" if left else text, (
+            self._runs - self._left + share
+        ) / self._runs
+
+    def ran(self) -> None:
+        self._left, self._done = self._left - 1, self._done + 1
+
+    def skipped(self) -> None:
+        self._left -= 1
 
 
 def summary_table(rows: list[Row], metrics: list[str]) -> list[list[str]]:
@@ -127,23 +181,31 @@ def draw_efficiency(task: Task, rows: list[Row], path: Path) -> None:
     atomically(path, lambda temporary: figure.savefig(temporary, dpi=130, format="png"))
 
 
-def _test(task: Task, model: Model, cases: list[Case], device: str) -> tuple[dict[str, float], float]:
-    """Return the test scores and the seconds per study."""
-    began = time.perf_counter()
+def _test(task: Task, model: Model, cases: list[Case], device: str) -> Row:
+    """Return the test scores, the seconds per study and the number of parameters."""
     if task.kind == "classification":
+        began = time.perf_counter()
         answers = answer_cases(StudyClassifier(model, device), cases, lambda *_: None)
+        scores = classification_metrics(answers.probabilities, answers.targets, answers.patients)
         seconds = (time.perf_counter() - began) / len(cases)
-        return classification_metrics(answers.probabilities, answers.targets, answers.patients), seconds
-    scores = score_cases(Segmenter(model, device), cases, lambda *_: None)
+    else:
+        studies = score_cases(Segmenter(model, device), cases, lambda *_: None, pictures=False)
+        scores = _overlaps(task, studies)
+        seconds = float(np.mean([study.seconds for study in studies]))
+    parameters = sum(p.numel() for p in model.load_network().parameters())
+    return scores | {"inference_s": seconds, "parameters": parameters}
+
+
+def _overlaps(task: Task, studies: list[CaseScore]) -> dict[str, float]:
+    """Return the mean Dice, that of each region if there are several, and the mean HD95."""
     by_region = {
-        region: float(np.mean([s.regions[region]["dice"] for s in scores if region in s.regions]))
+        region: float(np.mean([s.regions[region]["dice"] for s in studies if region in s.regions]))
         for region in task.outputs
-        if any(region in s.regions for s in scores)
+        if any(region in s.regions for s in studies)
     }
     regions = {} if len(by_region) == 1 else {f"dice {name}": value for name, value in by_region.items()}
-    mean_hd95 = float(np.mean([m["hd95"] for s in scores for m in s.regions.values()]))
-    seconds = float(np.mean([s.seconds for s in scores]))
-    return {"dice": float(np.mean(list(by_region.values()))), **regions, "hd95": mean_hd95}, seconds
+    hd95 = float(np.mean([metrics["hd95"] for s in studies for metrics in s.regions.values()]))
+    return {"dice": float(np.mean(list(by_region.values()))), **regions, "hd95": hd95}
 
 
 def _spread(values: list[float], digits: int) -> str:

@@ -3,9 +3,11 @@
 import math
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from brainmvp.allocation import kept_memory
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
 from brainmvp.finetune.card import make_card
@@ -48,8 +50,8 @@ def finetune(
         task: what to learn.
         train: the labelled studies that teach.
         validation: those that choose the best weights; no patient of them may be in `train`.
-        start: a model of the store, whose card settles network, sequences, spacing and window; None: from scratch,
-            with the recipe's network.
+        start: a model of the store, whose card settles the network and, unless the recipe says otherwise, spacing and
+            window; None: from scratch, with the recipe's network.
         recipe: None for the task's own.
         run_folder: keeps the state, the best weights, the history and pictures.
         device: cpu, cuda or auto; for several use `machine`.
@@ -79,7 +81,7 @@ def finetune(
         _templates(task, start, recipe),
     )
     if machine.rank == 0:
-        folder.open(_facts(task, train, validation, start, recipe))
+        folder.open(facts(task, train, validation, start, recipe))
     kept = cache or folder.path / "prepared"
     if machine.world > 1:  # each process prepares its share, then all find everything
         preparation.all([*train, *validation][machine.rank :: machine.world], kept, None, workers)
@@ -87,7 +89,8 @@ def finetune(
     prepared = preparation.all([*train, *validation], kept, preparing, workers)
     train_set, validation_set = prepared[: len(train)], prepared[len(train) :]
     run = Run(task, recipe, begun, _problem(task, recipe, begun, train_set), machine, folder, workers)
-    finished = run.go(train_set, validation_set, progress, should_stop)
+    with kept_memory() if machine.device.type == "cpu" else nullcontext():
+        finished = run.go(train_set, validation_set, progress, should_stop)
     best = folder.load_best()
     weights = run.weights() if best is None else best
     problem = run.problem
@@ -137,9 +140,10 @@ def _templates(task: Task, start: Model | None, recipe: Recipe) -> dict[Any, Any
     return templates if templates is None or "templates" in recipe.published else scaled_templates(templates)
 
 
-def _facts(
+def facts(
     task: Task, train: list[Case], validation: list[Case], start: Model | None, recipe: Recipe
 ) -> dict[str, Any]:
+    """Return what makes a run the run that it is, JSON-ready; start: None if nothing of its weights is used."""
     settled = recipe.model_dump(mode="json")
     settled["published"] = sorted(settled["published"])
     return {

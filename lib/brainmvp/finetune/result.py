@@ -21,6 +21,18 @@ class Progress:
     scores: dict[str, float]
     seconds_left: float
 
+    @property
+    def share(self) -> float:
+        """The share of the run that is done."""
+        return (self.epoch - 1 + self.step / self.steps) / self.epochs
+
+
+def duration(seconds: float) -> str:
+    """Return a time as one would say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
 
 @dataclass(frozen=True)
 class FineTuned:

@@ -44,7 +44,8 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
     From a segmentation model of the store everything is kept that fits: its first convolutions by the names of their
     sequences, its last one by the names of the regions. From an encoder (our pretraining, or a published checkpoint)
     the first convolution is shared out over the task's sequences, and a head is new. Without a start, everything is;
-    `fresh` takes the start's network, spacing and window, and none of its weights.
+    `fresh` takes the start's network, spacing and window, and none of its weights. Where the recipe is not `as_start`,
+    spacing and window are the recipe's.
     Raises `BrainMVPError` if there is no such network, or nothing of the start's encoder fits.
     """
     config = _config(task, start, recipe)
@@ -58,7 +59,7 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = build(config)
-    known = recipe if start is None else start.card
+    known = start.card if start is not None and recipe.as_start else recipe
     window = known.window if task.kind == "segmentation" else recipe.window
     same = start.card if start is not None and not fresh and start.card.task == task.name else None
     thresholds, temperatures = (dict(same.thresholds), dict(same.temperatures)) if same else ({}, {})

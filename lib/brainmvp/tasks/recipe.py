@@ -34,14 +34,15 @@ class Record(BaseModel):
 class Recipe(Record):
     """What a fine-tuning is made of. Defaults are the published script's (batch 2, Adam, lr 3e-4, 300 epochs).
 
-    `network`, `spacing` (mm), `window` and `overlap` count from scratch: a start goes on with its own. A classification
-    resizes the brain's box to `grid` voxels and crops `window` of it.
+    `network` counts from scratch, and so do `spacing` (mm), `window` and `overlap` unless `as_start` is false: a start
+    goes on with its own. A classification resizes the brain's box to `grid` voxels and crops `window` of it.
     """
 
     network: str = "uniformer"
     spacing: PositiveFloat = 1.0
     window: tuple[PositiveInt, PositiveInt, PositiveInt] = (96, 96, 96)
     overlap: float = Field(0.5, ge=0, lt=1)
+    as_start: bool = Field(True, description="a start's spacing, window and overlap instead of these")
     grid: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     epochs: PositiveInt = 300
     steps_per_epoch: PositiveInt | None = Field(None, description="None: each study once")

@@ -66,6 +66,13 @@ def test_sequences_and_regions_keep_their_own_weights_by_name(tiny_models):
     assert begun.spacing == tumour.card.spacing and begun.thresholds == {}
 
 
+def test_spacing_and_window_are_those_of_the_start_unless_the_recipe_has_its_own(encoder):
+    asked = PED.recipe.model_copy(update={"spacing": 4.0, "window": (32, 32, 32)})
+    assert (begin(PED, encoder, asked).spacing, begin(PED, encoder, asked).window) == (1.0, (96, 96, 96))
+    own = begin(PED, encoder, asked.model_copy(update={"as_start": False}))
+    assert (own.spacing, own.window) == (4.0, (32, 32, 32))
+
+
 def test_an_encoder_with_a_part_missing_is_refused(encoder, tmp_path):
     weights = encoder.load_weights()
     weights.pop("encoder.stages.1.embed.proj.weight")
