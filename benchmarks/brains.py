@@ -19,12 +19,13 @@ from torch import nn
 
 from brainmvp.brain import BUILT_IN, Brain, voted
 from brainmvp.brain.network import brain_mask, load_network, new_network
+from brainmvp.dice import dice
 from brainmvp.phantom.anatomy import load_anatomies
 from brainmvp.phantom.generator import make_phantom
 from brainmvp.phantom.rescan import random_motion, scan, scanned_mask
 from brainmvp.phantom.skull import with_head
 from brainmvp.registration import align
-from brainmvp.registration.overlap import LaidBrain, dice
+from brainmvp.registration.overlap import LaidBrain
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid
 from brainmvp.volume import Volume, read_volume

@@ -21,6 +21,7 @@ import torch
 from scipy import ndimage
 
 from brainmvp.calibration import Reliability, draw_reliability, error_auc
+from brainmvp.dice import dice
 from brainmvp.foreground import foreground
 from brainmvp.phantom.write import make_study
 from brainmvp.segment import Segmenter
@@ -40,12 +41,6 @@ SUBSETS = {
 SMALLEST_VOXELS = 20
 # After training and validation: these phantoms were never seen, nor used to choose anything.
 FIRST_SEED = VALIDATION_SEEDS + 50_000
-
-
-def dice(found: np.ndarray, truth: np.ndarray) -> float:
-    """Return the Dice of two masks; one where both are empty."""
-    total = found.sum() + truth.sum()
-    return float(2 * (found & truth).sum() / total) if total else 1.0
 
 
 def lesions_found(found: np.ndarray, truth: np.ndarray) -> tuple[int, int]:

@@ -16,9 +16,9 @@ from unittest import mock
 
 import numpy as np
 
+from brainmvp.dice import dice
 from brainmvp.phantom.generator import make_phantom
 from brainmvp.phantom.skull import head_room, smooth_noise, with_head
-from brainmvp.registration.overlap import dice
 from brainmvp.segment import Segmenter
 from brainmvp.study import Study
 from brainmvp.tasks import get_task

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from brainmvp.dice import dice
+
 _BINS = 15
 # What a temperature may be; beyond these a model is broken rather than badly calibrated.
 _COLDEST, _HOTTEST = 0.25, 4.0
@@ -70,9 +72,8 @@ def best_threshold(probabilities: list[Tensor], truths: list[Tensor]) -> tuple[f
     """
 
     def mean_dice(threshold: float) -> float:
-        found = [case > threshold for case in probabilities]
-        pairs = zip(found, truths, strict=True)
-        return sum(float(2 * (f & t).sum() / (f.sum() + t.sum())) for f, t in pairs) / len(truths)
+        pairs = zip(probabilities, truths, strict=True)
+        return sum(dice(case > threshold, truth) for case, truth in pairs) / len(truths)
 
     by_threshold = {threshold: mean_dice(threshold) for threshold in _THRESHOLDS}
     best = max(by_threshold, key=lambda threshold: by_threshold[threshold])

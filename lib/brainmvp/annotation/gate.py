@@ -9,6 +9,7 @@ import numpy as np
 from brainmvp.annotation.cases import label_state
 from brainmvp.annotation.database import Database
 from brainmvp.case import Case, read_label
+from brainmvp.dice import dice
 from brainmvp.segment import Segmenter
 from brainmvp.tasks import Task
 
@@ -67,11 +68,8 @@ class Comparison:
 
 def dice_by_region(task: Task, found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
     """Return the Dice of each region of two label maps (X, Y, Z); 1 where both are empty."""
-    result = {}
-    for region, one, other in zip(task.regions, task.regions_of(found), task.regions_of(wanted), strict=True):
-        total = int(one.sum()) + int(other.sum())
-        result[region.name] = 2 * int((one & other).sum()) / total if total else 1.0
-    return result
+    masks = zip(task.regions, task.regions_of(found), task.regions_of(wanted), strict=True)
+    return {region.name: dice(one, other) for region, one, other in masks}
 
 
 class HeldOutScores:
@@ -89,8 +87,8 @@ class HeldOutScores:
         wanted, reference = read_label(segmenter.task, case)
         if reference is not result.reference:
             result = segmenter.segment(case.study, reference)
-        dice = dice_by_region(segmenter.task, result.labels.data, wanted.data)
-        offered = {name: dice[name] for name in result.probabilities}
+        scores = dice_by_region(segmenter.task, result.labels.data, wanted.data)
+        offered = {name: scores[name] for name in result.probabilities}
         row = (segmenter.card.id, case.id, label_state(case), json.dumps(offered))
         with self._database.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO held_out_dice VALUES (?, ?, ?, ?)", row)

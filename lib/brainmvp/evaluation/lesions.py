@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from brainmvp.dice import dice
 from brainmvp.tasks import Lesions
 
 _TOUCHING = np.ones((3, 3, 3), bool)  # 26 neighbours
@@ -39,8 +40,7 @@ def lesion_dice(found: np.ndarray, true: np.ndarray, spacing: np.ndarray, rules:
         if own.sum() * voxel_mm3 <= rules.smallest_mm3:
             continue
         joined = np.isin(parts, reached) if len(reached) else np.zeros_like(true)
-        total = own.sum() + joined.sum()
-        scores.append(2 * (own & joined).sum() / total)
+        scores.append(dice(own, joined))
     made_up = int((~used).sum())
     # Only lesions too small to count, and nothing made up: nothing was to be found.
     return float(sum(scores) / (len(scores) + made_up)) if scores or made_up else 1.0

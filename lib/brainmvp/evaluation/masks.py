@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from monai.metrics import compute_dice, compute_hausdorff_distance
+from monai.metrics import compute_hausdorff_distance
 
+from brainmvp.dice import dice
 from brainmvp.evaluation.lesions import lesion_scores
 from brainmvp.spatial import extent
 from brainmvp.tasks import Lesions
@@ -36,12 +37,12 @@ class MaskMetrics:
 
 
 def mask_metrics(found: np.ndarray, true: np.ndarray, spacing: np.ndarray, lesions: Lesions) -> MaskMetrics:
-    """Compare two masks (X, Y, Z) bool; spacing: mm along each axis. Dice and HD95 are MONAI's."""
+    """Compare two masks (X, Y, Z) bool; spacing: mm along each axis. HD95 is MONAI's."""
     voxel_ml = float(np.prod(spacing)) / 1000
     volume, wanted = found.sum() * voxel_ml, true.sum() * voxel_ml
     lesion_dice, lesion_f1 = lesion_scores(found, true, spacing, lesions)
     return MaskMetrics(
-        _dice(found, true),
+        dice(found, true),
         _hd95(found, true, spacing),
         lesion_dice,
         lesion_f1,
@@ -49,12 +50,6 @@ def mask_metrics(found: np.ndarray, true: np.ndarray, spacing: np.ndarray, lesio
         volume,
         wanted,
     )
-
-
-def _dice(found: np.ndarray, true: np.ndarray) -> float:
-    if not found.any() and not true.any():
-        return 1.0
-    return float(compute_dice(_batch(found), _batch(true), include_background=True, ignore_empty=False))
 
 
 def _hd95(found: np.ndarray, true: np.ndarray, spacing: np.ndarray) -> float:

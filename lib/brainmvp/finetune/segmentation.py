@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from brainmvp.calibration import temper
+from brainmvp.dice import dice
 from brainmvp.finetune.augment import change_intensity, draw_flips, replace_channels, seen_regions
 from brainmvp.finetune.calibrate import calibrated
 from brainmvp.finetune.prepared import PreparedCase, to_tensor
@@ -99,8 +100,7 @@ class SegmentationProblem:
         for index, region in enumerate(self.task.regions):
             if seen[index]:
                 found = probabilities[index] > self.thresholds.get(region.name, 0.5)
-                total = found.sum() + targets[index].sum()
-                result[index] = 2 * (found & targets[index]).sum() / total if total else 1.0
+                result[index] = dice(found, targets[index])
         return result
 
     def found(self, network: nn.Module, case: PreparedCase) -> np.ndarray:

@@ -4,14 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from brainmvp.dice import dice
 from brainmvp.registration.alignment import Alignment
 from brainmvp.spatial import Grid, resample_mask
 from brainmvp.volume import Volume
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the Dice of two masks (X, Y, Z) bool; 0 if both are empty."""
-    return float(2 * (one & other).sum() / max(one.sum() + other.sum(), 1))
 
 
 @dataclass(frozen=True)
@@ -28,8 +24,8 @@ class LaidBrain:
         return cls(resample_mask(own.data, own.affine, grid, world), shown)
 
     def overlap(self, other: np.ndarray) -> float:
-        """Return the Dice with another brain (X, Y, Z) bool in what both images show."""
-        return dice(self.brain, other & self.shown)
+        """Return the Dice with another brain (X, Y, Z) bool in what both images show; 0 where there is none."""
+        return dice(self.brain, other & self.shown, both_empty=0.0)
 
     def vote(self, other: np.ndarray) -> np.ndarray:
         """Return the brain; where its image was not scanned it agrees with the other (X, Y, Z) bool."""
