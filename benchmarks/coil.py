@@ -12,11 +12,11 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 
 from brainmvp.dice import dice
+from brainmvp.modelstore import ModelStore
 from brainmvp.phantom.generator import make_phantom
 from brainmvp.phantom.skull import head_room, smooth_noise, with_head
 from brainmvp.segment import Segmenter
@@ -39,10 +39,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=9500)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    segmenter = Segmenter.load(_TASK.name, device="cpu")
-    rows = [
-        row for seed in range(options.seed, options.seed + options.heads) for row in measured(seed, segmenter)
-    ]
+    model = ModelStore().resolve_for(_TASK.name)
+    evening, plain = Segmenter(model, "cpu"), Segmenter(model, "cpu", even_out=())
+    seeds = range(options.seed, options.seed + options.heads)
+    rows = [row for seed in seeds for row in measured(seed, evening, plain)]
     for strength in _STRENGTHS:
         pairs = [(row["without"], row["with"]) for row in rows if row["strength"] == strength]
         without, corrected = np.mean(pairs, 0)
@@ -53,8 +53,8 @@ def main() -> None:
         options.out.write_text(json.dumps(rows, indent=1))
 
 
-def measured(seed: int, segmenter: Segmenter) -> list[dict]:
-    """Return one row for each strength of the field."""
+def measured(seed: int, evening: Segmenter, plain: Segmenter) -> list[dict]:
+    """Return one row for each strength of the field: the Dice of a segmenter that evens it out, and of a plain one."""
     phantom = make_phantom(
         seed, _TASK.name, spacing=_SPACING, difficulty=0.3, sequences=_TASK.sequences, disease=_TASK.name
     )
@@ -71,9 +71,8 @@ def measured(seed: int, segmenter: Segmenter) -> list[dict]:
             for name, image in uneven.items():
                 write_volume(image, Path(folder, f"head_{name.lower()}.nii.gz"))
             study = Study.from_folder(folder)
-            corrected = dice(segmenter.segment(study).labels.data > 0, truth)
-            with mock.patch("brainmvp.prepare._EVENED", ()):
-                without = dice(segmenter.segment(study).labels.data > 0, truth)
+            corrected = dice(evening.segment(study).labels.data > 0, truth)
+            without = dice(plain.segment(study).labels.data > 0, truth)
         rows.append({"head": seed, "strength": strength, "fold": float(high / low), "without": without,
                      "with": corrected})  # fmt: skip
         print(

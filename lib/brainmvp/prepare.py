@@ -13,7 +13,7 @@ from brainmvp.clock import Clock
 from brainmvp.errors import BrainMVPError
 from brainmvp.foreground import background_value, clean, foreground
 from brainmvp.intensity import normalise
-from brainmvp.registration import Alignment, align, with_overlap
+from brainmvp.registration import Alignment, align, doubts, with_overlap
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, extent, ras_grid, resample, resample_mask
 from brainmvp.study import Study
@@ -29,7 +29,7 @@ _COARSE_MM = 3.0
 # A sequence has a vote on what is brain if its own is so much the same (Dice).
 _ALIKE = 0.85
 # What is corrected for the bias field, as far as that was measured to help; ADC has none.
-_EVENED = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
+EVENED = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Prepared:
     @property
     def flagged(self) -> dict[Sequence, str]:
         """Why a sequence that is there was not used."""
-        return {s: a.doubt for s, a in self.alignments.items() if a.doubt is not None}
+        return doubts(self.alignments)
 
 
 def prepare(
@@ -66,10 +66,12 @@ def prepare(
     align: Aligner = align,
     extract_brain: BrainExtractor = find_brain,
     clock: Clock | None = None,
+    even_out: tuple[Sequence, ...] = EVENED,
 ) -> Prepared:
     """Read, align, resample, even out (with the skull still there) and normalise the sequences of a study.
 
-    sequences: the network's channels in order; spacing: of the working grid, mm. A sequence that the study lacks, or
+    sequences: the network's channels in order; spacing: of the working grid, mm; even_out: which of them N4 corrects. A
+    sequence that the study lacks, or
     whose alignment is doubtful, becomes a channel of zeros. Raises `BrainMVPError` naming the file that cannot be
     used.
     """
@@ -108,7 +110,7 @@ def prepare(
         seen = brain & resample_mask(_covered(volume), volume.affine, grid, world)
         image = resample(volume, grid, world)
         clock.lap("resample")
-        if found.source != STRIPPED and sequence in _EVENED:
+        if found.source != STRIPPED and sequence in even_out:
             image = evened(image, seen, spacing)
             clock.lap("bias")
         channels.append(normalise(torch.from_numpy(image), torch.from_numpy(seen), sequence))

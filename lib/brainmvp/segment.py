@@ -16,7 +16,7 @@ from brainmvp.clock import Clock
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
-from brainmvp.prepare import Prepared, prepare
+from brainmvp.prepare import EVENED, Prepared, prepare
 from brainmvp.segmentation import Segmentation
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, put_back
@@ -34,14 +34,20 @@ Progress = Callable[[str, float], None]
 class Segmenter:
     """A model version, ready to segment studies; safe to share between threads."""
 
-    def __init__(self, model: Model, device: str = "auto", brain: str = BUILT_IN) -> None:
-        """brain: who finds it where the skull is still there, one of `brainmvp.brain.CHOICES`."""
+    def __init__(
+        self,
+        model: Model,
+        device: str = "auto",
+        brain: str = BUILT_IN,
+        even_out: tuple[Sequence, ...] = EVENED,
+    ) -> None:
+        """brain: who finds it where the skull is still there, one of `brain.CHOICES`; even_out: as in `prepare`."""
         if model.card.kind != "segmentation" or model.card.task is None:
             raise BrainMVPError(
                 f"{model.card.id} is no segmentation model ({model.card.kind}); choose another."
             )
         self.card = model.card
-        self._find_brain = partial(find_brain, tool=brain)
+        self._prepare = partial(prepare, extract_brain=partial(find_brain, tool=brain), even_out=even_out)
         self.task = get_task(model.card.task)
         self.device = pick_device(device)
         self._temperatures = torch.tensor(
@@ -81,9 +87,7 @@ class Segmenter:
         clock = Clock()
 
         tell("Reading and aligning", 0.0)
-        prepared = prepare(
-            study, self.card.sequences, chosen, self.card.spacing, extract_brain=self._find_brain, clock=clock
-        )
+        prepared = self._prepare(study, self.card.sequences, chosen, self.card.spacing, clock=clock)
         regions, left_out = self._offered(prepared, study)
 
         tell("Segmenting", 0.3)

@@ -10,7 +10,7 @@ from brainmvp.brain import Brain
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
 from brainmvp.picture import draw_segmentation
-from brainmvp.registration import Alignment
+from brainmvp.registration import Alignment, doubts
 from brainmvp.registration.picture import draw_alignments
 from brainmvp.segnrrd import write_seg_nrrd
 from brainmvp.sequences import Sequence
@@ -48,7 +48,7 @@ class Segmentation:
     @property
     def flagged(self) -> dict[Sequence, str]:
         """Why a sequence that is there was not used."""
-        return {s: a.doubt for s, a in self.alignments.items() if a.doubt is not None}
+        return doubts(self.alignments)
 
     @property
     def volumes_ml(self) -> dict[str, float]:

@@ -19,6 +19,7 @@ from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.phantom.generator import make_phantom
 from brainmvp.phantom.skull import LEVELS, TISSUES, head_room, smooth_noise, surroundings
 from brainmvp.sequences import Sequence
+from brainmvp.spatial import extent
 
 _POOL_MM = 2.0
 _SEQUENCES = (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR, Sequence.DWI)
@@ -85,9 +86,7 @@ def _placement(brain: np.ndarray, rng: np.random.Generator) -> Tensor:
     matrix = matrix @ np.diag(rng.uniform(0.9, 1.1, 3) * rng.uniform(0.88, 1.14)) * (SPACING / _POOL_MM)
     if rng.random() < 0.5:
         matrix[:, 0] *= -1
-    middle = np.array(
-        [np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {a})))[[0, -1]].mean() for a in range(3)]
-    )
+    middle = np.mean(extent(brain), axis=1)
     # The network's box begins above the vertex; the brain fills its upper half.
     offset = np.array([0, 0, -0.13 * SHAPE[2]]) + rng.normal(0, 3.0, 3)
     axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in SHAPE]

@@ -11,6 +11,7 @@ from torch.nn import functional
 from brainmvp.errors import BrainMVPError
 from brainmvp.phantom.draw import box_mean
 from brainmvp.sequences import Sequence
+from brainmvp.spatial import extent
 
 # Channels of every tissue map in this package.
 GREY, WHITE, CSF = 0, 1, 2
@@ -148,14 +149,9 @@ def _healed(patient: Anatomy) -> Anatomy:
 
 def _centred(anatomy: Anatomy) -> Anatomy:
     """Crop to the brain's bounding box, padded to even sizes, so that the middle of the array is its middle."""
-    brain = anatomy.tissue.sum(0) > 0.5
-    slices, padding = [], []
-    for axis in range(3):
-        inside = brain.transpose(0, axis).flatten(1).any(1).nonzero().flatten()
-        low, high = int(inside[0]), int(inside[-1]) + 1
-        slices.append(slice(low, high))
-        padding.append((2, 2 + (high - low) % 2))
-    pad = [edge for pair in reversed(padding) for edge in pair]
+    box = extent((anatomy.tissue.sum(0) > 0.5).numpy())
+    slices = [slice(low, high + 1) for low, high in box]
+    pad = [edge for low, high in reversed(box) for edge in (2, 2 + (high + 1 - low) % 2)]
 
     def cut(image: Tensor) -> Tensor:
         return functional.pad(image[(..., *slices)], pad)

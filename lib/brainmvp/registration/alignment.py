@@ -1,5 +1,6 @@
 """Put a sequence onto the reference, or say why that failed: only what is measured better is moved."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from brainmvp.registration.motion import angle_deg, displacement_mm, rigid
 from brainmvp.registration.rigid import refine, register
 from brainmvp.registration.similarity import Similarity
 from brainmvp.registration.stretch import stretch
+from brainmvp.sequences import Sequence
 from brainmvp.volume import Volume
 
 # Images on one grid were put there by somebody's registration, or by one scan: they have the benefit of the doubt.
@@ -70,6 +72,11 @@ class Alignment:
             "brain_dice": None if self.brains is None else round(self.brains, 3),
             "doubt": self.doubt,
         }
+
+
+def doubts(alignments: Mapping[Sequence, Alignment]) -> dict[Sequence, str]:
+    """Return by sequence why those that are in doubt should not be trusted."""
+    return {s: alignment.doubt for s, alignment in alignments.items() if alignment.doubt is not None}
 
 
 def align(moving: Volume, fixed: Volume, seed: int = 0) -> Alignment:

@@ -4,6 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from brainmvp.foreground import clean, foreground
+from brainmvp.spatial import extent
 from brainmvp.volume import Volume
 
 
@@ -25,12 +26,7 @@ def reduced(volume: Volume, spacing: float) -> Volume:
 
 def head_box(volume: Volume) -> Volume:
     """Return the part of an image that holds the head, with two voxels around it."""
-    box, offset = [], []
-    mask = clean(foreground(volume))
-    for axis in range(3):
-        inside = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
-        box.append(slice(max(inside[0] - 2, 0), inside[-1] + 3))
-        offset.append(box[-1].start)
+    box = [slice(max(low - 2, 0), high + 3) for low, high in extent(clean(foreground(volume)))]
     affine = volume.affine.copy()
-    affine[:3, 3] += volume.affine[:3, :3] @ offset
+    affine[:3, 3] += volume.affine[:3, :3] @ [part.start for part in box]
     return Volume(volume.data[tuple(box)], affine, volume.path)
