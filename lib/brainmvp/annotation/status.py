@@ -12,6 +12,8 @@ from brainmvp.annotation.database import HIDDEN
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
 
+# Whoever asks whether a training runs holds its lock for less than so long, seconds.
+_LOOK = 2.0
 # How often the file is written at most, seconds.
 _EVERY = 0.5
 _RUNNING = ("preparing", "training", "measuring")
@@ -48,7 +50,7 @@ class TrainingFile:
     def begin(self) -> None:
         """Hold the lock from now to the end of this process; raises `BrainMVPError` if another one holds it."""
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=_LOOK)
         except Timeout as error:
             raise BrainMVPError("A training runs already; wait for it, or stop it.") from error
 

@@ -1,8 +1,9 @@
 """Leases, scores, held-out sets and the gate: what is kept beside the studies."""
 
 import sqlite3
+import time
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from brainmvp.annotation.gate import TOLERANCE, Comparison
 from brainmvp.annotation.held_out import choose_held_out, read_held_out
 from brainmvp.annotation.leases import Leases
 from brainmvp.annotation.scores import Basis, Scores
+from brainmvp.annotation.status import TrainingFile
 from brainmvp.errors import BrainMVPError
 from brainmvp.selection import Facts
 
@@ -118,3 +120,24 @@ def test_the_gate_compares_in_pairs_with_a_tolerance() -> None:
     worse = Comparison("m@1", "m@2", (("a", 0.9, 0.8), ("b", 0.4, 0.45)))
     assert not worse.passes
     assert worse.sentence.startswith("m@2 is worse: on 2 held-out studies its mean Dice differs by -0.0250")
+
+
+def test_a_look_at_whether_a_training_runs_keeps_none_from_starting(tmp_path: Path) -> None:
+    held = Event()
+
+    def look() -> None:  # as `running` does, but longer
+        file = TrainingFile(tmp_path)
+        file.begin()
+        held.set()
+        time.sleep(0.1)
+        file.end()
+
+    looking = Thread(target=look)
+    looking.start()
+    held.wait()
+    file = TrainingFile(tmp_path)
+    file.begin()
+    looking.join()
+    assert TrainingFile(tmp_path).running()
+    file.end()
+    assert not file.running()
