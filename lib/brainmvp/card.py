@@ -15,12 +15,17 @@ NOTICE = (
 )
 
 
-_NAME = r"^[a-z0-9][a-z0-9_-]*$"
+_NAME = r"[a-z0-9][a-z0-9_-]*"
+
+
+def is_name(name: str) -> bool:
+    """Tell whether models may be stored under a name, which becomes a folder's."""
+    return re.fullmatch(_NAME, name) is not None
 
 
 def check_name(name: str) -> str:
     """Return the name under which models may be stored; raises `BrainMVPError` if it is not allowed."""
-    if not re.match(_NAME, name):
+    if not is_name(name):
         raise BrainMVPError(f"'{name}' is no name for a model; use small letters, digits, - and _.")
     return name
 
@@ -38,7 +43,7 @@ class Card(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=f"^{_NAME}$")
     version: int = Field(ge=1)
     kind: Literal["segmentation", "classification", "encoder"] = "segmentation"
     task: str | None = None

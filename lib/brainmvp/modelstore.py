@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from brainmvp.card import Card, check_name
+from brainmvp.card import Card, check_name, is_name
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
 from brainmvp.home import home as default_home
@@ -98,6 +98,8 @@ class ModelStore:
 
     def versions(self, name: str) -> list[int]:
         """Return the versions of a model, rising."""
+        if not is_name(name):  # it may come from outside
+            return []
         folders = [folder for root in (_BUILT_IN, self.root) for folder in (root / name).glob("*/card.json")]
         return sorted({int(card.parent.name) for card in folders if card.parent.name.isdecimal()})
 
@@ -143,7 +145,7 @@ class ModelStore:
 
     def get(self, name: str, version: int) -> Model:
         """Return one version; raises `BrainMVPError` if it is not there or its card cannot be read."""
-        for root in (self.root, _BUILT_IN):
+        for root in (self.root, _BUILT_IN) if is_name(name) else ():
             folder = root / name / str(version)
             if (folder / "card.json").is_file():
                 try:

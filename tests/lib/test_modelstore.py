@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 import torch
 
-from brainmvp.card import Card
+from brainmvp.card import Card, check_name
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
 from brainmvp.networks import NetworkConfig, build_network
@@ -118,3 +118,16 @@ def test_a_damaged_pointer_says_how_to_mend_it(store, weights):
     pointer.write_text(json.dumps(["?"]))
     with pytest.raises(BrainMVPError, match="brainmvp models serve"):
         store.resolve("probe")
+
+
+@pytest.mark.parametrize("name", ["..", "../models", "tumour\n", "a/b", ""])
+def test_a_name_that_is_no_name_reaches_no_folder(tmp_path, name):
+    store = ModelStore(tmp_path)
+    store.root.mkdir()  # else ".." leads nowhere
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "card.json").write_text("{}")
+    assert store.versions(name) == []
+    with pytest.raises(BrainMVPError, match="is no name for a model"):
+        check_name(name)
+    with pytest.raises(BrainMVPError, match="has no version 7"):
+        store.get(name, 7)
