@@ -127,3 +127,11 @@ def test_below_the_minimum_the_missing_sequence_is_named():
     with pytest.raises(BrainMVPError, match="s1: the stroke task needs DWI"):
         get_task("stroke").check_sequences({Sequence.FLAIR}, "s1")
     get_task("stroke").check_sequences({Sequence.DWI}, "s1")
+
+
+def test_a_task_that_extends_itself_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path))
+    own_folder().mkdir(parents=True)
+    (own_folder() / "circle.json").write_text('{"extends": "circle", "name": "circle"}')
+    with pytest.raises(BrainMVPError, match=r"circle\.json extends itself"):
+        get_task("circle")

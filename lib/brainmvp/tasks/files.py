@@ -53,12 +53,18 @@ def read_task(text: str, source: str) -> Task:
     try:
         content: dict[str, Any] = json.loads(text)
         base = content.pop("extends", None)
+        if base == _stem(Path(source)):
+            raise BrainMVPError(f"{source} extends itself; name another task in it, or none.")
         inherited = get_task(base).model_dump(exclude_unset=True) if base else {}
         task = Task.model_validate({**inherited, **content})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise BrainMVPError(f"{source} is no task ({place}: {first['msg']}); correct it.") from error
+    except BrainMVPError:
+        raise
+    except RecursionError as error:
+        raise BrainMVPError(f"{source} extends a task that extends it; end the circle.") from error
     except (ValueError, AttributeError, TypeError) as error:
         raise BrainMVPError(f"{source} is no task ({error}); write a JSON object.") from error
     if task.name != _stem(Path(source)):
