@@ -109,7 +109,9 @@ def _make(patient: Patient, folder: Path) -> dict[str, float]:
 def _infer(server: Server, patient: Patient) -> tuple[bytes, dict[str, Any]]:
     """Ask the server for a study's segmentation; returns the label file and the facts about it."""
     query = {"image": patient.id, "output": "all"}
-    answer = requests.post(f"{server.url}/infer/{patient.task}", params=query, timeout=_TIMEOUT)
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy is for other computers
+        answer = session.post(f"{server.url}/infer/{patient.task}", params=query, timeout=_TIMEOUT)
     if answer.status_code != 200:
         raise BrainMVPError(
             f"The server refused {patient.id} ({answer.status_code}): {answer.text}\n"

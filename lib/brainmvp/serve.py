@@ -132,16 +132,23 @@ def _arguments(studies: Path | str, host: str, port: int, origins: tuple[str, ..
     return [*places, *allowed, "--conf", "device", device]
 
 
+def answers(url: str) -> bool:
+    """Tell whether a server of this computer answers at an address, whatever proxy the environment names for others."""
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5):
+            return True
+    except OSError:  # nobody listens yet
+        return False
+
+
 def _wait_until_ready(process: subprocess.Popen, server: Server) -> None:
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end:
         if process.poll() is not None:
             raise BrainMVPError(f"The server stopped while starting; its log ends with:\n{server.log_tail()}")
-        try:
-            with urllib.request.urlopen(f"{server.url}/info/", timeout=5):
-                return
-        except OSError:  # nobody listens yet
-            time.sleep(0.2)
+        if answers(f"{server.url}/info/"):
+            return
+        time.sleep(0.2)
     raise BrainMVPError(
         f"The server did not answer in {_START_SECONDS:.0f} s; its log ends with:\n{server.log_tail()}"
     )
