@@ -4,6 +4,7 @@ NIfTI and MGH are read by nibabel, which keeps the affine bit for bit; NRRD and 
 whose LPS world is turned into RAS. A DICOM series is no file; it reads itself (`ImageSource`).
 """
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ import SimpleITK as sitk
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import atomically
 from brainmvp.sequences import IMAGE_SUFFIXES
+
+# Some four times the largest head scans (7 T, 0.3 mm): whatever declares more is damaged, or meant to fill the memory.
+_MOST_VOXELS = 2**30
 
 # From the world of DICOM and ITK to that of NIfTI, and back.
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -134,19 +138,32 @@ def to_itk(volume: Volume) -> sitk.Image:
     return image
 
 
+def _check_size(path: Path, shape: tuple[int, ...]) -> None:
+    """Raise `BrainMVPError` if a header declares more voxels than are read here, before any is."""
+    if math.prod(shape) > _MOST_VOXELS:
+        raise BrainMVPError(
+            f"{path} declares {' x '.join(map(str, shape))} voxels, more than any head scan has; export it again."
+        )
+
+
 def _is_nibabel(path: Path) -> bool:
     return path.name.lower().endswith((".nii", ".nii.gz", ".mgz"))
 
 
 def _read_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
     image = nib.load(path)
+    _check_size(path, image.shape)
     stored = np.asanyarray(image.dataobj)
     data = np.asarray(stored, np.float32) if stored.dtype.kind == "f" else np.asarray(stored)
     return data, np.asarray(image.affine, np.float64)
 
 
 def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    image = sitk.ReadImage(str(path))
+    header = sitk.ImageFileReader()
+    header.SetFileName(str(path))
+    header.ReadImageInformation()
+    _check_size(path, header.GetSize())
+    image = header.Execute()
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise BrainMVPError(f"{path} holds vectors or colours; give one volume per sequence.")
     data = sitk.GetArrayFromImage(image)

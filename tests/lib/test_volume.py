@@ -86,3 +86,16 @@ def test_the_same_grid_is_recognised_despite_rounding(volume):
     assert volume.same_grid(Volume(volume.data, moved))
     moved[0, 3] += 0.5
     assert not volume.same_grid(Volume(volume.data, moved))
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha"])
+def test_a_header_that_declares_more_than_memory_holds_is_refused_unread(volume, suffix, tmp_path):
+    path = write_volume(volume, tmp_path / f"a{suffix}")
+    content = path.read_bytes()
+    if suffix == ".nii":
+        content = content[:42] + np.array([20000, 20000, 20000], "<i2").tobytes() + content[48:]
+    else:
+        content = content.replace(b"7 8 9", b"20000 20000 20000", 1)
+    path.write_bytes(content)
+    with pytest.raises(BrainMVPError, match=r"a\.\w+ declares 20000 x 20000 x 20000 voxels"):
+        read_volume(path)
