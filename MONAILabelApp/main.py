@@ -1,6 +1,7 @@
 """The MONAI Label app of BrainMVP: `monailabel start_server --app MONAILabelApp --studies DIR`, or run this file."""
 
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -48,7 +49,9 @@ class BrainMVPApp(MONAILabelApp):
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self.conf = conf
         self.tasks = _tasks(conf.get("models", ""))
-        minutes = float(conf.get("lease_minutes", LEASE_SECONDS / 60))
+        minutes = _number(conf, "lease_minutes", LEASE_SECONDS / 60)
+        self._train_after = int(_number(conf, "train_after", 0))
+        self._seed = int(_number(conf, "seed", 0))
         self.state = AnnotationState(_folder(studies), 60 * minutes, lambda: self._datastore.studies())
         # Sessions keep single uploaded files outside the datastore, and unpack archives unchecked.
         settings.MONAI_LABEL_SESSIONS = False
@@ -96,7 +99,7 @@ class BrainMVPApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the strategies that choose the next study."""
-        return make_strategies(Chooser(self._datastore, self.state, int(self.conf.get("seed", 0))))
+        return make_strategies(Chooser(self._datastore, self.state, self._seed))
 
     def init_batch_infer(self) -> Callable[..., Any]:
         """Return the inference over many studies."""
@@ -132,7 +135,11 @@ class BrainMVPApp(MONAILabelApp):
         result = super().infer(request | {"image": path, "study": image, "save_label": False}, store)
         if request.get("save_label"):
             notes = {"model": model, "task": model, "params": result["params"]}
-            result |= {"label": store.save_label(study.id, result["file"], tag, notes), "tag": tag}
+            try:
+                result |= {"label": store.save_label(study.id, result["file"], tag, notes), "tag": tag}
+            except BaseException:
+                Path(result["file"]).unlink(missing_ok=True)
+                raise
         return result
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -161,9 +168,8 @@ class BrainMVPApp(MONAILabelApp):
 
     def on_save_label(self, image_id: str, label_id: str) -> None:
         """Start a training if `train_after` final labels came since the last one."""
-        wanted = int(self.conf.get("train_after", 0))
-        for trainer in self._trainers.values() if wanted else ():
-            if trainer.new_labels() < wanted:
+        for trainer in self._trainers.values() if self._train_after else ():
+            if trainer.new_labels() < self._train_after:
                 continue
             try:
                 start_training(trainer, self.state, {})
@@ -194,6 +200,17 @@ class BrainMVPApp(MONAILabelApp):
 
 def _folder(studies: str) -> Path:
     return archive_folder(studies) if is_archive(studies) else Path(studies).resolve()
+
+
+def _number(conf: dict[str, str], name: str, otherwise: float) -> float:
+    value = conf.get(name, otherwise)
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise BrainMVPError(f"--conf {name} is {value!r}; give a number of at least 0.")
+    return number
 
 
 def _tasks(wanted: str) -> tuple[Task, ...]:

@@ -1,11 +1,8 @@
 """Inference: the library's segmenter as a MONAI Label task."""
 
 import logging
-import os
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +17,7 @@ from brainmvp_app.errors import RefusedError
 from brainmvp_app.fetched import FetchedImages, as_dicom, fetch
 from brainmvp_app.inference_turn import TURN
 from brainmvp_app.served import ServedTask, device_of
+from brainmvp_app.temporary import written
 
 logger = logging.getLogger(__name__)
 
@@ -89,14 +87,7 @@ class SegmentationTask(ServedTask[Segmenter]):
 
 
 def _write(result: Segmentation, suffix: str) -> str:
-    handle, name = tempfile.mkstemp(prefix=f"{result.task.name}_", suffix=suffix)
-    os.close(handle)
-    try:
-        result.save(Path(name))
-    except BaseException:
-        os.unlink(name)
-        raise
-    return name
+    return str(written(f"{result.task.name}_", suffix, result.save))
 
 
 def _facts(result: Segmentation, seconds: dict[str, float]) -> dict[str, Any]:

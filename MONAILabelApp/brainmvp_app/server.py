@@ -5,19 +5,24 @@ wheel may not allow.
 """
 
 import argparse
+import importlib
 import json
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 from monailabel.config import settings
+from monailabel.interfaces.utils.app import app_instance
 
+from brainmvp.errors import BrainMVPError
 from brainmvp.serve import is_archive
 
 _APP = Path(__file__).parents[1]
 _NOT_STARTED = 3  # the exit status of uvicorn's own command
+_BAD_INPUT = 2  # as of `brainmvp`
 _running: uvicorn.Server | None = None
 
 
@@ -31,8 +36,11 @@ def serve(
     """Serve the studies of a folder or a DICOMweb archive until interrupted; ready when `GET /info/` answers.
 
     origins: the web pages that may call the server from a browser, such as `http://localhost:3000`;
-    conf: the app's settings, see `BrainMVPApp`.
+    conf: the app's settings, see `BrainMVPApp`. Raises `BrainMVPError` if one of them, an origin or what is kept
+    beside the studies cannot be used.
     """
+    for origin in origins:
+        _check_origin(origin)
     if not is_archive(str(studies)):
         studies = Path(studies).resolve()
         studies.mkdir(parents=True, exist_ok=True)
@@ -50,6 +58,9 @@ def serve(
         os.environ[name] = value if isinstance(value, str) else json.dumps(value)
     global _running
     _running = uvicorn.Server(uvicorn.Config("monailabel.app:app", host=host, port=port))
+    # Here, because uvicorn would show the traceback of what the app refuses to start with.
+    importlib.import_module("monailabel.app")  # which reads the settings, and which the app puts its rules on
+    app_instance()
     with suppress(KeyboardInterrupt):
         _running.run()
     if not _running.started:
@@ -72,4 +83,17 @@ def main() -> None:
     )
     parser.add_argument("--conf", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"))
     args = parser.parse_args()
-    serve(args.studies, args.host, args.port, tuple(args.allow_origin), dict(args.conf))
+    try:
+        serve(args.studies, args.host, args.port, tuple(args.allow_origin), dict(args.conf))
+    except BrainMVPError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(_BAD_INPUT)
+
+
+def _check_origin(origin: str) -> None:
+    parts = urlsplit(origin)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or "*" in origin:
+        raise BrainMVPError(
+            f"--allow-origin {origin} names no web page's origin; give its scheme, host and port, such as "
+            "http://localhost:3000."
+        )

@@ -1,8 +1,6 @@
 """The routes that spare a client time: checksums, copies, the progress of an inference, uncertainty on demand."""
 
 import hashlib
-import os
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from brainmvp_app.errors import RefusedError
 from brainmvp_app.incoming import UPLOAD_SUFFIXES
 from brainmvp_app.recent import Recent
 from brainmvp_app.roles import Annotator, Reader
+from brainmvp_app.temporary import written
 
 router = APIRouter(tags=["Transfers"])
 
@@ -59,12 +58,10 @@ def uncertainty(user: Reader, background_tasks: BackgroundTasks, model: str, ima
             404, f"No result of {model} on {image} is kept here any more; segment it again first."
         )
     version, volume = kept
-    handle, name = tempfile.mkstemp(prefix="brainmvp-uncertainty-", suffix=".nii.gz")
-    os.close(handle)
-    background_tasks.add_task(remove_file, name)
-    write_volume(volume, Path(name))
+    file = written("brainmvp-uncertainty-", ".nii.gz", lambda path: write_volume(volume, path))
+    background_tasks.add_task(remove_file, str(file))
     headers = {"X-BrainMVP-Model": version}
-    return FileResponse(name, media_type="application/gzip", filename="uncertainty.nii.gz", headers=headers)
+    return FileResponse(file, media_type="application/gzip", filename="uncertainty.nii.gz", headers=headers)
 
 
 def _recent(model: str) -> Recent:

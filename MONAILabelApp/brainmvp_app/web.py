@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 
 from brainmvp.errors import BrainMVPError
 from brainmvp_app.errors import status_of
+from brainmvp_app.guard import Guard
 from brainmvp_app.routes import make_router
 
 logger = logging.getLogger(__name__)
@@ -41,18 +42,16 @@ def install(server: FastAPI, studies: str) -> None:
     server.add_exception_handler(OSError, _disk)
     server.add_exception_handler(Exception, _fault)
     server.user_middleware[:] = [m for m in server.user_middleware if m.cls is not CORSMiddleware]
-    if settings.MONAI_LABEL_CORS_ORIGINS:
-        server.user_middleware.append(_allowed_pages())
+    # The stock settings end an origin with a slash, browsers do not.
+    origins = [str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS]
+    if origins:  # outside the guard, so that a listed page can read why it was refused
+        server.user_middleware.append(_allowed_pages(origins))
+    server.user_middleware.append(Middleware(Guard, origins=origins))
     server.middleware_stack = None
 
 
-def _allowed_pages() -> Middleware:
-    """Return the CORS rules for the origins in the settings.
-
-    The stock rules let every web page read the studies where no origin is set, and match none where one is: its
-    settings end an origin with a slash, browsers do not.
-    """
-    origins = [str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS]
+def _allowed_pages(origins: list[str]) -> Middleware:
+    """Return the CORS rules for some origins; the stock ones let every web page read the studies where none is set."""
     return Middleware(
         CORSMiddleware,
         allow_origins=origins,

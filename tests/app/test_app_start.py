@@ -1,5 +1,6 @@
 """Starting: by the command that `brainmvp serve` runs, again on the same folder, and on a damaged one."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,27 @@ def test_the_own_command_serves_and_keeps_its_state(
     port = free_port()
     with started(own_command(studies, port), studies, tiny_models, port, cwd=tmp_path) as server:
         assert server.get_json("/datastore/label/info", label="only", tag="final")["reader"] == "A"
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        (
+            ("--conf", "lease_minutes", "two"),
+            "Error: --conf lease_minutes is 'two'; give a number of at least 0.\n",
+        ),
+        (("--allow-origin", "*"), "Error: --allow-origin * names no web page's origin; give its scheme,"),
+    ],
+)
+def test_what_it_cannot_start_with_is_one_sentence(
+    option: tuple[str, ...], sentence: str, tmp_path: Path
+) -> None:
+    run = subprocess.run(
+        own_command(tmp_path, free_port(), *option), capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 2
+    assert sentence in run.stderr
+    assert "Traceback" not in run.stderr + run.stdout
 
 
 def test_damaged_notes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,74 @@
+"""What is refused before anything of it is read: web pages that are not listed, and what is too large."""
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# No head scan that is read here is larger as a file; without a bound an upload could fill the server's disk.
+MOST_BYTES = 2**31
+
+
+class Guard:
+    """Stands before all routes.
+
+    CORS alone keeps a page of another origin from reading answers, not from sending a form that starts a training.
+    A program that is no browser sends no origin and is let through; so are the pages of the server's own address,
+    whichever scheme a proxy before it speaks.
+    origins: of the pages that may call the server, besides its own.
+    """
+
+    def __init__(self, app: ASGIApp, origins: list[str], most_bytes: int = MOST_BYTES) -> None:
+        self._app = app
+        self._origins = origins
+        self._most = most_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it: 403 for a page that is not listed, 413 for a body that is too large."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        origin, length = headers.get("origin"), headers.get("content-length", "")
+        if origin and origin not in self._origins and urlsplit(origin).netloc != headers.get("host"):
+            await JSONResponse({"detail": _refusal(origin)}, 403)(scope, receive, send)
+        elif length.isdecimal() and int(length) > self._most:
+            await self._too_large()(scope, receive, send)
+        else:
+            await self._counting(scope, receive, send)
+
+    async def _counting(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; if more comes than allowed (a client need not state a length), it ends there."""
+        came, over, answered = 0, False, False
+
+        async def counted() -> Message:
+            nonlocal came, over
+            message = await receive()
+            came += len(message.get("body", b""))
+            over = over or (came > self._most and not answered)
+            return {"type": "http.disconnect"} if over else message
+
+        async def answer(message: Message) -> None:
+            nonlocal answered
+            if not over:
+                answered = True
+                await send(message)
+
+        try:
+            await self._app(scope, counted, answer)
+        except Exception:
+            if not over:
+                raise
+        if over:
+            await self._too_large()(scope, receive, send)
+
+    def _too_large(self) -> JSONResponse:
+        sentence = f"A request may have {self._most / 2**30:g} GiB at most; send a smaller file."
+        return JSONResponse({"detail": sentence}, 413)
+
+
+def _refusal(origin: str) -> str:
+    if origin == "null":
+        return "A page that was opened as a file, or in a sandbox, may not call this server; serve it from an address."
+    return f"Pages of {origin[:100]} may not call this server; start it with --allow-origin {origin[:100]}."

@@ -1,0 +1,96 @@
+"""What the server refuses before it reads it, and that a request that fails leaves no file behind."""
+
+import asyncio
+import socket
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from app_server import APP, Server
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+
+@pytest.fixture(autouse=True)
+def app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the app be imported."""
+    monkeypatch.syspath_prepend(str(APP))
+
+
+async def count(scope, receive, send):
+    body = await Request(scope, receive).body()
+    await PlainTextResponse(str(len(body)))(scope, receive, send)
+
+
+def status(parts: list[bytes], **headers: str) -> int:
+    """Send a body in parts, without its length, to a guard that lets 10 bytes through; return the status."""
+    from brainmvp_app.guard import Guard
+
+    waiting = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    waiting.append({"type": "http.request", "body": b"", "more_body": False})
+    sent = []
+
+    async def receive():
+        return waiting.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    named = [(key.encode(), value.encode()) for key, value in headers.items()]
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": named, "query_string": b""}
+    asyncio.run(Guard(count, ["http://listed:1"], 10)(scope, receive, send))
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    return sent[0]["status"]
+
+
+def test_a_body_is_counted_although_its_length_is_not_stated():
+    assert status([b"x" * 5, b"x" * 5]) == 200
+    assert status([b"x" * 5, b"x" * 6, b"x" * 5]) == 413
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [("http://listed:1", 200), ("http://own:8000", 200), ("http://evil.example", 403), ("null", 403)],
+)
+def test_pages_that_are_not_listed_are_refused(origin, expected):
+    assert status([b"x"], origin=origin, host="own:8000") == expected
+
+
+def test_a_page_without_an_origin_of_its_own_is_not_told_to_be_listed(server: Server) -> None:
+    assert "serve it from an address" in server.refused(403, "GET", "/info/", headers={"Origin": "null"})
+
+
+def test_the_pages_that_the_server_brings_may_call_it(server: Server) -> None:
+    assert server.call("GET", "/info/", headers={"Origin": server.url}).status_code == 200
+
+
+def test_a_form_of_another_page_changes_nothing(server: Server) -> None:
+    sentence = server.refused(403, "POST", "/train/tumour", headers={"Origin": "https://evil.example"})
+    assert "https://evil.example may not call" in sentence and "--allow-origin" in sentence
+
+
+def test_an_upload_that_would_fill_the_disk_is_refused_unread(server: Server) -> None:
+    from brainmvp_app.guard import MOST_BYTES
+
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        head = "PUT /datastore/image?image=x HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        connection.sendall(f"{head}Content-Length: {MOST_BYTES + 1}\r\n\r\n".encode())
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_what_cannot_be_written_leaves_no_temporary_file(tmp_path: Path, monkeypatch) -> None:
+    from brainmvp_app.temporary import written
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def fail(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        written("x-", ".nii.gz", fail)
+    assert not list(tmp_path.iterdir())
+    assert written("x-", ".txt", lambda path: path.write_text("whole")).read_text() == "whole"
