@@ -3,9 +3,12 @@
 import json
 
 import dicom_files as habit
+import numpy as np
 from dicom_files import right_handed, write_series
 from heads import centre_of, head, oblique
 from pydicom.uid import generate_uid
+
+from brainmvp.volume import Volume, read_volume, write_volume
 
 
 def test_shows_grids_and_tasks(brainmvp, write_study):
@@ -34,6 +37,20 @@ def test_a_broken_file_is_a_problem_beside_the_good_ones(brainmvp, write_study, 
     assert result.exit_code == 2
     assert "good_flair.nii.gz" in result.output
     assert f"Problem: {broken} cannot be read" in result.output
+
+
+def test_a_study_is_good_for_no_more_than_its_readable_images_allow(brainmvp, write_study):
+    folder = write_study("visit", "FLAIR T1CE T1")
+    (folder / "visit_t1ce.nii.gz").write_text("no image")
+    blank = folder / "visit_flair.nii.gz"
+    scan = read_volume(blank)
+    write_volume(Volume(np.full_like(scan.data, 7), scan.affine), blank)
+    result = brainmvp("study", folder, "--json")
+    assert result.exit_code == 2
+    (study,) = json.loads(result.stdout)["studies"]
+    assert list(study["sequences"]) == ["T1"]
+    assert not study["tasks"]["tumour"]["possible"]
+    assert any(f"{blank} shows nothing" in problem for problem in study["problems"])
 
 
 def test_a_folder_without_studies_is_refused(brainmvp, tmp_path):

@@ -9,6 +9,7 @@ from brainmvp.cli.console import BAD_INPUT, print_json, print_table, say
 from brainmvp.errors import BrainMVPError
 
 if TYPE_CHECKING:
+    from brainmvp.sequences import Sequence
     from brainmvp.study import NoSequenceError, Study
     from brainmvp.tasks import Task
 
@@ -50,17 +51,23 @@ def study(
 
 
 def describe(study: "Study") -> dict[str, Any]:
-    """Return what a study holds and what it is good for, JSON-ready; a file that cannot be read is a problem."""
+    """Return what a study holds and what it is good for, JSON-ready.
+
+    A file that cannot be read is a problem, and the study is good for no more than what the others allow.
+    """
+    from brainmvp.foreground import foreground
     from brainmvp.tasks import get_task, task_names
     from brainmvp.volume import read_volume
 
-    sequences, problems = {}, []
+    sequences, readable, problems = {}, set(), []
     for sequence, path in study.images.items():
         try:
             volume = read_volume(path)
+            foreground(volume)  # what shows nothing is refused by a segmentation, too
         except BrainMVPError as error:
             problems.append(str(error))
             continue
+        readable.add(sequence)
         sequences[str(sequence)] = {
             "file": path.name,
             "shape": list(volume.shape),
@@ -73,7 +80,7 @@ def describe(study: "Study") -> dict[str, Any]:
         "sequences": sequences,
         "series": [entry.as_json() for entry in study.series],
         "label": study.label.name if study.label else None,
-        "tasks": {name: _offer(study, get_task(name)) for name in task_names()},
+        "tasks": {name: _offer(study.id, readable, get_task(name)) for name in task_names()},
         "problems": problems,
     }
 
@@ -92,10 +99,9 @@ def _unusable(folder: Path, error: "NoSequenceError") -> dict[str, Any]:
     }
 
 
-def _offer(study: "Study", task: "Task") -> dict[str, Any]:
-    available = set(study.images)
+def _offer(study: str, available: "set[Sequence]", task: "Task") -> dict[str, Any]:
     try:
-        task.check_sequences(available, study.id)
+        task.check_sequences(available, study)
     except BrainMVPError as error:
         return {"possible": False, "why_not": str(error)}
     regions, left_out = task.offered(available)
