@@ -9,6 +9,8 @@ from typing import Any
 
 from brainmvp.sequences import IMAGE_SUFFIXES
 
+TEMPORARY = ".writing-"  # how the names of files begin that are being written
+
 
 def _usual_permissions() -> int:
     mask = os.umask(0)
@@ -24,7 +26,7 @@ def atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` with a temporary path of the same ending beside `path`, then rename it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = next((s for s in (".seg.nrrd", *IMAGE_SUFFIXES) if path.name.lower().endswith(s)), path.suffix)
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=suffix, dir=path.parent)
     os.close(handle)
     try:
         write(Path(name))

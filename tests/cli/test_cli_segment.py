@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import dicom_files as habit
 import nibabel as nib
@@ -133,3 +134,10 @@ def test_a_dicom_seg_can_be_asked_for_alone(brainmvp, dicom_visit, write_study, 
     )
     assert result.exit_code == 2
     assert "is not DICOM" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where nobody can write")
+def test_a_place_that_cannot_be_written_is_named_without_its_temporary_file(brainmvp, write_study):
+    result = brainmvp("segment", write_study("visit", "FLAIR"), "--task", "tumour", "--out", "/proc/x.nii.gz")
+    assert result.exit_code == 2
+    assert "Error: /proc: " in result.stderr and "choose a place" in result.stderr

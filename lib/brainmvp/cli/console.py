@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -13,6 +14,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import TEMPORARY
 
 # Results go to standard output; progress and complaints to standard error, so that output can be piped.
 output = Console()
@@ -31,8 +33,17 @@ class Group(TyperGroup):
             complain(error)
             raise typer.Exit(BAD_INPUT) from error
         except OSError as error:  # no space, no permission: the system's sentence names the file
-            complain(BrainMVPError(f"{error}; free some space or choose a place that you may write to."))
+            sentence = f"{_of_system(error)}; free some space or choose a place that you may write to."
+            complain(BrainMVPError(sentence))
             raise typer.Exit(BAD_INPUT) from error
+
+
+def _of_system(error: OSError) -> str:
+    """Return what the system says, and of which place: the folder of a temporary file, whose name means nothing."""
+    if not isinstance(error.filename, str) or not error.strerror:
+        return str(error)
+    place = Path(error.filename)
+    return f"{place.parent if place.name.startswith(TEMPORARY) else place}: {error.strerror}"
 
 
 def complain(error: BrainMVPError) -> None:
