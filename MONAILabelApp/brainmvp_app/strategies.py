@@ -11,7 +11,7 @@ from brainmvp_app.datastore import StudyDatastore
 
 DEFAULT = "hybrid"
 _DESCRIPTIONS = {
-    "hybrid": "Typical studies first, then those the model is unsure about and that differ from the labelled ones",
+    "hybrid": "Studies the model is unsure about, unless a labelled one is much like them",
     "coldstart": "Typical studies of many kinds, by the encoder's embeddings; needs no label",
     "uncertainty": "Studies the model is unsure about, each structure in its turn",
     "random": "A random study without a final label",

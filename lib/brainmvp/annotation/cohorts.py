@@ -1,4 +1,4 @@
-"""What a simulation needs to begin: a labelled cohort, and a small network that has learned nothing."""
+"""What a simulation needs to begin: a labelled cohort, and the model that was there before it."""
 
 import random
 from collections.abc import Callable
@@ -29,22 +29,29 @@ _DIFFICULTY = 0.3
 # ring-enhancing ones, which are the commonest kind; of those that test it is half.
 _WITHOUT_SHARE, _COMMON_SHARE = 1 / 6, 0.8
 _COMMON, _RARE, _WITHOUT = "common", "rare", "without"
-# Patients of the common kind that the model of before has seen, and the first seeds of theirs and of the cohort's.
-_EARLIER, _EARLIER_SEED, _FIRST_SEED = 16, 40_000, 50_000
+# Patients of the common kind that the model of before has seen, and the first seed of theirs. So few, and fewer steps
+# than the models to come: it finds most tumours and outlines few of them well, so that there is something to learn.
+_EARLIER, _EARLIER_SEED, _EARLIER_STEPS = 8, 40_000, 2 / 3
+# Random weights take larger steps than those of a model.
+_EARLIER_LR = 1e-2
 
 Tell = Callable[[str], None]
 
 
 def labelled_cohort(
-    folder: Path, task: Task, test: int, spacing: float, embedder: Embedder, prepared: Path, tell: Tell
+    folder: Path, task: Task, test: int | None, spacing: float, embedder: Embedder, prepared: Path, tell: Tell
 ) -> Cohort:
-    """Return the studies below a folder that have a label beside their images; `test` of them, by patient, test."""
+    """Return the studies below a folder that have a label beside their images.
+
+    test: patients that test; default: a quarter.
+    """
     cases = [Case(s, s.label, patient=patient_of(s.id)) for s in find_studies(folder) if s.label]
     if not cases:
         raise BrainMVPError(f"{folder} holds no study with a label beside its images (NAME_seg.nii.gz).")
     if len({case.id for case in cases}) < len(cases):
         raise BrainMVPError("Two studies have the same name; rename one of them.")
-    pool, tested = share_out(cases, test, seed=0)
+    patients = len({case.group for case in cases})
+    pool, tested = share_out(cases, test or max(1, patients // 4), seed=0)
     preparation = Preparation(task, spacing)
 
     def brains(some: list[Case]) -> dict[str, Brain]:
@@ -58,16 +65,16 @@ def labelled_cohort(
 
 
 def phantom_cohort(
-    task: Task, pool: int, test: int, spacing: float, embedder: Embedder, tell: Tell
+    task: Task, pool: int, test: int, spacing: float, embedder: Embedder, seed: int, tell: Tell
 ) -> Cohort:
-    """Make patients.
+    """Make patients; the first has the seed, the others count up.
 
     Of those to label some do not have the task's disease, most tumours are of one kind and the others are rare, as in a
     hospital; those that test have it, of the common kind and of the others in equal parts, since a model should be good
     at all of them.
     """
     rooms = _rooms(task, pool, test)
-    cohort, seed = Cohort({}, {}, {}, spacing), _FIRST_SEED
+    cohort = Cohort({}, {}, {}, spacing)
     while any(rooms.values()):
         # With the disease first; the last ones are those without.
         disease = task.name if any(n for (_, kind), n in rooms.items() if kind != _WITHOUT) else "healthy"
@@ -87,10 +94,11 @@ def phantom_cohort(
     return cohort
 
 
-def earlier_model(task: Task, start: Model, folder: Path, steps: int, lr: float) -> Model:
-    """Write the model that was there before the annotation: it knows some patients of the common kind, none of these.
+def earlier_model(task: Task, start: Model, folder: Path, steps: int) -> Model:
+    """Write the model that is served before the annotation: it knows a few patients of the common kind, none of these.
 
-    It describes the studies before one is labelled, as a served model does.
+    It describes the studies, is unsure about them before one is labelled, and is what learns from the labels. steps: of
+    the models to come.
     """
     brains, seed = [], _EARLIER_SEED
     while len(brains) < _EARLIER:
@@ -98,8 +106,9 @@ def earlier_model(task: Task, start: Model, folder: Path, steps: int, lr: float)
         if _kind(phantom) == _COMMON:
             brains.append(brain_of(phantom, task))
     network = learn_shortly(
-        start.load_network(), task, brains, window=start.card.window, steps=steps, lr=lr, seed=0
-    )
+        start.load_network(), task, brains, window=start.card.window, steps=max(1, round(_EARLIER_STEPS * steps)),
+        lr=_EARLIER_LR, seed=0,
+    )  # fmt: skip
     card = start.card.model_copy(update={"title": f"Learned from {_EARLIER} earlier phantoms"})
     folder.mkdir(parents=True, exist_ok=True)
     write_model(card, network.state_dict(), folder)

@@ -80,6 +80,10 @@ def _draw(path: Path, curves: list[Curve], summary: dict[str, Any]) -> Path:
     goal = summary["full_data_dice"]
     axes.axhline(goal, color="0.3", linewidth=1)
     axes.annotate("all labels", (1.0, goal), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+    if "start_dice" in summary:
+        axes.axhline(summary["start_dice"], color="0.3", linewidth=1, linestyle="--")
+        axes.annotate("served before", (1.0, summary["start_dice"]), xycoords=("axes fraction", "data"), ha="right",
+                      va="bottom")  # fmt: skip
     for target in TARGETS:
         axes.axhline(target * goal, color="0.7", linewidth=0.8, linestyle=":")
         axes.annotate(f"{target:.0%}", (1.0, target * goal), xycoords=("axes fraction", "data"), ha="right",

@@ -43,7 +43,8 @@ class Cohort:
 class Setting:
     """What is simulated.
 
-    budgets: numbers of labels, rising, at each of which a model learns anew from `start` for a number of steps.
+    start: the model that is served before the first label; budgets: numbers of labels, rising, at each of which a model
+    learns anew from it for a number of steps.
     """
 
     task: Task
@@ -80,6 +81,10 @@ class Simulation:
         """The number of studies that can be labelled."""
         return len(self._cohort.pool)
 
+    def before(self) -> float:
+        """Return the test Dice of the model that is served before the first label."""
+        return self._dice(self._start())
+
     def full(self) -> float:
         """Return the test Dice of a model that learned from the whole pool."""
         return self._learn(list(self._cohort.pool))[1]
@@ -87,7 +92,8 @@ class Simulation:
     def run(self, strategy: str) -> Curve:
         """Return the curve of a strategy."""
         seed, curve = self.seed, Curve(strategy, self.seed)
-        entropies: dict[str, dict[str, float]] = {}
+        asks = strategy in ("uncertainty", "hybrid")
+        entropies = self._entropies(self._start(), set()) if asks else {}
         for budget in (min(budget, self.size) for budget in self._setting.budgets):
             order = self._order(strategy, curve.order, entropies)
             curve.order += [place.id for place in order[: budget - len(curve.order)]]
@@ -95,7 +101,7 @@ class Simulation:
             curve.labels.append(budget)
             curve.dice.append(dice)
             self._tell(f"{strategy}, seed {seed}: {budget} labels, Dice {dice:.3f}")
-            if strategy in ("uncertainty", "hybrid"):
+            if asks:
                 entropies = self._entropies(network, set(curve.order))
         return curve
 
@@ -129,13 +135,19 @@ class Simulation:
         if key not in self._learned:
             setting = self._setting
             network = learn_shortly(
-                setting.start.load_network().to(setting.device), setting.task,
+                self._start(), setting.task,
                 [self._cohort.pool[study] for study in sorted(studies)], window=self._window,
                 steps=setting.steps, lr=setting.lr, seed=self.seed,
             )  # fmt: skip
-            dice = region_dice(network, setting.task, list(self._cohort.test.values()), self._stride)
-            self._learned[key] = network, float(np.nanmean(dice))
+            self._learned[key] = network, self._dice(network)
         return self._learned[key]
+
+    def _dice(self, network: torch.nn.Module) -> float:
+        tested = list(self._cohort.test.values())
+        return float(np.nanmean(region_dice(network, self._setting.task, tested, self._stride)))
+
+    def _start(self) -> torch.nn.Module:
+        return self._setting.start.load_network().to(self._setting.device)
 
     def _entropies(self, network: torch.nn.Module, labelled: set[str]) -> dict[str, dict[str, float]]:
         names = [region.name for region in self._setting.task.regions]

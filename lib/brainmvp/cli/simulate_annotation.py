@@ -18,24 +18,36 @@ def simulate_annotation(
     phantoms: Annotated[
         int, typer.Option(min=6, help="Made-up patients to label, if no cohort is given.")
     ] = 96,
-    test: Annotated[int, typer.Option(min=1, help="Patients that only test.")] = 40,
-    budgets: Annotated[str, typer.Option(help="Numbers of labels at which a model learns.")] = "4,6,10,16,24",
+    phantom_seed: Annotated[
+        int, typer.Option(min=0, help="Of the first made-up patient; the others count up.")
+    ] = 70_000,
+    test: Annotated[
+        int | None,
+        typer.Option(min=1, help="Patients that only test; default: 100 phantoms, a quarter of a cohort."),
+    ] = None,
+    budgets: Annotated[
+        str, typer.Option(help="Numbers of labels at which a model learns.")
+    ] = "2,4,8,12,18,27,40",
     seeds: Annotated[
         int, typer.Option(min=1, help="Repetitions, each with another three quarters of the cohort.")
     ] = 3,
     first_seed: Annotated[int, typer.Option(min=0, help="The others count up.")] = 0,
     strategies: Annotated[
-        str, typer.Option(help="Names with commas between.")
-    ] = "random,random-foreground,hybrid,uncertainty,coldstart",
-    steps: Annotated[int, typer.Option(min=1, help="Training steps of each model, of two studies.")] = 200,
-    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 1e-2,
+        str, typer.Option(help="Names with commas between; also uncertainty, coldstart, sequential.")
+    ] = "random,random-foreground,hybrid",
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of each model, of two studies.")] = 300,
+    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 3e-3,
     spacing: Annotated[float, typer.Option(min=1, help="Working grid, mm, without --from.")] = 8.0,
     start: Annotated[
-        str | None, typer.Option("--from", help="Model to learn from; default: a small untrained network.")
+        str | None,
+        typer.Option(
+            "--from",
+            help="Model that is served before; default: of phantoms a small one, else an untrained one.",
+        ),
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(help="Whose embeddings; default: as in the server, of phantoms a model of before."),
+        typer.Option(help="Whose embeddings; default: as in the server, of phantoms the model of before."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
 ) -> None:
@@ -67,19 +79,16 @@ def simulate_annotation(
         embedder = Embedder(store.resolve(encoder) if encoder else choose_encoder(store, task), place)
         studies = labelled_cohort(cohort, wanted, test, spacing, embedder, out / "prepared", tell)
     else:
-        earlier = (
-            store.resolve(encoder)
-            if encoder
-            else earlier_model(wanted, beginning, out / "earlier", steps, lr)
-        )
-        embedder = Embedder(earlier, place)
-        studies = phantom_cohort(wanted, phantoms, test, spacing, embedder, tell)
+        if not start:
+            beginning = earlier_model(wanted, beginning, out / "earlier", steps)
+        embedder = Embedder(store.resolve(encoder) if encoder else beginning, place)
+        studies = phantom_cohort(wanted, phantoms, test or 100, spacing, embedder, phantom_seed, tell)
     setting = Setting(wanted, studies, beginning, counts, steps, lr, place)
     simulations = [Simulation(setting, seed, tell) for seed in range(first_seed, first_seed + seeds)]
     facts = {
         "task": task, "cohort": "phantoms" if cohort is None else cohort.name, "pool": simulations[0].size,
         "test": len(studies.test), "steps": steps, "lr": lr, "spacing_mm": spacing, "start": beginning.card.title,
-        "encoder": embedder.card.title,
+        "start_dice": round(simulations[0].before(), 4), "encoder": embedder.card.title,
     }  # fmt: skip
     curves, full = [], []
     for simulation in simulations:

@@ -1,60 +1,78 @@
-"""The default: typical studies first, then those that stand for the most doubt that no labelled study covers."""
+"""The default: where the model is unsure, unless a labelled study is much like it already."""
 
 import numpy as np
 
 from brainmvp.selection.coldstart import coldstart, same_length
 from brainmvp.selection.pool import Facts, Place, Pool, distances, unscored_last
-from brainmvp.selection.uncertainty import unsure
-
-# So many labels come from the cold start: before, the model's doubt says little about the cohort.
-COLD_LABELS = 5
-# From then on the doubt counts more with every label, in full at this number; before it is coverage that counts.
-TRUSTED_AT = 25
 
 
 def hybrid(pool: Pool) -> list[Place]:
-    """Order the open studies: the cold start's until there are labels, then by the doubt that a label would cover.
+    """Order the open studies by doubt, less where a labelled study or one earlier in the order is much like it.
 
-    A label covers the studies that are nearer to it than to any other labelled one. Each study counts with its doubt,
-    and the next one is that which brings most of it nearer: an outlier stands for itself only, and of two alike one is
-    enough. (Greedy maximisation of uncertainty-weighted coverage: Uncertainty Herding, Bae et al., ICLR 2025.) The
-    regions take turns as in `uncertainty`.
+    The doubt is that of the model that is served, also before the first label: it is no cold start. It is the sum over
+    the regions of the mean entropy where a region might be, so that small regions count as much as large ones (class by
+    class, as ClaSP PE, arXiv 2601.13677) and a study in which nothing is found comes late. Doubt alone would ask for
+    alike studies one after the other (Suggestive Annotation, Yang et al., MICCAI 2017). So it is multiplied by the
+    distance to the nearest that is labelled, in units of that between usual neighbours and no more than one, since
+    whatever rewards being far away ends up with outliers.
+
+    Where no model finds anything the order is that of `coldstart`, which then says so.
     """
     is_open = {facts.id for facts in pool.open}
     known = same_length([*pool.labelled, *pool.open])
     candidates = [facts for facts in known if facts.id in is_open and facts.entropy]
-    if len(pool.labelled) < COLD_LABELS or not candidates:
-        return coldstart(pool)
-    covered = [facts for facts in known if facts.id not in is_open]
-    return [*_greedy(candidates, covered, trust(len(pool.labelled))), *unscored_last(pool, candidates)]
+    if not any(_doubt(facts) for facts in candidates):
+        return _without_a_model(pool)
+    return [*_by_doubt(candidates, known, is_open), *unscored_last(pool, candidates)]
 
 
-def trust(labels: int) -> float:
-    """Return how much the doubt of a model that learned from so many labels counts, 0…1."""
-    return float(np.clip((labels - COLD_LABELS) / (TRUSTED_AT - COLD_LABELS), 0.0, 1.0))
+def _without_a_model(pool: Pool) -> list[Place]:
+    scored = {facts.id for facts in pool.open if facts.embedding is not None}
+    note = "; no model is unsure about any study yet"
+    return [
+        Place(place.id, place.score, place.reason + (note if place.id in scored else ""))
+        for place in coldstart(pool)
+    ]
 
 
-def _greedy(candidates: list[Facts], covered: list[Facts], trusted: float) -> list[Place]:
+def _doubt(facts: Facts) -> float:
+    return sum(facts.entropy.values())
+
+
+def _by_doubt(candidates: list[Facts], known: list[Facts], is_open: set[str]) -> list[Place]:
     own = np.stack([facts.embedding for facts in candidates])
     apart = distances(own, own)
-    # How far each is from what is labelled or stands earlier in the order.
-    gap = np.full(len(candidates), apart.max() + 1e-3)
-    if covered:
-        gap = distances(own, np.stack([facts.embedding for facts in covered])).min(1)
-    regions = list(dict.fromkeys(region for facts in candidates for region in facts.entropy))
-    doubt = {region: np.array([facts.entropy.get(region, 0.0) for facts in candidates]) for region in regions}
+    usual = _usual_distance(np.stack([facts.embedding for facts in known]))
+    # How near the nearest is that is labelled or stands earlier in the order.
+    gap = np.full(len(candidates), np.inf)
+    if covered := [facts.embedding for facts in known if facts.id not in is_open]:
+        gap = distances(own, np.stack(covered)).min(1)
+    doubt = np.array([_doubt(facts) for facts in candidates])
     waiting = np.ones(len(candidates), bool)
     places: list[Place] = []
     while waiting.any():
-        region = regions[len(places) % len(regions)]
-        nearer = np.maximum(gap[None] - apart, 0)  # of the second study, if the first one were labelled
-        worth = nearer @ (doubt[region] + 1e-6) ** trusted
-        best = int(np.where(waiting, worth, -1.0).argmax())
-        facts, alike = candidates[best], int((nearer[best] > 0).sum()) - 1
-        stands = f"{max(alike, 0)} more like it that no label covers as well (distance {gap[best]:.2f})"
-        places.append(
-            Place(facts.id, round(float(worth[best]), 4), f"{unsure(facts, region)}, and there are {stands}")
-        )
+        new = np.minimum(gap / usual, 1.0)
+        best = int(np.where(waiting, doubt * new, -1.0).argmax())
+        score = round(float(doubt[best] * new[best]), 4)
+        places.append(Place(candidates[best].id, score, _reason(candidates[best], float(new[best]))))
         waiting[best] = False
         gap = np.minimum(gap, apart[best])
     return places
+
+
+def _usual_distance(embeddings: np.ndarray) -> float:
+    """Return the median distance from a study to the one most like it."""
+    if len(embeddings) < 2:
+        return 1.0
+    apart = distances(embeddings, embeddings)
+    np.fill_diagonal(apart, np.inf)
+    return max(float(np.median(apart.min(1))), 1e-6)
+
+
+def _reason(facts: Facts, new: float) -> str:
+    regions = ", ".join(f"{name} {bits:.2f}" for name, bits in facts.entropy.items())
+    if new < 1:
+        known = f"one that is labelled or comes before it is more like it than usual ({1 - new:.0%} nearer)"
+    else:
+        known = "nothing that is labelled or comes before it is unusually like it"
+    return f"the model is unsure in it (mean entropy, bit: {regions}), and {known}"

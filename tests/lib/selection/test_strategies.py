@@ -87,31 +87,48 @@ def test_the_noise_fades() -> None:
     assert power(10) < power(20)
 
 
-def test_hybrid_prefers_what_differs_from_the_labelled_ones() -> None:
-    facts = [Facts(each.id, each.embedding, {"WT": 0.2}) for each in cohort()]
-    labelled = [each for each in facts if each.id[0] == "a"][:6]
-    rest = [each for each in facts if each not in labelled]
-    padding = [Facts(f"x{number}", labelled[0].embedding) for number in range(40)]
-    order = STRATEGIES["hybrid"](Pool(tuple(rest), (*labelled, *padding)))
-    assert {place.id[0] for place in order[:2]} == {"b", "c"}
+def directions(kind: int, count: int, spread: float = 0.05) -> list[np.ndarray]:
+    """Return vectors that are all equally far from each other, around an axis of their own."""
+    return [unit(np.eye(32)[kind] + spread * np.eye(32)[8 + 4 * kind + n]) for n in range(count)]
 
 
-def test_hybrid_trusts_coverage_first_and_doubt_later() -> None:
-    """Two alike doubtful studies, beside four alike ones that are fairly sure."""
-    directions = np.eye(8)
-    doubtful = [Facts(f"d{n}", unit(directions[0] + 0.01 * directions[n + 1]), {"WT": 0.9}) for n in range(2)]
-    sure = [Facts(f"s{n}", unit(directions[7] + 0.01 * directions[n + 1]), {"WT": 0.1}) for n in range(4)]
-    for count, first in ((5, "s"), (40, "d")):
-        labelled = tuple(Facts(f"x{n}", unit(directions[5] + 1e-3 * n * directions[6])) for n in range(count))
-        order = STRATEGIES["hybrid"](Pool((*doubtful, *sure), labelled))
-        assert [order[0].id[0], order[1].id[0]] == [first, "d" if first == "s" else "s"]
+def test_hybrid_asks_for_doubt_before_the_first_label() -> None:
+    vectors = directions(0, 4)
+    found = [Facts(f"f{n}", vectors[n], {"WT": 0.3 + 0.1 * n, "ET": 0.4}) for n in range(3)]
+    nothing = Facts("nothing", vectors[3], {"WT": 0.6, "ET": 0.0})
+    order = STRATEGIES["hybrid"](Pool((nothing, *found)))
+    assert [place.id for place in order] == ["f2", "f1", "f0", "nothing"]
+    assert "WT 0.50, ET 0.40" in order[0].reason
+
+
+def test_hybrid_puts_off_what_is_much_like_a_labelled_one() -> None:
+    first, second, third, fourth = directions(0, 4)
+    twin = Facts("twin", unit(first + 0.001 * np.eye(32)[31]), {"WT": 0.9})
+    others = [
+        Facts("b", second, {"WT": 0.5}),
+        Facts("c", third, {"WT": 0.4}),
+        Facts("d", fourth, {"WT": 0.3}),
+    ]
+    order = STRATEGIES["hybrid"](Pool((twin, *others), (Facts("a", first),)))
+    assert [place.id for place in order] == ["b", "c", "d", "twin"]
+    assert "is more like it than usual" in order[-1].reason
+    alone = STRATEGIES["hybrid"](Pool((twin, *others)))
+    assert alone[0].id == "twin"
 
 
 def test_hybrid_does_not_begin_with_an_outlier() -> None:
-    labelled = tuple(Facts(f"x{n}", unit(np.eye(8)[0])) for n in range(10))
-    crowd = [Facts(f"c{n}", unit(np.eye(8)[1] + 0.05 * np.eye(8)[2 + n]), {"WT": 0.5}) for n in range(5)]
-    outlier = Facts("o", unit(-np.eye(8)[0]), {"WT": 0.6})
+    crowd = [Facts(f"c{n}", vector, {"WT": 0.6}) for n, vector in enumerate(directions(1, 5))]
+    outlier = Facts("o", unit(-np.eye(32)[1]), {"WT": 0.5})
+    labelled = tuple(Facts(f"x{n}", vector) for n, vector in enumerate(directions(0, 5)))
     assert STRATEGIES["hybrid"](Pool((outlier, *crowd), labelled))[0].id[0] == "c"
+
+
+def test_hybrid_is_the_cold_start_and_says_so_where_no_model_finds_anything() -> None:
+    facts = tuple(Facts(each.id, each.embedding, {"WT": 0.0}) for each in cohort())
+    order = STRATEGIES["hybrid"](Pool((*facts, Facts("new"))))
+    assert [p.id for p in order] == [p.id for p in STRATEGIES["coldstart"](Pool((*facts, Facts("new"))))]
+    assert all("no model is unsure about any study yet" in place.reason for place in order[:-1])
+    assert "not been scored" in order[-1].reason
 
 
 def test_background_does_not_drown_a_small_doubtful_lesion() -> None:
