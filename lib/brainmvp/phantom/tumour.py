@@ -19,6 +19,8 @@ _KINDS = ("ring", "solid", "none", "patchy")
 _KIND_WEIGHTS = (0.60, 0.14, 0.13, 0.13)
 # Where children's tumours grow, mm from the middle of the brain's box: x to the right, y to the front, z up.
 _PONS, _THALAMUS, _CEREBELLUM = (0.0, -8.0, -42.0), (9.0, -2.0, 2.0), (4.0, -42.0, -42.0)
+# A tumour as near as this to the midline may have crossed the corpus callosum (a butterfly glioma), mm.
+_BUTTERFLY_MM = 22.0
 # A rim thinner than this would not be seen on the grid that the models work on, mm.
 _THINNEST_RIM_MM = 2.2
 
@@ -48,6 +50,8 @@ class TumourPlan:
         for _ in range(draw.choice((0, 1, 2), (0.72, 0.18, 0.10))):
             beside = tuple(m + draw.normal(0.8 * radius) for m in main)
             foci.append((beside, radius * draw.uniform(0.3, 0.7)))
+        if abs(main[0]) < _BUTTERFLY_MM and draw.chance(0.25):
+            foci.append(((-main[0], main[1], main[2]), radius * draw.uniform(0.3, 0.9)))
         return cls(kind, tuple(foci))
 
     @classmethod
@@ -106,19 +110,18 @@ def _surface(draw: Draw, grid: BrainGrid, plan: TumourPlan) -> Tensor:
 def _oedema(draw: Draw, grid: BrainGrid, tissue: Tensor, surface: Tensor, plan: TumourPlan) -> Tensor:
     """Return the share of oedema: it spreads along white matter, hardly through cortex, never through CSF.
 
-    So it reaches the other hemisphere most easily through the corpus callosum. Where grey matter is drawn cheap, or the
-    noise is favourable, some still leaps over the falx.
+    So it reaches the other hemisphere through the corpus callosum, and does not leap over the falx: what bends its
+    outline is the price of a way, never a shift of what has been reached.
     """
     if draw.chance(0.10):
         return torch.zeros(grid.shape)
     extent = draw.uniform(2, 10) if plan.kind == "none" else draw.log_uniform(4, 28)
-    tracts = torch.exp(draw.uniform(0.1, 0.6) * draw.smooth(grid, draw.uniform(8, 16)))
-    cost = tracts + draw.uniform(0.8, 5.0) * tissue[GREY] + 20.0 * (1 - tissue[GREY] - tissue[WHITE])
+    tracts = torch.exp(draw.uniform(0.2, 0.8) * draw.smooth(grid, draw.uniform(8, 16)))
+    cost = tracts + draw.uniform(2.0, 8.0) * tissue[GREY] + 20.0 * (1 - tissue[GREY] - tissue[WHITE])
     spread = surface.clone()
     box = _around(grid, plan, 2.0 * extent)
     spread[box] += detour(surface[box] < 0, cost[box], grid.spacing)
-    spread += 45.0 * tissue[CSF] + 0.35 * extent * draw.smooth(grid, draw.uniform(10, 20))
-    spread += draw.uniform(0.3, 1.5) * draw.smooth(grid, 5.0)
+    spread += 45.0 * tissue[CSF] + draw.uniform(0.3, 1.5) * draw.smooth(grid, 5.0)
     return soft(spread - extent, draw.uniform(1.0, 4.0))
 
 
