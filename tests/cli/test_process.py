@@ -64,3 +64,11 @@ def test_json_can_be_piped(write_study):
     done = run("study", write_study("visit", "FLAIR"), "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["studies"][0]["study"] == "visit"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no head")
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"'{sys.executable}' -m brainmvp evaluate --help | head -n 30"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert len(done.stdout.splitlines()) == 30
+    assert not done.stderr

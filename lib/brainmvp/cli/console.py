@@ -32,6 +32,8 @@ class Group(TyperGroup):
         except BrainMVPError as error:
             complain(error)
             raise typer.Exit(BAD_INPUT) from error
+        except BrokenPipeError:  # whoever reads the output has seen enough
+            raise
         except OSError as error:  # no space, no permission: the system's sentence names the file
             sentence = f"{_of_system(error)}; free some space or choose a place that you may write to."
             complain(BrainMVPError(sentence))
