@@ -95,9 +95,8 @@ def _draw(path: Path, curves: list[Curve], summary: dict[str, Any]) -> Path:
         every = np.array([curve.dice for curve in own])
         axes.fill_between(labels, every.min(0), every.max(0), color=f"C{number}", alpha=0.07, linewidth=0)
     axes.set(xlabel="labelled studies", ylabel="test Dice, mean over the regions", xticks=curves[0].labels)
-    axes.set_title(
-        f"{summary['task']}: mean and range of {len({c.seed for c in curves})} seed(s)", fontsize=10
-    )
+    seeds = len({curve.seed for curve in curves})
+    axes.set_title(f"{summary['task']}: mean and range, seeds: {seeds}", fontsize=10)
     axes.legend(frameon=False, loc="lower right")
     atomically(path, lambda temporary: figure.savefig(temporary, dpi=120, format="png"))
     return path
