@@ -1,5 +1,7 @@
 """What is refused before anything of it is read: web pages that are not listed, and what is too large."""
 
+from contextlib import suppress
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -15,7 +17,8 @@ class Guard:
 
     CORS alone keeps a page of another origin from reading answers, not from sending a form that starts a training.
     A program that is no browser sends no origin and is let through; so are the pages of the server's own address,
-    whichever scheme a proxy before it speaks.
+    whichever scheme a proxy before it speaks. On this computer's own interface that address must not be a name of the
+    internet: a page could have let its own name point here, and would then be one of the server's (DNS rebinding).
     origins: of the pages that may call the server, besides its own.
     """
 
@@ -33,10 +36,22 @@ class Guard:
         origin, length = headers.get("origin"), headers.get("content-length", "")
         if origin and origin not in self._origins and urlsplit(origin).netloc != headers.get("host"):
             await JSONResponse({"detail": _refusal(origin)}, 403)(scope, receive, send)
+        elif self._rebound(scope, headers.get("host", "")):
+            await JSONResponse({"detail": _renamed(headers["host"])}, 403)(scope, receive, send)
         elif length.isdecimal() and int(length) > self._most:
             await self._too_large()(scope, receive, send)
         else:
             await self._counting(scope, receive, send)
+
+    def _rebound(self, scope: Scope, host: str) -> bool:
+        """Tell whether a request came over loopback for a name that anybody could own: one with a dot."""
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        except ValueError:  # half an address in brackets
+            return True
+        listed = {urlsplit(origin).hostname for origin in self._origins}
+        here = scope.get("server") or ("", 0)
+        return _is_loopback(here[0]) and "." in name and not _is_address(name) and name not in listed
 
     async def _counting(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; if more comes than allowed (a client need not state a length), it ends there."""
@@ -66,6 +81,23 @@ class Guard:
     def _too_large(self) -> JSONResponse:
         sentence = f"A request may have {self._most / 2**30:g} GiB at most; send a smaller file."
         return JSONResponse({"detail": sentence}, 413)
+
+
+def _is_address(name: str) -> bool:
+    with suppress(ValueError):
+        return bool(ip_address(name))
+    return False
+
+
+def _is_loopback(name: str) -> bool:
+    return _is_address(name) and ip_address(name).is_loopback
+
+
+def _renamed(host: str) -> str:
+    return (
+        f"This server listens to its own computer, and was called {host[:100]}; call it localhost, or, behind a proxy, "
+        f"start it with --allow-origin https://{host[:100]}."
+    )
 
 
 def _refusal(origin: str) -> str:

@@ -57,6 +57,21 @@ def test_pages_that_are_not_listed_are_refused(origin, expected):
     assert status([b"x"], origin=origin, host="own:8000") == expected
 
 
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("evil.example", 403),
+        ("evil.example.:80", 403),
+        ("[half", 403),
+        ("localhost", 200),
+        ("[::1]:80", 200),
+        ("127.0.0.1", 200),
+    ],
+)
+def test_a_page_cannot_make_its_own_name_the_server_s(server: Server, host: str, expected: int) -> None:
+    assert server.call("GET", "/info/", headers={"Host": host}).status_code == expected
+
+
 def test_a_page_without_an_origin_of_its_own_is_not_told_to_be_listed(server: Server) -> None:
     assert "serve it from an address" in server.refused(403, "GET", "/info/", headers={"Origin": "null"})
 
