@@ -41,8 +41,13 @@ class Model:
     def check_task(self, task: str) -> None:
         """Raise `BrainMVPError` if the model is of another task."""
         if self.card.task != task:
+            if self.card.task is None:
+                raise BrainMVPError(
+                    f"{self.card.id} is a pretrained encoder, which answers no task yet; fine-tune it first: "
+                    f"brainmvp finetune {task} INDEX --from {self.card.id} --out RUN"
+                )
             raise BrainMVPError(
-                f"{self.card.id} is a model for {self.card.task or 'no task'}, not for {task}; choose another."
+                f"{self.card.id} is a model for {self.card.task}, not for {task}; choose another."
             )
 
     def load_weights(self) -> dict[str, Tensor]:
@@ -139,6 +144,11 @@ class ModelStore:
 
         Raises `BrainMVPError` if it is absent or of another task.
         """
+        if reference is None and not self.versions(task):
+            raise BrainMVPError(
+                f"There is no model for {task} in {self.root} yet; make one with: brainmvp finetune {task} INDEX --out "
+                "RUN"
+            )
         model = self.resolve(reference or task)
         model.check_task(task)
         return model

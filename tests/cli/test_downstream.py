@@ -48,6 +48,7 @@ def test_a_segmentation_is_learned_and_judged(brainmvp, home, strokes, tmp_path)
     learn = ("finetune", "stroke", strokes, "--out", run, "--network", "unet-compact", *TINY)
     said = done(brainmvp(*learn))
     assert "3 train, 1 validation, 1 test" in said and "Stored as stroke@2" in said
+    assert "From scratch: unet-compact, all weights new" in said
     model = ModelStore(home).get("stroke", 2)
     assert "Stored as stroke@2" in done(brainmvp(*learn)) and ModelStore(home).versions("stroke") == [1, 2]
     assert len(model.card.training["train"]) == 3 and "validation, 1 studies" in model.card.metrics
@@ -55,6 +56,7 @@ def test_a_segmentation_is_learned_and_judged(brainmvp, home, strokes, tmp_path)
     command = ("evaluate", "stroke", strokes, "--model", "stroke@2", "--out", out)
     said = done(brainmvp(*command, "--part", "all", "--missing", "--against", "stroke@1"))
     assert "Warning: stroke@2 has trained on 3 of these studies" in said
+    assert "Warning: stroke@2 was chosen by 1 of these studies" in said
     assert "Compared with stroke@1" in said and "With some sequences only" in said
     rows = list(csv.DictReader((out / "cases.csv").open()))
     assert (
@@ -122,7 +124,8 @@ def test_a_classification_is_learned_judged_and_used(brainmvp, home, brains, tmp
             "evaluate", "abide-1", brains, "--model", "abide-1", "--part", "all", "--missing", "--out", out
         )
     )
-    assert (out / "summary.md").read_text().count("●") == 1
+    summary = (out / "summary.md").read_text()
+    assert summary.count("●") == 1 and "HD95" not in summary
     assert "accuracy" in said and "0.6970" in said  # the paper's row beside ours
     rows = list(csv.DictReader((out / "cases.csv").open()))
     assert len(rows) == 6
@@ -178,6 +181,25 @@ def test_the_curve_of_labels_is_drawn_from_scratch_and_pretrained_and_goes_on_af
     assert result.exit_code == 2 and "holds another run (its recipe differs)" in result.stderr
 
 
+def test_a_fold_says_what_it_begins_with_and_is_tested_where_it_was_drawn(brainmvp, home, strokes, tmp_path):
+    run, split = tmp_path / "run", tmp_path / "folds.json"
+    where = ("--split", split, "--fold", "1")
+    learn = ("finetune", "stroke", strokes, "--out", run, *TINY, *where)
+    result = brainmvp(*learn, "--folds", "2", "--from", "tumour", "--published", "selection")
+    said = done(result)
+    assert "From tumour@1, a model for tumour: encoder kept, first convolution adapted" in said
+    assert f"--split {split} --fold 1 --out" in said and len(json.loads(split.read_text())["folds"]) == 2
+    assert "the test studies choose the best weights, as published" in result.stderr
+    unwelcome = {
+        "set up with another --epochs": ("--resume", "--epochs", "2"),
+        "has 2 folds, not 3": ("--folds", "3"),
+        "leave one of them out": ("--from", "tumour", "--network", "segresnet"),
+    }
+    for sentence, options in unwelcome.items():
+        result = brainmvp(*learn, *options)
+        assert result.exit_code == 2 and sentence in result.stderr
+
+
 def test_networks_are_compared_on_one_split(brainmvp, home, strokes, tmp_path):
     out = tmp_path / "networks"
     done(brainmvp("finetune", "stroke", strokes, "--out", out, "--network", "unet-compact,segresnet", *TINY))
@@ -197,7 +219,7 @@ def test_bad_input_ends_in_one_sentence(brainmvp, home, strokes, brains, tmp_pat
     refused("'speed' is no published behaviour", "finetune", "stroke", strokes, *run, "--published", "speed")
     refused("'My model' is no name for a model", "finetune", "stroke", strokes, *run, "--name", "My model")
     refused("holds a number outside 0 to 1", "finetune", "stroke", strokes, *run, "--fraction", "2")
-    refused("has no study that abide-1 can learn from", "finetune", "abide-1", strokes, *run)
+    refused("has no labelled study for abide-1", "finetune", "abide-1", strokes, *run)
     refused(
         "tumour@1 is a model for tumour, not for stroke",
         "evaluate",
@@ -210,6 +232,9 @@ def test_bad_input_ends_in_one_sentence(brainmvp, home, strokes, brains, tmp_pat
     refused(
         "is a task to segment, not to classify", "classify", brains.parent / "abide-1-0", "--task", "stroke"
     )
+    refused("There is no model for abide-1", "classify", brains.parent / "abide-1-0", "--task", "abide-1")
+    refused("encoder, which answers no task yet; fine-tune it first", "evaluate", "stroke", strokes, "--model",
+            "encoder", *run)  # fmt: skip
     refused("tumour@1 is a model for tumour", "classify", brains.parent / "abide-1-0", "--task", "abide-1",
             "--model", "tumour")  # fmt: skip
     split = tmp_path / "split.json"

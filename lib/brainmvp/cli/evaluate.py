@@ -50,13 +50,15 @@ def evaluate(
         cases = SplitFile.read(path).parts(cases, fold, path)[part]
     if not cases:
         raise BrainMVPError(f"{path} has nobody in {part}; choose another --part.")
-    seen = sorted({case.id for case in cases} & set(judged.card.training.get("train", ())))
     for note in notes:
         say(note)
     with progress_bar(judged.card.id) as tell:
         summary = run(chosen, judged, cases, out, tell, device=device, against=other, missing=missing)
-    if seen:
-        say(f"Warning: {judged.card.id} has trained on {len(seen)} of these studies, such as {seen[0]}.")
+    for card in (judged.card, *([other.card] if other else [])):
+        for side, what in (("train", "has trained on"), ("validation", "was chosen by")):
+            seen = sorted({case.id for case in cases} & set(card.training.get(side, ())))
+            if seen:
+                say(f"Warning: {card.id} {what} {len(seen)} of these studies, such as {seen[0]}.")
     if as_json:
         print_json({r: {m: vars(v) for m, v in metrics.items()} for r, metrics in summary.items()})
         return

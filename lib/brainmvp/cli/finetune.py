@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brainmvp.cli.console import progress_bar, say
+from brainmvp.cli.console import progress_bar, say, warn
 from brainmvp.cli.keeping import keep_once
 from brainmvp.errors import BrainMVPError
 
 if TYPE_CHECKING:
     from brainmvp.finetune import Progress
+    from brainmvp.finetune.start import Start
     from brainmvp.modelstore import Model, ModelStore
     from brainmvp.tasks import Recipe, Task
 
@@ -35,6 +36,9 @@ def finetune(
     ] = None,
     split: Annotated[
         Path | None, typer.Option(help="The split; drawn and written if absent; default: beside the index.")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Draw the split as a cross-validation of so many folds.")
     ] = None,
     fold: Annotated[int, typer.Option(min=0, help="Of a cross-validation, from 0.")] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the task's recipe, as below.")] = None,
@@ -106,6 +110,7 @@ def finetune(
     store = ModelStore()
     begun = RunFolder(out).begun() if resume else None
     if begun:
+        _check_unchanged(chosen, begun, changes, start, out)
         recipe, start = begun
         network = fraction = None
     models = [_start(part.strip(), store) for part in start.split(",")] if start else []
@@ -113,8 +118,14 @@ def finetune(
         card = models[0].card
         grid = {"spacing": spacing or card.spacing, "window": changes.get("window", card.window)}
         recipe = changed(chosen, {**changes, **grid, "as_start": False})
-    parts = _parts(chosen, index, split, fold, seed)
-    if fraction is not None or len(models) > 1 or (network is not None and "," in network):
+    many = fraction is not None or len(models) > 1 or (network is not None and "," in network)
+    if models and network and not many:
+        raise BrainMVPError(
+            f"--network {network} is for a training from scratch, and --from {start} brings its own network; leave one "
+            "of them out."
+        )
+    parts = _parts(chosen, index, split, folds, fold, seed)
+    if many:
         _experiment(chosen, parts, models, recipe, network, fractions, seeds, out, device, workers)
         return
     model = models[0] if models else None
@@ -128,25 +139,34 @@ def finetune(
         machine.launch()
     from brainmvp.finetune import finetune as run
 
-    validation = parts["test"] if "selection" in recipe.published else parts["validation"]
+    validation = parts["validation"]
+    if "selection" in recipe.published:
+        validation = parts["test"]
+        warn(
+            "the test studies choose the best weights, as published: their scores say nothing of new patients."
+        )
     with progress_bar(chosen.name) as tell, stoppable() as stop:
         result = run(
             chosen, parts["train"], validation, model, recipe, out, device=device, machine=machine, cache=cache,
             workers=workers, progress=lambda p: tell(describe(p), p.share),
+            opening=lambda begun: say(describe_start(begun, model, recipe)),
             preparing=lambda done, total: tell(f"preparing {done}/{total}", done / total),
             should_stop=lambda: stop.signal is not None,
         )  # fmt: skip
     if machine is not None and machine.rank:
         return
+    where = (f" --split {split}" if split else "") + (f" --fold {fold}" if fold else "")
     if not result.finished:
-        say(f"Stopped; go on with: brainmvp finetune {chosen.name} {index} --out {out} --resume")
+        say(f"Stopped; go on with: brainmvp finetune {chosen.name} {index} --out {out}{where} --resume")
         return
     epochs = len(result.history)
     stored = keep_once(out, {"epochs": epochs}, store, lambda: result.store(store, name))
     scores = ", ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
     say(f"Best of {epochs} epochs, by validation: {scores}")
     say(f"Stored as {stored.card.id} in {stored.folder}; curves and examples in {out}")
-    say(f"Its test: brainmvp evaluate {chosen.name} {index} --model {stored.card.id} --out {out / 'test'}")
+    say(
+        f"Its test: brainmvp evaluate {chosen.name} {index} --model {stored.card.id}{where} --out {out / 'test'}"
+    )
 
 
 def changed(task: "Task", changes: dict[str, Any]) -> "Recipe":
@@ -163,6 +183,17 @@ def changed(task: "Task", changes: dict[str, Any]) -> "Recipe":
     except ValidationError as error:
         first = error.errors()[0]
         raise BrainMVPError(f"The recipe cannot have this {first['loc'][0]}: {first['msg']}.") from error
+
+
+def describe_start(begun: "Start", model: "Model | None", recipe: "Recipe") -> str:
+    """Return what a run begins with, in a line: whose weights, and what became of each part of them."""
+    if model is None:
+        return f"From scratch: {recipe.network}, all weights new" + (
+            "; the encoder is frozen, and so never learns" if recipe.frozen_encoder else ""
+        )
+    of = f"a model for {model.card.task}" if model.card.task else "a pretrained encoder"
+    frozen = "; the encoder is frozen" if recipe.frozen_encoder else ""
+    return f"From {model.card.id}, {of}: {begun}{frozen}"
 
 
 def describe(progress: "Progress") -> str:
@@ -199,7 +230,25 @@ def _start(reference: str, store: "ModelStore") -> "Model":
     return model
 
 
-def _parts(task: "Task", index: Path, split: Path | None, fold: int, seed: int) -> dict[str, Any]:
+def _check_unchanged(
+    task: "Task", begun: "tuple[Recipe, str | None]", changes: dict[str, Any], start: str | None, out: Path
+) -> None:
+    """Raise `BrainMVPError` if something else is asked of a run that goes on than what it was set up with."""
+    asked = changed(task, changes)
+    other = [key for key in changes if key != "seed" and getattr(asked, key) != getattr(begun[0], key)]
+    if start is not None and begun[1] is None:
+        other.append("from")
+    if other:
+        option = other[0].replace("frozen_encoder", "freeze_encoder").replace("_", "-")
+        raise BrainMVPError(
+            f"{out} holds a run that was set up with another --{option}; leave it out to go on as it was, or choose an "
+            "empty folder."
+        )
+
+
+def _parts(
+    task: "Task", index: Path, split: Path | None, folds: int | None, fold: int, seed: int
+) -> dict[str, Any]:
     from brainmvp.cohort import Index
     from brainmvp.finetune.cohort import cases_of, held_out
     from brainmvp.finetune.split import get_split, split_path
@@ -217,6 +266,7 @@ def _parts(task: "Task", index: Path, split: Path | None, fold: int, seed: int) 
             path,
             seed,
             lambda done, total: tell("reading labels", done / total),
+            folds,
         )
     parts = drawn.parts(cases, fold, path)
     say(", ".join(f"{len(part)} {side}" for side, part in parts.items()) + f" (by patient, {path})")

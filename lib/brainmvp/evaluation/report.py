@@ -39,13 +39,18 @@ from brainmvp.tasks import Task
 Tell = Callable[[str, float], None]
 _PAGE_ROWS = 3  # of each of the best, middle and worst cases
 
-_RULES = (
-    "Every patient counts once: a patient's studies are averaged first. Intervals: 2000 resamplings of the patients "
-    "(500 for a classification). Where a region is neither there nor found, Dice and the lesion scores are 1 and HD95 "
-    f"is 0; where it is only one of the two, they are 0 and HD95 is {MISSED_MM:g} mm. Lesion-wise Dice is as "
-    "in BraTS 2023, "
-    "lesion-wise F1 that of ISLES 2022. A region that a study's sequences cannot show is not scored in it.\n"
-)
+_RULES = {
+    "segmentation": (
+        "Every patient counts once: a patient's studies are averaged first. Intervals: 2000 resamplings of the "
+        "patients. Where a region is neither there nor found, Dice and the lesion scores are 1 and HD95 is 0; where it "
+        f"is only one of the two, they are 0 and HD95 is {MISSED_MM:g} mm. Lesion-wise Dice is as in BraTS 2023, "
+        "lesion-wise F1 that of ISLES 2022. A region that a study's sequences cannot show is not scored in it.\n"
+    ),
+    "classification": (
+        "Every patient counts once: a patient's studies are averaged first. Intervals: 500 resamplings of the "
+        "patients. F1 is the mean over the classes.\n"
+    ),
+}
 _NOTE = "\\* second-hand: from a summary of the paper; check it there before citing.\n"
 
 
@@ -234,5 +239,5 @@ def _write(
         text += f"## Compared with {against.card.id}\n\n{markdown(lines)}\n"
     if missing:
         text += f"## With some sequences only\n\n{markdown(missing)}\n"
-    write_text(out / "summary.md", text + _RULES)
+    write_text(out / "summary.md", text + _RULES[task.kind])
     write_text(out / "summary.tex", latex(rows, f"{task.title}: {model.card.id}, {count} studies."))

@@ -19,7 +19,7 @@ def cases_of(index: Index, task: Task) -> tuple[list[Case], list[str]]:
             notes.append(f"{session.id} has no {wanted}: left out.")
         elif not task.accepts(set(session.sequences)):
             needed = " or ".join("+".join(alternative) for alternative in task.minimum)
-            notes.append(f"{session.id} has not {needed}: left out.")
+            notes.append(f"{session.id} has no {needed}, which {task.name} needs: left out.")
         elif keys and session.label not in keys:
             notes.append(
                 f"{session.id} is of class '{session.label}', which the {task.name} task does not ask for."
@@ -30,7 +30,7 @@ def cases_of(index: Index, task: Task) -> tuple[list[Case], list[str]]:
             cases.append(Case(study, label, session.label, session.patient))
     if not cases:
         reason = notes[0] if notes else "it lists no study."
-        raise BrainMVPError(f"{index.root} has no study that {task.name} can learn from: {reason}")
+        raise BrainMVPError(f"{index.root} has no labelled study for {task.name}: {reason}")
     return cases, notes
 
 

@@ -39,6 +39,7 @@ def finetune(
     workers: int = 2,
     fresh: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    opening: Callable[[Start], None] | None = None,
     preparing: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> FineTuned:
@@ -60,6 +61,7 @@ def finetune(
         workers: threads that prepare studies and make samples.
         fresh: take the start's network, spacing and window but none of its weights, to see what they are worth.
         progress: called after every step.
+        opening: called once, before the work, with what the run begins with.
         preparing: called with (studies prepared, of how many).
         should_stop: asked after every step; True keeps the state and returns what there is.
 
@@ -82,6 +84,8 @@ def finetune(
     )
     if machine.rank == 0:
         folder.open(facts(task, train, validation, start, recipe))
+        if opening:
+            opening(begun)
     kept = cache or folder.path / "prepared"
     if machine.world > 1:  # each process prepares its share, then all find everything
         preparation.all([*train, *validation][machine.rank :: machine.world], kept, None, workers)

@@ -16,6 +16,8 @@ from brainmvp.files import write_json
 from brainmvp.tasks import Task
 
 PARTS = ("train", "validation", "test")
+# Why a split that no longer fits is mended by hand and not drawn anew.
+_KEEP = "(one drawn anew would test models on patients who taught them)"
 
 
 class Fold(BaseModel):
@@ -53,7 +55,7 @@ class SplitFile(BaseModel):
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "the file"
             raise BrainMVPError(
-                f"{path} is no split ({place}: {first['msg']}); delete it to draw one."
+                f"{path} is no split ({place}: {first['msg']}); restore it from a copy, or choose another file."
             ) from error
         for fold in split.folds:
             both = set(fold.train) & {*fold.validation, *fold.test} | set(fold.validation) & set(fold.test)
@@ -76,13 +78,12 @@ class SplitFile(BaseModel):
         unknown, new = sorted(named - by_patient.keys()), sorted(by_patient.keys() - named)
         if unknown:
             raise BrainMVPError(
-                f"{path} names {unknown[0]}, of whom the index has no labelled study; correct the index, or delete the "
-                "split to draw a new one."
+                f"{path} names {unknown[0]}, of whom the index has no labelled study; correct the index, or take the "
+                f"patient out of the split {_KEEP}."
             )
         if new:
             raise BrainMVPError(
-                f"{new[0]} is in the index but not in {path}; add the patient there, or delete the split to draw a new "
-                "one."
+                f"{new[0]} is in the index but not in {path}; add the patient there, for instance to train {_KEEP}."
             )
         return {part: [c for p in getattr(chosen, part) for c in by_patient[p]] for part in PARTS}
 
@@ -111,7 +112,10 @@ def draw_split(
             raise BrainMVPError(
                 f"Class {name} has {count}, and a split by patient needs {sides}; add patients, or leave the class out."
             )
-    ranked = [p for patients in free.values() for p in sorted(patients, key=lambda p: _draw(p, seed))]
+    groups = [sorted(patients, key=lambda p: _draw(p, seed)) for patients in free.values()]
+    ranked = [patient for group in groups for patient in group]
+    if policy.stratify != "class":  # thirds by size may be smaller than a share; classes are on every side
+        groups = [ranked]
     if len(ranked) < sides:
         raise BrainMVPError(
             f"{len(ranked)} labelled patients cannot be split into {sides} parts; label more."
@@ -119,12 +123,12 @@ def draw_split(
     if policy.folds:
         tests = [ranked[fold :: policy.folds] for fold in range(policy.folds)]
     else:
-        tests = [sorted(held_out & {c.group for c in cases}) or _share(ranked, policy.test)]
+        tests = [sorted(held_out & {c.group for c in cases}) or _share(groups, policy.test)]
     folds = []
     for test in tests:
-        rest = [patient for patient in ranked if patient not in set(test)]
+        rest = [[patient for patient in group if patient not in set(test)] for group in groups]
         validation = _share(rest, policy.validation / (1 if policy.folds or held_out else 1 - policy.test))
-        train = [patient for patient in rest if patient not in set(validation)]
+        train = [patient for group in rest for patient in group if patient not in set(validation)]
         folds.append(
             Fold(train=tuple(sorted(train)), validation=tuple(sorted(validation)), test=tuple(sorted(test)))
         )
@@ -143,10 +147,13 @@ def fraction_of(cases: list[Case], fraction: float, seed: int) -> list[Case]:
     return [case for case in cases if case.group in kept]
 
 
-def _share(ranked: list[str], share: float) -> list[str]:
-    """Return this share of a list, evenly spread over it, at least one if the share is above 0."""
-    count = max(round(share * len(ranked)), 1) if share > 0 else 0
-    return [ranked[int((i + 0.5) * len(ranked) / count)] for i in range(count)]
+def _share(groups: list[list[str]], share: float) -> list[str]:
+    """Return this share of every group, evenly spread over it, at least one if the share is above 0."""
+    chosen = []
+    for group in groups:
+        count = max(round(share * len(group)), 1) if share > 0 else 0
+        chosen += [group[int((i + 0.5) * len(group) / count)] for i in range(count)]
+    return chosen
 
 
 def _strata(task: Task, cases: list[Case], tell: Callable[[int, int], None] | None) -> dict[str, list[str]]:
@@ -185,13 +192,25 @@ def get_split(
     path: Path,
     seed: int = 0,
     tell: Callable[[int, int], None] | None = None,
+    folds: int | None = None,
 ) -> SplitFile:
-    """Return the split at `path`, or draw one and write it there; raises `BrainMVPError` if it is of another task."""
+    """Return the split at `path`, or draw one and write it there.
+
+    folds: of a cross-validation, instead of the task's policy. Raises `BrainMVPError` if the split that is there is of
+    another task, or of another number of folds than asked for.
+    """
     if not path.exists():
+        if folds is not None:
+            task = task.model_copy(update={"split": task.split.model_copy(update={"folds": folds})})
         split = draw_split(task, cases, held_out, seed, tell)
         split.write(path)
         return split
     split = SplitFile.read(path)
     if split.task != task.name:
         raise BrainMVPError(f"{path} is a split for {split.task}, not for {task.name}; choose another file.")
+    if folds is not None and len(split.folds) != folds:
+        raise BrainMVPError(
+            f"{path} is there already and has {len(split.folds)} fold{'' if len(split.folds) == 1 else 's'}, not "
+            f"{folds}; give --split another file for a cross-validation beside it."
+        )
     return split

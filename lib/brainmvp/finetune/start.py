@@ -32,10 +32,12 @@ class Start:
     initialised: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return (
-            f"{len(self.matched)} entries of the start kept, {len(self.adapted)} adapted to the sequences or "
-            f"regions, {len(self.initialised)} new"
-        )
+        """Say of each part what became of it, as "encoder kept, first convolution adapted, decoder kept, head new"."""
+        became: dict[str, list[str]] = {"encoder": [], "first convolution": [], "decoder": [], "head": []}
+        for state, names in (("kept", self.matched), ("adapted", self.adapted), ("new", self.initialised)):
+            for name in names:
+                became[_part(name)].append(state)
+        return ", ".join(f"{part} {_summed(states)}" for part, states in became.items() if states)
 
 
 def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) -> Start:
@@ -69,6 +71,26 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
     return begun
 
 
+def _part(name: str) -> str:
+    """Return which part of a network an entry belongs to."""
+    if name in STEMS:
+        return "first convolution"
+    if _is_head(name):
+        return "head"
+    return "encoder" if name.startswith("encoder.") else "decoder"
+
+
+def _is_head(name: str) -> bool:
+    return name.rsplit(".", 1)[0].endswith(("head", "coarse_heads.0", "coarse_heads.1"))
+
+
+def _summed(states: list[str]) -> str:
+    new = states.count("new")
+    if 0 < new < len(states):
+        return f"kept but for {new} of {len(states)} entries"
+    return "new" if new else "adapted" if "adapted" in states else "kept"
+
+
 def _config(task: Task, start: Model | None, recipe: Recipe) -> NetworkConfig:
     channels = {"in_channels": len(task.sequences), "out_channels": len(task.outputs)}
     if start is None:
@@ -89,7 +111,7 @@ def _take_over(begun: Start, task: Task, start: Model, keep_stem: bool) -> None:
             pass
         elif name in STEMS:
             new = _stem(old, task, start) if keep_stem and old.shape[2:] == value.shape[2:] else None
-        elif name.rsplit(".", 1)[0].endswith(("head", "coarse_heads.0", "coarse_heads.1")):
+        elif _is_head(name):
             new = _head(old, value, task, start)
         elif old.shape == value.shape:
             new = old

@@ -37,6 +37,8 @@ def test_patients_are_on_one_side_and_classes_on_all(tmp_path):
         assert 0.25 < sum(p.startswith("MCI") for p in group) / len(group) < 0.42
     assert draw_split(ADNI, cases[::-1], set()) == draw_split(ADNI, cases, set())
     assert draw_split(ADNI, cases, set(), seed=1) != draw_split(ADNI, cases, set())
+    few = draw_split(ADNI, patients({"CN": 9, "MCI": 3}), set()).folds[0]
+    assert all({p[0] for p in part} == {"C", "M"} for part in (few.train, few.validation, few.test))
 
 
 def test_who_the_index_holds_out_is_the_test():
@@ -71,6 +73,10 @@ def test_a_split_is_written_once_and_checked(tmp_path):
     assert get_split(ADNI, cases, set(), path, seed=5) == split
     with pytest.raises(BrainMVPError, match="names CN0, of whom the index has no labelled study"):
         split.parts([case for case in cases if case.group != "CN0"], 0, path)
+    with pytest.raises(BrainMVPError, match="would test models on patients who taught them"):
+        split.parts([*cases, *patients({"CN": 10})[9:]], 0, path)
+    with pytest.raises(BrainMVPError, match="has 1 fold, not 3; give --split another file"):
+        get_split(ADNI, cases, set(), path, folds=3)
     with pytest.raises(BrainMVPError, match="CN9 is in the index but not in"):
         split.parts([*cases, *patients({"CN": 10})[9:]], 0, path)
     with pytest.raises(BrainMVPError, match="has no fold 1; it has 1"):
@@ -106,8 +112,8 @@ def test_what_the_index_lacks_is_told_and_the_rest_is_used(tmp_path):
     assert [case.group for case in cases] == ["d/1"]
     assert [note.split(":")[0].split(",")[0] for note in notes] == [
         "d/2/1 has no class",
-        "d/3/1 has not T1",
+        "d/3/1 has no T1",
         "d/4/1 is of class 'AD'",
     ]
-    with pytest.raises(BrainMVPError, match="has no study that adni can learn from: d/2/1 has no class"):
+    with pytest.raises(BrainMVPError, match="has no labelled study for adni: d/2/1 has no class"):
         cases_of(Index(tmp_path, sessions[1:]), ADNI)

@@ -63,6 +63,7 @@ def test_sequences_and_regions_keep_their_own_weights_by_name(tiny_models):
     assert torch.equal(new[:, 2], old[:, 3])  # FLAIR
     assert torch.allclose(new[:, 0], old.sum(1) / 3)  # DWI, unknown to the tumour model
     assert begun.initialised == ["decoder.head.weight", "decoder.head.bias"]
+    assert str(begun) == "encoder kept, first convolution adapted, decoder kept, head new"
     assert begun.spacing == tumour.card.spacing and begun.thresholds == {}
 
 
