@@ -34,7 +34,7 @@ class Guard:
             return
         headers = Headers(scope=scope)
         origin, length = headers.get("origin"), headers.get("content-length", "")
-        if origin and origin not in self._origins and urlsplit(origin).netloc != headers.get("host"):
+        if origin and origin not in self._origins and origin.partition("://")[2] != headers.get("host"):
             await JSONResponse({"detail": _refusal(origin)}, 403)(scope, receive, send)
         elif self._rebound(scope, headers.get("host", "")):
             await JSONResponse({"detail": _renamed(headers["host"])}, 403)(scope, receive, send)

@@ -51,7 +51,13 @@ def test_a_body_is_counted_although_its_length_is_not_stated():
 
 @pytest.mark.parametrize(
     ("origin", "expected"),
-    [("http://listed:1", 200), ("http://own:8000", 200), ("http://evil.example", 403), ("null", 403)],
+    [
+        ("http://listed:1", 200),
+        ("http://own:8000", 200),
+        ("http://evil.example", 403),
+        ("null", 403),
+        ("http://[", 403),
+    ],
 )
 def test_pages_that_are_not_listed_are_refused(origin, expected):
     assert status([b"x"], origin=origin, host="own:8000") == expected
