@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from brainmvp.dice import dice
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _BINS = 15
 # What a temperature may be; beyond these a model is broken rather than badly calibrated.
@@ -92,8 +96,13 @@ def error_auc(uncertainty: np.ndarray, wrong: np.ndarray) -> float | None:
     return float(roc_auc_score(np.ravel(wrong), np.ravel(uncertainty)))
 
 
-def draw_reliability(curves: dict[str, Reliability], path: Path) -> None:
-    """Draw reliability diagrams, one line per name, with the share of voxels in each bin below."""
+def draw_reliability(
+    curves: dict[str, Reliability], path: Path, of: tuple[str, str] = ("lesion", "voxels")
+) -> "Figure":
+    """Draw reliability diagrams, one line per name, with the share of all in each bin below; return the figure.
+
+    of: what the probability is of, and what it is said about.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure((5.2, 6.0), layout="constrained")
@@ -106,10 +115,11 @@ def draw_reliability(curves: dict[str, Reliability], path: Path) -> None:
             label=f"{name} (error {100 * curve.error:.2f} %)",
         )  # fmt: skip
         below.plot(curve.said[filled], curve.count[filled] / curve.count.sum(), marker="o", markersize=3)
-    above.set(ylabel="share that is lesion", xlim=(0, 1), ylim=(0, 1))
+    above.set(ylabel=f"share that is {of[0]}", xlim=(0, 1), ylim=(0, 1))
     above.legend(fontsize=8)
-    below.set(xlabel="probability", ylabel="share of voxels", yscale="log")
+    below.set(xlabel="probability", ylabel=f"share of {of[1]}", yscale="log")
     figure.savefig(path, dpi=110)
+    return figure
 
 
 def temper(logits: Tensor, temperatures: Tensor) -> Tensor:

@@ -66,5 +66,6 @@ def test_an_uncertainty_that_lies_on_the_errors_is_perfect():
 
 def test_the_diagram_is_drawn(tmp_path):
     curve = Reliability.of(np.linspace(0, 1, 100), np.arange(100) > 50)
-    draw_reliability({"WT": curve}, tmp_path / "reliability.png")
+    figure = draw_reliability({"HGG": curve}, tmp_path / "reliability.png", ("of the class", "patients"))
+    assert [axes.get_ylabel() for axes in figure.axes] == ["share that is of the class", "share of patients"]
     assert (tmp_path / "reliability.png").stat().st_size > 5000

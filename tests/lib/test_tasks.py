@@ -92,7 +92,7 @@ def test_both_brats_conventions_mean_enhancing_tumour(enhancing, dtype):
 
 @pytest.mark.parametrize("value", [5, 1.5, -1])
 def test_unknown_values_are_refused_by_name(value):
-    with pytest.raises(BrainMVPError, match=rf"case\.nii\.gz holds the values {value}"):
+    with pytest.raises(BrainMVPError, match=rf"case\.nii\.gz holds the value {value}"):
         get_task("tumour").read_labels(np.array([[[0, value]]], np.float32), "case.nii.gz")
 
 

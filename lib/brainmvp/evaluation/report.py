@@ -201,7 +201,8 @@ def _evaluate_classes(
         for i, row in enumerate(answers.probabilities)
     ]
     write_csv(out / "cases.csv", rows)
-    draw_reliability(class_reliability(answers, task), out / "calibration.png")
+    what = ("of the class", "patients")
+    draw_reliability(class_reliability(answers, task), out / "calibration.png", what)
     compared = {}
     if against is not None:
         others = answer_cases(StudyClassifier(against, device), cases, tell)

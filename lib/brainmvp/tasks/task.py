@@ -146,7 +146,8 @@ class Task(Record):
             shown = ", ".join(f"{value:g}" for value in unknown[:5])
             allowed = ", ".join(str(value) for value in sorted(known))
             raise BrainMVPError(
-                f"{source} holds the values {shown}, which the {self.name} task does not know; use {allowed}."
+                f"{source} holds the value{'s' if len(unknown) > 1 else ''} {shown}, which the {self.name} task "
+                f"does not know; use {allowed}."
             )
         result = np.zeros(labels.shape, np.uint8)
         for value in values.tolist():

@@ -174,7 +174,7 @@ def _other_grid(case):
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (_unknown_value, "seg.nii.gz holds the values 7, which the stroke task does not know"),
+        (_unknown_value, "seg.nii.gz holds the value 7, which the stroke task does not know"),
         (_other_grid, "lies on the grid of none of spoilt's sequences"),
         (lambda case: case.label.unlink(), "spoilt cannot be read"),
         (lambda case: case.study.images[Sequence.DWI].write_bytes(b"no"), "dwi.nii.gz cannot be read"),
