@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from brainmvp.card import Card, check_name, is_name
-from brainmvp.errors import BrainMVPError
+from brainmvp.errors import BrainMVPError, first_line
 from brainmvp.files import write_json
 from brainmvp.home import home as default_home
 from brainmvp.networks import build_classifier, build_network
@@ -218,10 +218,16 @@ class ModelStore:
 
 
 def write_model(card: Card, weights: dict[str, Tensor], folder: Path) -> None:
-    """Write `card.json` and `weights.safetensors` into an existing folder."""
-    save_file(
-        # Copies: MONAI's DynUNet lists its layers twice, and safetensors stores no memory that is shared.
-        {key: value.detach().cpu().contiguous().clone() for key, value in weights.items()},
-        folder / "weights.safetensors",
-    )
-    (folder / "card.json").write_text(card.model_dump_json(indent=1, exclude_defaults=False), "utf-8")
+    """Write `card.json` and `weights.safetensors` into an existing folder.
+
+    Raises `BrainMVPError` if they cannot be written, as on a full disk.
+    """
+    # Copies: MONAI's DynUNet lists its layers twice, and safetensors stores no memory that is shared.
+    own = {key: value.detach().cpu().contiguous().clone() for key, value in weights.items()}
+    try:
+        save_file(own, folder / "weights.safetensors")
+        (folder / "card.json").write_text(card.model_dump_json(indent=1, exclude_defaults=False), "utf-8")
+    except (OSError, SafetensorError) as error:  # SafetensorError: what safetensors makes of a full disk
+        raise BrainMVPError(
+            f"The model cannot be written into {folder} ({first_line(error)}); make room there and try again."
+        ) from error

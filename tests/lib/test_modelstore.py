@@ -1,6 +1,7 @@
 """A model is a version: stored whole, never overwritten, and any can be served again."""
 
 import json
+import resource
 from datetime import date
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from brainmvp.card import Card, check_name
 from brainmvp.errors import BrainMVPError
-from brainmvp.modelstore import ModelStore
+from brainmvp.modelstore import ModelStore, write_model
 from brainmvp.networks import NetworkConfig, build_network
 from brainmvp.sequences import Sequence
 
@@ -131,3 +132,14 @@ def test_a_name_that_is_no_name_reaches_no_folder(tmp_path, name):
         check_name(name)
     with pytest.raises(BrainMVPError, match="has no version 7"):
         store.get(name, 7)
+
+
+def test_a_full_disk_is_one_sentence_naming_the_folder(weights, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(BrainMVPError, match="make room there") as refused:
+            write_model(card(1), weights, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(tmp_path) in str(refused.value)
