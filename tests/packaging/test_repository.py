@@ -119,3 +119,13 @@ def test_the_extension_has_the_metadata_that_slicer_asks_for():
     assert re.search(r"^project\((?!Slicer)\w+\)$", cmake, re.MULTILINE)
     for name in ("CATEGORY", "CONTRIBUTORS", "DESCRIPTION", "DEPENDS"):
         assert re.search(rf'^set\(EXTENSION_{name} "[^"]+"\)$', cmake, re.MULTILINE), name
+
+
+def test_no_two_test_files_share_a_name():
+    """Pytest imports them by name, and collects only the first of two."""
+    names = [
+        path.name
+        for path in (ROOT / "tests").rglob("*.py")
+        if path.name not in ("conftest.py", "__init__.py")
+    ]
+    assert len(names) == len(set(names))
