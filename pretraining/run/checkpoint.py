@@ -31,7 +31,8 @@ def save(folder: Path, model: nn.Module, optimizer: Optimizer, step: int) -> str
     try:
         atomically(path, lambda temporary: torch.save(content, temporary))
     except (OSError, RuntimeError) as error:  # RuntimeError: what torch makes of a full disk
-        return f"{path} could not be written ({first_line(error)}); the ones before stay and the run goes on."
+        reason = f"{path} could not be written ({first_line(error)})"
+        return f"{reason}; make room on its disk: the run goes on, and what was saved before stays."
     for old in saved(folder)[_KEPT:]:
         old.unlink(missing_ok=True)
     return None

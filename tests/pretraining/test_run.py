@@ -194,7 +194,7 @@ def test_a_full_disk_costs_neither_the_run_nor_the_checkpoint_before(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     (warning,) = [line for line in warnings(out) if "could not be written" in line]
-    assert "step-0000003.pt" in warning and "the ones before stay" in warning
+    assert "step-0000003.pt" in warning and "make room on its disk" in warning
     assert sorted(path.name for path in (out / "checkpoints").iterdir()) == [
         "step-0000002.pt",
         "step-0000004.pt",
