@@ -1,5 +1,6 @@
 """Models on disk: NAME/VERSION/{card.json, weights.safetensors}, never overwritten; a pointer says which is served."""
 
+import errno
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from brainmvp.card import Card, check_name, is_name
 from brainmvp.errors import BrainMVPError, first_line
-from brainmvp.files import write_json
+from brainmvp.files import TEMPORARY, write_json
 from brainmvp.home import home as default_home
 from brainmvp.networks import build_classifier, build_network
 
@@ -183,9 +184,9 @@ class ModelStore:
                 f"{card.id} exists; a version is never overwritten, use {self.next_version(card.name)}."
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder.parent))
         try:
-            write_model(card, weights, temporary)
+            _write_files(card, weights, temporary)
             temporary.chmod(0o755)
             temporary.rename(folder)
         except OSError as error:
@@ -222,12 +223,19 @@ def write_model(card: Card, weights: dict[str, Tensor], folder: Path) -> None:
 
     Raises `BrainMVPError` if they cannot be written, as on a full disk.
     """
+    try:
+        _write_files(card, weights, folder)
+    except OSError as error:
+        raise BrainMVPError(
+            f"The model cannot be written into {folder} ({error.strerror}); make room there and try again."
+        ) from error
+
+
+def _write_files(card: Card, weights: dict[str, Tensor], folder: Path) -> None:
     # Copies: MONAI's DynUNet lists its layers twice, and safetensors stores no memory that is shared.
     own = {key: value.detach().cpu().contiguous().clone() for key, value in weights.items()}
     try:
         save_file(own, folder / "weights.safetensors")
-        (folder / "card.json").write_text(card.model_dump_json(indent=1, exclude_defaults=False), "utf-8")
-    except (OSError, SafetensorError) as error:  # SafetensorError: what safetensors makes of a full disk
-        raise BrainMVPError(
-            f"The model cannot be written into {folder} ({first_line(error)}); make room there and try again."
-        ) from error
+    except SafetensorError as error:  # what safetensors makes of a full disk
+        raise OSError(errno.EIO, first_line(error)) from error
+    (folder / "card.json").write_text(card.model_dump_json(indent=1, exclude_defaults=False), "utf-8")

@@ -15,7 +15,7 @@ import numpy as np
 
 from brainmvp.cohort import Index, Session
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import atomically, write_json
+from brainmvp.files import TEMPORARY, atomically, write_json
 from brainmvp.sequences import Sequence
 
 from .preprocess import PreparedStudy, preprocess
@@ -113,7 +113,7 @@ class Cache:
         bad: dict[str, str] = {}
         study = preprocess(index, session, self.spacing, bad.__setitem__)
         folder = self._place(session)
-        for left in folder.glob(".writing-*"):  # of a process that was killed
+        for left in folder.glob(f"{TEMPORARY}*"):  # of a process that was killed
             left.unlink()
         entries = []
         for number, series in enumerate(study.series):

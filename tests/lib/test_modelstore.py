@@ -140,6 +140,10 @@ def test_a_full_disk_is_one_sentence_naming_the_folder(weights, tmp_path):
     try:
         with pytest.raises(BrainMVPError, match="make room there") as refused:
             write_model(card(1), weights, tmp_path)
+        with pytest.raises(BrainMVPError, match="could not be stored in") as not_stored:
+            ModelStore(tmp_path / "store").add(card(1), weights)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert str(tmp_path) in str(refused.value)
+    assert str(tmp_path / "store") in str(not_stored.value) and ".writing-" not in str(not_stored.value)
+    assert not list((tmp_path / "store").rglob(".writing-*"))
