@@ -1,7 +1,7 @@
 """What is refused before anything of it is read: web pages that are not listed, and what is too large."""
 
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -25,6 +25,7 @@ class Guard:
     def __init__(self, app: ASGIApp, origins: list[str], most_bytes: int = MOST_BYTES) -> None:
         self._app = app
         self._origins = origins
+        self._names = {urlsplit(origin).hostname for origin in origins}
         self._most = most_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,9 +50,10 @@ class Guard:
             name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
         except ValueError:  # half an address in brackets
             return True
-        listed = {urlsplit(origin).hostname for origin in self._origins}
-        here = scope.get("server") or ("", 0)
-        return _is_loopback(here[0]) and "." in name and not _is_address(name) and name not in listed
+        here = _address((scope.get("server") or ("", 0))[0])
+        if here is None or not here.is_loopback:
+            return False
+        return "." in name and _address(name) is None and name not in self._names
 
     async def _counting(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; if more comes than allowed (a client need not state a length), it ends there."""
@@ -83,14 +85,10 @@ class Guard:
         return JSONResponse({"detail": sentence}, 413)
 
 
-def _is_address(name: str) -> bool:
+def _address(name: str) -> IPv4Address | IPv6Address | None:
     with suppress(ValueError):
-        return bool(ip_address(name))
-    return False
-
-
-def _is_loopback(name: str) -> bool:
-    return _is_address(name) and ip_address(name).is_loopback
+        return ip_address(name)
+    return None
 
 
 def _renamed(host: str) -> str:

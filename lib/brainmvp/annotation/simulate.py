@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -81,6 +82,10 @@ class Simulation:
         """The number of studies that can be labelled."""
         return len(self._cohort.pool)
 
+    @cached_property
+    def _before_labels(self) -> dict[str, dict[str, float]]:
+        return self._entropies(self._start(), set())
+
     def before(self) -> float:
         """Return the test Dice of the model that is served before the first label."""
         return self._dice(self._start())
@@ -93,7 +98,7 @@ class Simulation:
         """Return the curve of a strategy."""
         seed, curve = self.seed, Curve(strategy, self.seed)
         asks = strategy in ("uncertainty", "hybrid")
-        entropies = self._entropies(self._start(), set()) if asks else {}
+        entropies = self._before_labels if asks else {}
         for budget in (min(budget, self.size) for budget in self._setting.budgets):
             order = self._order(strategy, curve.order, entropies)
             curve.order += [place.id for place in order[: budget - len(curve.order)]]
