@@ -1,6 +1,7 @@
 """`brainmvp progress`, `models compare` and `restore`, and `simulate-annotation` in miniature."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,12 @@ def test_a_simulation_in_miniature(
     assert list(told["strategies"]) == ["random-foreground", "hybrid"]
     assert all(0 <= value <= 1 for found in told["strategies"].values() for value in found["mean_dice"])
     assert (tmp_path / "simulation.png").is_file()
+    assert "--phantom-seed 70000" in told["command"]
+    curves = (tmp_path / "curves.csv").read_text()
+    (tmp_path / "curves.csv").unlink()
+    assert run(app, shlex.split(told["command"])[1:]).exit_code == 0
+    assert (tmp_path / "curves.csv").read_text() == curves
+    assert json.loads((tmp_path / "simulation.json").read_text()) == told
     command = ["simulate-annotation", "--out", str(tmp_path)]
     assert "no strategy 'best'" in refusal(*command, "--strategies", "best")
     assert "--budgets 3,many are no numbers" in refusal(*command, "--budgets", "3,many")

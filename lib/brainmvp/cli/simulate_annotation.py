@@ -1,5 +1,6 @@
 """`brainmvp simulate-annotation`: how many labels each strategy would have saved on a labelled cohort."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from brainmvp.errors import BrainMVPError
 
 
 def simulate_annotation(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for the curves, the picture and the prepared studies.")],
     task: Annotated[str, typer.Option(help="tumour or stroke.")] = "tumour",
     cohort: Annotated[
@@ -52,6 +54,9 @@ def simulate_annotation(
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
 ) -> None:
     """Replay the annotation of a cohort with an oracle that knows the labels, and compare the strategies."""
+    import torch
+
+    from brainmvp import __version__
     from brainmvp.annotation.cohorts import earlier_model, labelled_cohort, phantom_cohort, untrained
     from brainmvp.annotation.saving import summarise, write_simulation
     from brainmvp.annotation.simulate import FOREGROUND, Setting, Simulation
@@ -75,20 +80,26 @@ def simulate_annotation(
     place = pick_device(device)
     beginning = store.resolve(start) if start else untrained(wanted, spacing, out / "start")
     spacing = beginning.card.spacing
+    chosen = store.resolve(encoder) if encoder else choose_encoder(store, task) if cohort else None
     if cohort:
-        embedder = Embedder(store.resolve(encoder) if encoder else choose_encoder(store, task), place)
+        embedder = Embedder(chosen, place)
         studies = labelled_cohort(cohort, wanted, test, spacing, embedder, out / "prepared", tell)
     else:
         if not start:
             beginning = earlier_model(wanted, beginning, out / "earlier", steps)
-        embedder = Embedder(store.resolve(encoder) if encoder else beginning, place)
+        embedder = Embedder(chosen or beginning, place)
         studies = phantom_cohort(wanted, phantoms, test or 100, spacing, embedder, phantom_seed, tell)
     setting = Setting(wanted, studies, beginning, counts, steps, lr, place)
     simulations = [Simulation(setting, seed, tell) for seed in range(first_seed, first_seed + seeds)]
+    named = {
+        "start": beginning.card.id if start else None, "encoder": chosen.card.id if chosen else None,
+        "test": len(studies.test), "spacing": spacing, "device": str(place),
+    }  # fmt: skip
     facts = {
         "task": task, "cohort": "phantoms" if cohort is None else cohort.name, "pool": simulations[0].size,
-        "test": len(studies.test), "steps": steps, "lr": lr, "spacing_mm": spacing, "start": beginning.card.title,
-        "start_dice": round(simulations[0].before(), 4), "encoder": embedder.card.title,
+        "test": len(studies.test), "start": beginning.card.title, "start_dice": round(simulations[0].before(), 4),
+        "encoder": embedder.card.title, "command": _command(context, named), "brainmvp": __version__,
+        "torch": torch.__version__, "threads": torch.get_num_threads(),
     }  # fmt: skip
     curves, full = [], []
     for simulation in simulations:
@@ -107,6 +118,16 @@ def simulate_annotation(
         f"Of {summary['pool']} studies; all of them: Dice {summary['full_data_dice']:.3f}", columns, rows
     )
     say(f"Curves: {picture}")
+
+
+def _command(context: typer.Context, named: dict[str, object]) -> str:
+    """Return what has to be typed to do this again: every option, some with what a default or a name stood for."""
+    words = ["brainmvp", "simulate-annotation"]
+    for option in context.command.params:
+        value = named.get(option.name, context.params[option.name])
+        if value is not None:
+            words += [option.opts[0], str(value)]
+    return shlex.join(words)
 
 
 def _counts(budgets: str) -> tuple[int, ...]:
