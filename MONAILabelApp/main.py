@@ -43,7 +43,7 @@ class BrainMVPApp(MONAILabelApp):
 
     conf: `models` (names, comma-separated; default all), `device` (auto, cpu, cuda), `seed` of the strategies' draws,
     `lease_minutes` that a study is reserved for an annotator, `train_after` so many new final labels (default 0:
-    only when asked).
+    only when asked), `score_archive` (true, false; default false).
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -52,6 +52,7 @@ class BrainMVPApp(MONAILabelApp):
         minutes = _number(conf, "lease_minutes", LEASE_SECONDS / 60)
         self._train_after = int(_number(conf, "train_after", 0))
         self._seed = int(_number(conf, "seed", 0))
+        wanted = _switch(conf, "score_archive")
         self.state = AnnotationState(_folder(studies), 60 * minutes, lambda: self._datastore.studies())
         # Sessions keep single uploaded files outside the datastore, and unpack archives unchecked.
         settings.MONAI_LABEL_SESSIONS = False
@@ -70,8 +71,8 @@ class BrainMVPApp(MONAILabelApp):
         server = sys.modules.get("monailabel.app")
         if server:  # absent in the processes that MONAI Label starts for long tasks
             install(server.app, str(self._datastore.root))
-            # Scores need the images of every study: of an archive, that would fetch all that it holds.
-            if settings.MONAI_LABEL_TASKS_SCORING and not is_archive(studies):
+            # Scores need the images of every study: of an archive, all that it holds has to be fetched.
+            if settings.MONAI_LABEL_TASKS_SCORING and (not is_archive(studies) or wanted):
                 device = conf.get("device", "auto")
                 segmenters = {task.name: self._infers[task.name] for task in self.tasks}
                 Scorer(self._datastore, self.state.scores, segmenters, device).start()
@@ -211,6 +212,13 @@ def _number(conf: dict[str, str], name: str, otherwise: float) -> float:
     if not 0 <= number < math.inf:
         raise BrainMVPError(f"--conf {name} is {value!r}; give a number of at least 0.")
     return number
+
+
+def _switch(conf: dict[str, str], name: str) -> bool:
+    value = conf.get(name, "false").lower()
+    if value not in ("true", "false"):
+        raise BrainMVPError(f"--conf {name} is {conf[name]!r}; give true or false.")
+    return value == "true"
 
 
 def _tasks(wanted: str) -> tuple[Task, ...]:

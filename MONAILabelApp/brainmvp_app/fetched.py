@@ -68,6 +68,19 @@ def fetch(study: Study, sequences: Iterable[Sequence]) -> None:
             _ = study.images[sequence]
 
 
+def state_of(study: Study) -> str:
+    """Return a text that changes when a study's images do; of a DICOM series, it names the slices."""
+    return " ".join(_state(study, sequence) for sequence in study.images)
+
+
+def _state(study: Study, sequence: Sequence) -> str:
+    path = place_of(study, sequence)
+    if isinstance(study.images, FetchedImages):
+        return f"{sequence}:{path.name}"
+    status = path.stat()
+    return f"{sequence}:{path.name}:{status.st_size}:{status.st_mtime_ns}"
+
+
 def place_of(study: Study, sequence: Sequence) -> Path:
     """Return where a study's image lies, or will lie once somebody asks for it."""
     images = study.images

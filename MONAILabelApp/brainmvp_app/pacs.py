@@ -27,6 +27,10 @@ _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
 MOST_STUDIES = 1000
 
 
+class ArchiveError(BrainMVPError):
+    """The archive did not give what it was asked for; it may another time."""
+
+
 @dataclass(frozen=True)
 class Listed:
     """A study in the archive's list: the number of its instances, and the patient's number, empty if not told."""
@@ -115,11 +119,11 @@ class Pacs:
         except BrainMVPError:
             raise
         except requests.Timeout as error:
-            raise BrainMVPError(
+            raise ArchiveError(
                 f"{self.address} did not answer in time when asked {what}; try again when it is less busy."
             ) from error
         except requests.ConnectionError as error:
-            raise BrainMVPError(
+            raise ArchiveError(
                 f"{self.address} cannot be reached; check that the archive runs and that the address is right."
             ) from error
         except requests.HTTPError as error:
@@ -129,9 +133,9 @@ class Pacs:
                 if status in (401, 403)
                 else "see the archive's log"
             )
-            raise BrainMVPError(f"{self.address} answered {status} when asked {what}; {remedy}.") from error
+            raise ArchiveError(f"{self.address} answered {status} when asked {what}; {remedy}.") from error
         except Exception as error:  # an answer that is no DICOM, in one of the ways in which that can be
-            raise BrainMVPError(
+            raise ArchiveError(
                 f"{self.address} gave no usable answer when asked {what} ({type(error).__name__}); "
                 "check that the address is that of its DICOMweb service."
             ) from error

@@ -11,7 +11,7 @@ from pydicom import Dataset
 from brainmvp.dicom.series import DicomImage, Plane
 from brainmvp.errors import BrainMVPError
 from brainmvp.volume import Volume
-from brainmvp_app.pacs import Pacs
+from brainmvp_app.pacs import ArchiveError, Pacs
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class ArchivedImage(DicomImage):
     def _retrieved(self) -> list[Dataset]:
         try:
             return self.pacs.retrieve(*self._uids)
-        except BrainMVPError as error:
-            raise BrainMVPError(f"{self.name} could not be fetched: {error}") from error
+        except ArchiveError as error:
+            raise ArchiveError(f"{self.name} could not be fetched: {error}") from error
 
     def as_json(self) -> dict[str, Any]:
         """Return what is known of the image as JSON-ready values."""

@@ -1,10 +1,11 @@
 """Works out, in the background, what the strategies need to know about the studies."""
 
 import logging
+import time
 from threading import Event, Thread
 
 from brainmvp.annotation.cases import task_of
-from brainmvp.annotation.scores import Basis, Scores, state_of_files
+from brainmvp.annotation.scores import Basis, Scores
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
@@ -14,18 +15,22 @@ from brainmvp.selection.embed import Embedder, choose_encoder
 from brainmvp.selection.uncertainty import region_entropies
 from brainmvp.study import Study
 from brainmvp_app.datastore import StudyDatastore
+from brainmvp_app.fetched import fetch, state_of
 from brainmvp_app.infer import SegmentationTask
+from brainmvp_app.pacs import ArchiveError
 
 logger = logging.getLogger(__name__)
 
 # How often to look for new studies and models when there is nothing to do, seconds.
 _LOOK_EVERY = 5.0
+# An archive that did not give a study is asked for it again after so long, seconds.
+_ASK_AGAIN = 300.0
 
 
 class Scorer(Thread):
     """Scores one study after the other, those without a label first; a study again only if it or the model changed.
 
-    It gives way to the requests of clients between two studies.
+    It gives way to the requests of clients between two studies. Of an archive it fetches every study.
     """
 
     def __init__(
@@ -37,6 +42,7 @@ class Scorer(Thread):
         self._infers = infers
         self._device = device
         self._embedder: Embedder | None = None
+        self._not_before: dict[str, float] = {}  # by study that an archive did not give: when to ask again
         self._stopped = Event()
 
     def stop(self) -> None:
@@ -74,8 +80,8 @@ class Scorer(Thread):
                 task = task_of(study, self._datastore.tasks)
                 if task is None or task.name != name:
                     continue
-                basis = Basis(state_of_files(study), model.card.id, encoder.card.id)
-                if known.get(study.id) != basis:
+                basis = Basis(state_of(study), model.card.id, encoder.card.id)
+                if known.get(study.id) != basis and self._not_before.get(study.id, 0.0) < time.monotonic():
                     segmenter = infer.background_segmenter()  # a damaged model is no study's fault
                     self._score(study, segmenter, infer, encoder, basis)
                     return True
@@ -86,10 +92,14 @@ class Scorer(Thread):
     ) -> None:
         embedder = self._embedder_of(encoder)
         try:
+            fetch(study, (*infer.task.sequences, *encoder.card.sequences))  # before it is anyone's turn
             result = infer.segment_in_background(segmenter, study)
             entropy = region_entropies(result.probabilities, result.labels.voxel_ml)
             facts = Facts(study.id, embedder.embed(study), entropy)
             basis = Basis(basis.files, result.model, basis.encoder)
+        except ArchiveError:  # no study's fault either
+            self._not_before[study.id] = time.monotonic() + _ASK_AGAIN
+            raise
         except Exception as error:  # said by inference, too, when someone opens the study
             self._scores.store(Facts(study.id), infer.task.name, basis, str(error))
             logger.warning("%s is not scored: %s", study.id, error, exc_info=_unexpected(error))

@@ -19,7 +19,9 @@ from pydicom.uid import RLELossless, generate_uid
 from test_app_dicom import scan
 from test_app_infer import infer
 
+from brainmvp.annotation.state import AnnotationState
 from brainmvp.serve import free_port
+from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, write_volume
 
 GOOD, BROKEN, KNEE = generate_uid(), generate_uid(), generate_uid()
@@ -48,9 +50,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
 @pytest.fixture(scope="module")
 def pacs_server(archive: Archive, tiny_models: Path) -> Iterator[Server]:
     port = free_port()
-    with started(
-        own_command(archive.dicom_web, port), tiny_models, tiny_models, port, tiny_models
-    ) as running:
+    command = own_command(archive.dicom_web, port, "--conf", "score_archive", "true")
+    with started(command, tiny_models, tiny_models, port, tiny_models) as running:
         yield running
 
 
@@ -111,6 +112,50 @@ def test_a_final_label_is_seen_in_the_archive_as_seg(
     assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID == source["MainDicomTags"]["SeriesInstanceUID"]
     assert seg.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
     assert (str(seg.PatientName), seg.PatientID) == ("Secret^Patient", "ID-4711")
+
+
+def test_the_studies_are_scored_where_that_is_wished(
+    pacs_server: Server, study: str, tiny_models: Path
+) -> None:
+    (broken,) = {*pacs_server.get_json("/datastore/", output="all")["objects"]} - {study}
+    end = time.monotonic() + 120
+    while (
+        pacs_server.get_json("/progress")["scored"] != {"tumour": 2, "stroke": 0} and time.monotonic() < end
+    ):
+        time.sleep(0.2)
+    (folder,) = (tiny_models / "archives").iterdir()
+    known = AnnotationState(folder).scores.facts("tumour")
+    assert known[study].entropy
+    assert known[study].embedding is not None
+    assert not known[broken].entropy
+
+
+def test_a_study_that_the_archive_does_not_give_is_scored_later(
+    archive: Archive, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRAINMVP_HOME", str(home))
+    monkeypatch.syspath_prepend(str(APP))
+    from brainmvp_app import scorer as scoring
+    from brainmvp_app.infer import SegmentationTask
+    from brainmvp_app.pacs import ArchiveError
+    from brainmvp_app.pacs_store import PacsDatastore
+
+    monkeypatch.setattr(scoring, "_ASK_AGAIN", 0.0)
+    task = get_task("tumour")
+    store = PacsDatastore(archive.dicom_web, (task,))
+    (study,) = (s.id for s in store.studies() if "T1CE" in s.images)
+    scores = AnnotationState(store.root).scores
+    scorer = scoring.Scorer(store, scores, {"tumour": SegmentationTask(task, store, "cpu")}, "cpu")
+    archive.stop()
+    try:
+        with pytest.raises(ArchiveError, match="cannot be reached"):
+            scorer._score_one()
+        assert not scores.bases("tumour")
+    finally:
+        archive.start()
+    while scorer._score_one():
+        pass
+    assert scores.facts("tumour")[study].entropy
 
 
 def test_a_draft_is_not_stored_in_the_archive(pacs_server: Server, archive: Archive, study: str) -> None:

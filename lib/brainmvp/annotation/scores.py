@@ -7,7 +7,6 @@ import numpy as np
 
 from brainmvp.annotation.database import Database
 from brainmvp.selection import Facts
-from brainmvp.study import Study
 
 
 @dataclass(frozen=True)
@@ -67,15 +66,6 @@ class Scores:
         with self._database.writing() as connection:
             connection.execute("DELETE FROM scores WHERE study = ?", (study,))
         self.revision += 1
-
-
-def state_of_files(study: Study) -> str:
-    """Return a text that changes when a study's images do: names, sizes and times."""
-    facts = []
-    for sequence, path in study.images.items():
-        status = path.stat()
-        facts.append(f"{sequence}:{path.name}:{status.st_size}:{status.st_mtime_ns}")
-    return " ".join(facts)
 
 
 def _facts(study: str, entropy: str, embedding: bytes | None) -> Facts:
