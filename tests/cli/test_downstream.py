@@ -54,9 +54,10 @@ def test_a_segmentation_is_learned_and_judged(brainmvp, home, strokes, tmp_path)
     assert len(model.card.training["train"]) == 3 and "validation, 1 studies" in model.card.metrics
     out = tmp_path / "judged"
     command = ("evaluate", "stroke", strokes, "--model", "stroke@2", "--out", out)
-    said = done(brainmvp(*command, "--part", "all", "--missing", "--against", "stroke@1"))
-    assert "Warning: stroke@2 has trained on 3 of these studies" in said
-    assert "Warning: stroke@2 was chosen by 1 of these studies" in said
+    result = brainmvp(*command, "--part", "all", "--missing", "--against", "stroke@1")
+    said = done(result)
+    assert "stroke@2 has learned from 3 of these patients" in result.stderr
+    assert "stroke@2 was chosen by 1 of these patients" in result.stderr
     assert "Compared with stroke@1" in said and "With some sequences only" in said
     rows = list(csv.DictReader((out / "cases.csv").open()))
     assert (

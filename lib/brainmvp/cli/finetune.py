@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from brainmvp.cli.asked import changed, check_unchanged, fold_number, fractions_of
 from brainmvp.cli.console import progress_bar, say, warn
 from brainmvp.cli.keeping import keep_once
 from brainmvp.errors import BrainMVPError
 
 if TYPE_CHECKING:
-    from brainmvp.finetune import Progress
+    from brainmvp.case import Case
+    from brainmvp.finetune import FineTuned, Progress
+    from brainmvp.finetune.machine import OneDevice
+    from brainmvp.finetune.split import SplitFile
     from brainmvp.finetune.start import Start
     from brainmvp.modelstore import Model, ModelStore
     from brainmvp.tasks import Recipe, Task
@@ -40,7 +44,12 @@ def finetune(
     folds: Annotated[
         int | None, typer.Option(min=2, help="Draw the split as a cross-validation of so many folds.")
     ] = None,
-    fold: Annotated[int, typer.Option(min=0, help="Of a cross-validation, from 0.")] = 0,
+    fold: Annotated[
+        str,
+        typer.Option(
+            help="Of a cross-validation, from 0; `all`: one after the other, each in a folder of --out."
+        ),
+    ] = "0",
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the task's recipe, as below.")] = None,
     steps_per_epoch: Annotated[int | None, typer.Option(min=1)] = None,
     batch: Annotated[int | None, typer.Option(min=1)] = None,
@@ -59,7 +68,7 @@ def finetune(
     window: Annotated[
         int | None, typer.Option(min=16, help="Edge of a crop, voxels; default: that of --from.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the weights, the order and the crops.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the weights, the order and the crops.")] = None,
     published: Annotated[
         str | None,
         typer.Option(help="Behaviours of the published code to have back, with commas; `help` lists them."),
@@ -93,96 +102,128 @@ def finetune(
     from brainmvp.card import check_name
     from brainmvp.finetune.folder import RunFolder
     from brainmvp.modelstore import ModelStore
-    from brainmvp.stop import stoppable
     from brainmvp.tasks import get_task
 
-    chosen = get_task(task)
+    chosen, store = get_task(task), ModelStore()
     name = check_name(name or chosen.name)
+    many = fraction is not None or "," in (network or "") or "," in (start or "")
+    number = fold_number(fold)
+    if many and number is None:
+        raise BrainMVPError(
+            "--fold all trains one model a fold; give a comparison or a curve the number of one."
+        )
     changes = {
-        "epochs": epochs, "steps_per_epoch": steps_per_epoch, "batch": batch, "lr": lr, "layer_decay": layer_decay,
-        "frozen_encoder": freeze_encoder or None, "validate_every": validate_every, "patience": patience,
-        "spacing": spacing, "window": window and (window,) * 3, "seed": seed,
+        "network": None if many else network, "epochs": epochs, "steps_per_epoch": steps_per_epoch, "batch": batch,
+        "lr": lr, "layer_decay": layer_decay, "frozen_encoder": freeze_encoder or None,
+        "validate_every": validate_every, "patience": patience, "spacing": spacing,
+        "window": window and (window,) * 3, "seed": seed,
         "published": published and [part.strip() for part in published.split(",")],
     }  # fmt: skip
     changes = {key: value for key, value in changes.items() if value is not None}
     recipe = changed(chosen, changes)
-    fractions = _fractions(fraction) if fraction else [1.0]
-    store = ModelStore()
-    begun = RunFolder(out).begun() if resume else None
-    if begun:
-        _check_unchanged(chosen, begun, changes, start, out)
-        recipe, start = begun
-        network = fraction = None
+    fractions = fractions_of(fraction) if fraction else [1.0]
+    begun = RunFolder(_folder(out, number, 0)).begun() if resume else None
     models = [_start(part.strip(), store) for part in start.split(",")] if start else []
-    if models and not begun and (spacing or window):  # what is not asked for stays as the start has it
+    if begun:
+        check_unchanged(begun, recipe, changes, [model.card.id for model in models], many, out)
+        recipe = begun[0]
+        models = [store.resolve(begun[1])] if begun[1] else []
+    elif models and (spacing or window):  # what is not asked for stays as the start has it
         card = models[0].card
         grid = {"spacing": spacing or card.spacing, "window": changes.get("window", card.window)}
         recipe = changed(chosen, {**changes, **grid, "as_start": False})
-    many = fraction is not None or len(models) > 1 or (network is not None and "," in network)
     if models and network and not many:
         raise BrainMVPError(
-            f"--network {network} is for a training from scratch, and --from {start} brings its own network; leave one "
-            "of them out."
+            f"--network {network} is for a training from scratch, and --from {models[0].card.id} brings its own "
+            "network; leave one of them out."
         )
-    parts = _parts(chosen, index, split, folds, fold, seed)
+    cases, drawn, path = _split(chosen, index, split, folds, seed or 0)
     if many:
+        parts = _parts(cases, drawn, path, number)
+        for model in models:
+            _warn_of_start(model, parts, cases, store)
         _experiment(chosen, parts, models, recipe, network, fractions, seeds, out, device, workers)
         return
-    model = models[0] if models else None
-    if network:
-        recipe = changed(chosen, {**recipe.model_dump(exclude_unset=True), "network": network})
-    machine = None
+    machine, first = None, True
     if devices * nodes > 1:
         from brainmvp.finetune.machine import ManyDevices
 
         machine = ManyDevices(device, devices, nodes)
         machine.launch()
-    from brainmvp.finetune import finetune as run
-
-    validation = parts["validation"]
-    if "selection" in recipe.published:
-        validation = parts["test"]
+        first = machine.rank == 0  # the others say nothing, and store nothing
+    if first and recipe.chooser == "test":
         warn(
             "the test studies choose the best weights, as published: their scores say nothing of new patients."
         )
-    with progress_bar(chosen.name) as tell, stoppable() as stop:
-        result = run(
-            chosen, parts["train"], validation, model, recipe, out, device=device, machine=machine, cache=cache,
-            workers=workers, progress=lambda p: tell(describe(p), p.share),
-            opening=lambda begun: say(describe_start(begun, model, recipe)),
+    model = models[0] if models else None
+    where = (f" --split {split}" if split else "") + (f" --fold {fold}" if fold != "0" else "")
+    made = []
+    for each in range(len(drawn.folds)) if number is None else (number,):
+        parts, folder = _parts(cases, drawn, path, each), _folder(out, number, each)
+        kept = cache or (out / "prepared" if number is None else None)
+        if first and model:
+            _warn_of_start(model, parts, cases, store)
+        result = _learn(chosen, parts, model, recipe, folder, device, machine, kept, workers)
+        if not result.finished:
+            break
+        if first:
+            made.append(_keep(result, recipe, folder, store, name))
+    if first and not result.finished:
+        named = f" --name {name}" if name != chosen.name else ""
+        say(
+            f"Stopped; go on with: brainmvp finetune {chosen.name} {index} --out {out}{where}{named} --resume"
+        )
+    elif first:
+        ids = ",".join(stored.card.id for stored in made)
+        where = where if number is not None else where.removesuffix(" --fold all")
+        say(f"Its test: brainmvp evaluate {chosen.name} {index} --model {ids}{where} --out {out / 'test'}")
+
+
+def _folder(out: Path, number: int | None, fold: int) -> Path:
+    """Return the folder of a fold's run; number: None if all folds are trained, each in one of its own."""
+    return out / f"fold-{fold}" if number is None else out
+
+
+def _learn(
+    task: "Task", parts: dict[str, Any], start: "Model | None", recipe: "Recipe", out: Path, device: str,
+    machine: "OneDevice | None", cache: Path | None, workers: int,
+) -> "FineTuned":  # fmt: skip
+    from brainmvp.finetune import finetune as run
+    from brainmvp.stop import stoppable
+
+    with progress_bar(task.name) as tell, stoppable() as stop:
+        return run(
+            task, parts["train"], parts[recipe.chooser], start, recipe, out, device=device, machine=machine,
+            cache=cache, workers=workers, progress=lambda p: tell(describe(p), p.share),
+            opening=lambda begun: say(describe_start(begun, start, recipe)),
             preparing=lambda done, total: tell(f"preparing {done}/{total}", done / total),
             should_stop=lambda: stop.signal is not None,
         )  # fmt: skip
-    if machine is not None and machine.rank:
-        return
-    where = (f" --split {split}" if split else "") + (f" --fold {fold}" if fold else "")
-    if not result.finished:
-        say(f"Stopped; go on with: brainmvp finetune {chosen.name} {index} --out {out}{where} --resume")
-        return
+
+
+def _keep(result: "FineTuned", recipe: "Recipe", out: Path, store: "ModelStore", name: str) -> "Model":
+    """Return the finished run's model in the store, and say how good it is."""
     epochs = len(result.history)
     stored = keep_once(out, {"epochs": epochs}, store, lambda: result.store(store, name))
     scores = ", ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
-    say(f"Best of {epochs} epochs, by validation: {scores}")
+    chosen_by = "validation" if recipe.chooser == "validation" else "the test studies, as published"
+    say(f"Best of {epochs} epochs, by {chosen_by}: {scores}")
     say(f"Stored as {stored.card.id} in {stored.folder}; curves and examples in {out}")
-    say(
-        f"Its test: brainmvp evaluate {chosen.name} {index} --model {stored.card.id}{where} --out {out / 'test'}"
-    )
+    return stored
 
 
-def changed(task: "Task", changes: dict[str, Any]) -> "Recipe":
-    """Return the task's recipe with changes; raises `BrainMVPError` if one of them cannot be."""
-    from pydantic import ValidationError
+def _warn_of_start(
+    model: "Model", parts: "dict[str, list[Case]]", cases: "list[Case]", store: "ModelStore"
+) -> None:
+    """Say whom of the test a start has learned from: what comes of it cannot be tested on them."""
+    from brainmvp.evaluation.turns import taught
 
-    from brainmvp.tasks import PUBLISHED, Recipe
-
-    unknown = set(changes.get("published", ())) - PUBLISHED.keys()
-    if unknown:
-        raise BrainMVPError(f"'{min(unknown)}' is no published behaviour; use {', '.join(PUBLISHED)}.")
-    try:
-        return Recipe.model_validate({**task.recipe.model_dump(), **changes})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BrainMVPError(f"The recipe cannot have this {first['loc'][0]}: {first['msg']}.") from error
+    seen = taught(model, parts["test"], cases, store)
+    if seen:
+        warn(
+            f"{model.card.id} has learned from {len(seen)} of the test patients, such as {next(iter(seen))}; what "
+            "starts from it cannot be tested on them."
+        )
 
 
 def describe_start(begun: "Start", model: "Model | None", recipe: "Recipe") -> str:
@@ -230,25 +271,10 @@ def _start(reference: str, store: "ModelStore") -> "Model":
     return model
 
 
-def _check_unchanged(
-    task: "Task", begun: "tuple[Recipe, str | None]", changes: dict[str, Any], start: str | None, out: Path
-) -> None:
-    """Raise `BrainMVPError` if something else is asked of a run that goes on than what it was set up with."""
-    asked = changed(task, changes)
-    other = [key for key in changes if key != "seed" and getattr(asked, key) != getattr(begun[0], key)]
-    if start is not None and begun[1] is None:
-        other.append("from")
-    if other:
-        option = other[0].replace("frozen_encoder", "freeze_encoder").replace("_", "-")
-        raise BrainMVPError(
-            f"{out} holds a run that was set up with another --{option}; leave it out to go on as it was, or choose an "
-            "empty folder."
-        )
-
-
-def _parts(
-    task: "Task", index: Path, split: Path | None, folds: int | None, fold: int, seed: int
-) -> dict[str, Any]:
+def _split(
+    task: "Task", index: Path, path: Path | None, folds: int | None, seed: int
+) -> "tuple[list[Case], SplitFile, Path]":
+    """Return the cases of an index, their split, drawn now if there is none yet, and where it is kept."""
     from brainmvp.cohort import Index
     from brainmvp.finetune.cohort import cases_of, held_out
     from brainmvp.finetune.split import get_split, split_path
@@ -257,7 +283,7 @@ def _parts(
     cases, notes = cases_of(cohort, task)
     for note in notes:
         say(note)
-    path = split or split_path(index, task)
+    path = path or split_path(index, task)
     with progress_bar("Split") as tell:
         drawn = get_split(
             task,
@@ -268,19 +294,15 @@ def _parts(
             lambda done, total: tell("reading labels", done / total),
             folds,
         )
+    return cases, drawn, path
+
+
+def _parts(cases: "list[Case]", drawn: "SplitFile", path: Path, fold: int) -> "dict[str, list[Case]]":
+    """Return the cases of each part of a fold, and say how many they are."""
     parts = drawn.parts(cases, fold, path)
-    say(", ".join(f"{len(part)} {side}" for side, part in parts.items()) + f" (by patient, {path})")
+    which = f"fold {fold} of {len(drawn.folds)}, " if len(drawn.folds) > 1 else ""
+    say(", ".join(f"{len(part)} {side}" for side, part in parts.items()) + f" ({which}by patient, {path})")
     return parts
-
-
-def _fractions(text: str) -> list[float]:
-    try:
-        fractions = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise BrainMVPError(f"--fraction {text} is not numbers with commas between, as 0.2,0.4.") from error
-    if not all(0 < part <= 1 for part in fractions):
-        raise BrainMVPError(f"--fraction {text} holds a number outside 0 to 1.")
-    return fractions
 
 
 def _experiment(

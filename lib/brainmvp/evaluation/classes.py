@@ -18,33 +18,65 @@ METRICS = ("accuracy", "auc", "f1")
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of cases: probabilities (N, K), classes (N,), and each case's id and patient."""
+    """What models say of cases: probabilities (N, K), classes (N,), and each case's id, patient and model."""
 
     probabilities: np.ndarray
     targets: np.ndarray
     ids: list[str]
     patients: list[str]
+    models: list[str]
 
     def correct(self) -> np.ndarray:
         """Return whether each patient (in the order of first appearance) is classified rightly, (P,) bool."""
         means, wanted = by_patient(self.probabilities, self.targets, self.patients)
         return means.argmax(1) == wanted
 
+    def part(self, start: int, end: int) -> "Answers":
+        """Return the answers to the cases from one to another."""
+        rows = slice(start, end)
+        return Answers(
+            self.probabilities[rows],
+            self.targets[rows],
+            self.ids[rows],
+            self.patients[rows],
+            self.models[rows],
+        )
+
+
+def answer_rows(answers: Answers, task: Task) -> list[dict[str, object]]:
+    """Return one row per case, for a CSV."""
+    keys = [c.key for c in task.classes]
+    return [
+        {
+            "case": answers.ids[i],
+            "patient": answers.patients[i],
+            "model": answers.models[i],
+            "class": keys[answers.targets[i]],
+            "answer": keys[int(row.argmax())],
+            **{f"p({key})": float(p) for key, p in zip(keys, row, strict=True)},
+        }
+        for i, row in enumerate(answers.probabilities)
+    ]
+
 
 def answer_cases(
-    classifier: StudyClassifier,
-    cases: list[Case],
+    pairs: list[tuple[StudyClassifier, Case]],
     tell: Callable[[str, float], None],
     only: tuple[Sequence, ...] | None = None,
 ) -> Answers:
     """Classify every case, with all of its sequences or some; raises `BrainMVPError` naming one that cannot be used."""
-    rows = []
-    for number, case in enumerate(cases):
-        tell(case.id, number / len(cases))
-        study = case.study if only is None else case.study.only(only)
-        rows.append(list(classifier.classify(study).probabilities.values()))
-    targets = np.array([class_index(classifier.task, case) for case in cases])
-    return Answers(np.array(rows), targets, [c.id for c in cases], [c.group for c in cases])
+    found = []
+    for number, (classifier, case) in enumerate(pairs):
+        tell(case.id, number / len(pairs))
+        found.append(classifier.classify(case.study if only is None else case.study.only(only)))
+    cases = [case for _, case in pairs]
+    return Answers(
+        np.array([list(one.probabilities.values()) for one in found]),
+        np.array([class_index(classifier.task, case) for classifier, case in pairs]),
+        [case.id for case in cases],
+        [case.group for case in cases],
+        [one.model for one in found],
+    )
 
 
 def intervals(answers: Answers) -> dict[str, Interval]:

@@ -30,6 +30,7 @@ class CaseScore:
 
     id: str
     patient: str
+    model: str
     regions: dict[str, dict[str, float]]
     seconds: float
     row: Row | None = None
@@ -42,12 +43,12 @@ class CaseScore:
 
 
 def score_cases(
-    segmenter: Segmenter, cases: list[Case], tell: Callable[[str, float], None], pictures: bool = True
+    pairs: list[tuple[Segmenter, Case]], tell: Callable[[str, float], None], pictures: bool = True
 ) -> list[CaseScore]:
     """Segment and score every case; tell: called with (id, share done); pictures: with a row of a page for each."""
     scores = []
-    for number, case in enumerate(cases):
-        tell(case.id, number / len(cases))
+    for number, (segmenter, case) in enumerate(pairs):
+        tell(case.id, number / len(pairs))
         scores.append(score_case(segmenter, case, pictures=pictures))
     return scores
 
@@ -79,6 +80,7 @@ def score_case(
     return CaseScore(
         case.id,
         case.group,
+        result.model,
         metrics,
         sum(result.seconds.values()),
         _row(case.id, study, result, true, metrics) if pictures else None,

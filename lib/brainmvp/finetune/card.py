@@ -58,7 +58,7 @@ def make_card(
             "seconds": history[-1]["seconds"] if history else 0.0,
         },
         data=(f"{len(train)} labelled studies of {len({case.group for case in train})} patients",),
-        metrics={f"validation, {len(validation)} studies": best["scores"]},
+        metrics={f"{recipe.chooser}, {len(validation)} studies": best["scores"]},
         known_failures=parent.known_failures if same else (),
         licence=parent.licence if parent else "that of the studies it learned from",
     )

@@ -1,4 +1,4 @@
-"""The pictures of a run: its curves, and some validation cases as the best weights see them."""
+"""The pictures of a run: its curves, and some of the cases that chose the best weights as these see them."""
 
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ from brainmvp.tasks import Task
 _EXAMPLES = 4
 
 
-def draw_curves(history: list[dict[str, Any]], path: Path) -> None:
-    """Draw the loss and the learning rate, and the validation scores, by epoch."""
+def draw_curves(history: list[dict[str, Any]], best: int, chooser: str, path: Path) -> None:
+    """Draw the loss and the learning rate, and the scores, by epoch.
+
+    best: the epoch of the best weights; chooser: the part of the split that chooses them.
+    """
     if not history:
         return
     figure = Figure(figsize=(9, 3.4), layout="constrained")
@@ -34,18 +37,17 @@ def draw_curves(history: list[dict[str, Any]], path: Path) -> None:
         points = [(record["epoch"], record["scores"].get(name)) for record in scored]
         right.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
     if scored:
-        best = max(scored, key=lambda record: np.mean(list(record["scores"].values())))
-        right.axvline(best["epoch"], color="0.8", linewidth=1, zorder=0)
+        right.axvline(best, color="0.8", linewidth=1, zorder=0)
         right.legend(frameon=False)
-    right.set(xlabel="epoch", ylabel="validation", ylim=(0, 1))
+    right.set(xlabel="epoch", ylabel=chooser, ylim=(0, 1))
     atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format="png"))
 
 
 @torch.inference_mode()
 def draw_examples(
-    task: Task, network: nn.Module, problem: Problem, cases: list[PreparedCase], path: Path
+    task: Task, network: nn.Module, problem: Problem, cases: list[PreparedCase], path: Path, heading: str
 ) -> None:
-    """Draw some validation cases, evenly chosen, with what is there and what the network finds."""
+    """Draw some cases, evenly chosen, with what is there and what the network finds."""
     network.eval()
     chosen = [cases[i] for i in sorted({round(x) for x in np.linspace(0, len(cases) - 1, _EXAMPLES)})]
     rows = []
@@ -68,4 +70,4 @@ def draw_examples(
                 found[:, :, z],
             )
         )
-    draw_page(task, rows, path, f"{task.title}: validation studies, best weights")
+    draw_page(task, rows, path, heading)

@@ -14,7 +14,9 @@ from brainmvp.case import Case
 from brainmvp.classify import StudyClassifier
 from brainmvp.evaluation.classes import METRICS, answer_cases
 from brainmvp.evaluation.classification import classification_metrics
+from brainmvp.evaluation.regions import by_patient
 from brainmvp.evaluation.segmentation import CaseScore, score_cases
+from brainmvp.evaluation.statistics import patient_means
 from brainmvp.evaluation.tables import markdown, write_csv
 from brainmvp.files import atomically, write_json, write_text
 from brainmvp.finetune.folder import RunFolder
@@ -61,6 +63,7 @@ def run_experiment(
     what is trained and tested is not so again. None: it was stopped.
     """
     plan = [(variant, share, seed) for variant in variants for share in fractions for seed in seeds]
+    choosers = parts[recipe.chooser]
     rows: list[Row] = []
     clock = _Clock(len(plan))
     for variant, share, seed in plan:
@@ -69,10 +72,11 @@ def run_experiment(
         own = recipe.model_copy(update=changes)
         train = fraction_of(parts["train"], share, seed)
         folder = out / f"{_slug(variant.name)}-{share:g}-{seed}"
-        tested = _tested(folder, task, train, parts, variant, own)
+        start = None if variant.fresh else variant.start
+        tested = _tested(folder, facts(task, train, choosers, start, own), parts["test"])
         if tested is None:
             result = finetune(
-                task, train, parts["validation"], variant.start, own, folder, device=device, cache=out / "prepared",
+                task, train, choosers, variant.start, own, folder, device=device, cache=out / "prepared",
                 workers=workers, fresh=variant.fresh, should_stop=should_stop,
                 progress=lambda p, s=said: tell(*clock.told(f"{s}: epoch {p.epoch}/{p.epochs}", p.share)),
                 preparing=lambda done, total, s=said: tell(*clock.told(f"{s}: preparing {done}/{total}", 0.0)),
@@ -104,22 +108,14 @@ def _write(task: Task, rows: list[Row], out: Path, studies: int) -> None:
         draw_efficiency(task, rows, out / "curve.png")
 
 
-def _tested(
-    folder: Path,
-    task: Task,
-    train: list[Case],
-    parts: dict[str, list[Case]],
-    variant: Variant,
-    recipe: Recipe,
-) -> Row | None:
+def _tested(folder: Path, run: dict[str, Any], test: list[Case]) -> Row | None:
     """Return what an earlier call measured of this run, or None; raises `BrainMVPError` if it was another run."""
     path = folder / _TESTED
     if not path.is_file():
         return None
-    start = None if variant.fresh else variant.start
-    RunFolder(folder).open(facts(task, train, parts["validation"], start, recipe))
+    RunFolder(folder).open(run)
     known = json.loads(path.read_text("utf-8"))
-    return known["row"] if known["cases"] == [case.id for case in parts["test"]] else None
+    return known["row"] if known["cases"] == [case.id for case in test] else None
 
 
 class _Clock:
@@ -185,11 +181,13 @@ def _test(task: Task, model: Model, cases: list[Case], device: str) -> Row:
     """Return the test scores, the seconds per study and the number of parameters."""
     if task.kind == "classification":
         began = time.perf_counter()
-        answers = answer_cases(StudyClassifier(model, device), cases, lambda *_: None)
+        classifier = StudyClassifier(model, device)
+        answers = answer_cases([(classifier, case) for case in cases], lambda *_: None)
         scores = classification_metrics(answers.probabilities, answers.targets, answers.patients)
         seconds = (time.perf_counter() - began) / len(cases)
     else:
-        studies = score_cases(Segmenter(model, device), cases, lambda *_: None, pictures=False)
+        segmenter = Segmenter(model, device)
+        studies = score_cases([(segmenter, case) for case in cases], lambda *_: None, pictures=False)
         scores = _overlaps(task, studies)
         seconds = float(np.mean([study.seconds for study in studies]))
     parameters = sum(p.numel() for p in model.load_network().parameters())
@@ -197,15 +195,14 @@ def _test(task: Task, model: Model, cases: list[Case], device: str) -> Row:
 
 
 def _overlaps(task: Task, studies: list[CaseScore]) -> dict[str, float]:
-    """Return the mean Dice, that of each region if there are several, and the mean HD95."""
-    by_region = {
-        region: float(np.mean([s.regions[region]["dice"] for s in studies if region in s.regions]))
-        for region in task.outputs
-        if any(region in s.regions for s in studies)
-    }
-    regions = {} if len(by_region) == 1 else {f"dice {name}": value for name, value in by_region.items()}
-    hd95 = float(np.mean([metrics["hd95"] for s in studies for metrics in s.regions.values()]))
-    return {"dice": float(np.mean(list(by_region.values()))), **regions, "hd95": hd95}
+    """Return the mean Dice, that of each region if there are several, and the mean HD95, each patient once."""
+
+    def mean(region: str, metric: str) -> float:
+        return float(np.mean(patient_means(by_patient(studies, region, metric))))
+
+    shown = [region for region in task.outputs if any(region in s.regions for s in studies)]
+    regions = {} if len(shown) == 1 else {f"dice {region}": mean(region, "dice") for region in shown}
+    return {"dice": mean("mean", "dice"), **regions, "hd95": mean("mean", "hd95")}
 
 
 def _spread(values: list[float], digits: int) -> str:

@@ -50,7 +50,7 @@ def finetune(
     Args:
         task: what to learn.
         train: the labelled studies that teach.
-        validation: those that choose the best weights; no patient of them may be in `train`.
+        validation: those that choose the best weights (`recipe.chooser`); no patient of them may be in `train`.
         start: a model of the store, whose card settles the network and, unless the recipe says otherwise, spacing and
             window; None: from scratch, with the recipe's network.
         recipe: None for the task's own.
@@ -99,11 +99,12 @@ def finetune(
     weights = run.weights() if best is None else best
     problem = run.problem
     if machine.rank == 0:  # the others need no pictures, and what their card says is not used
-        draw_curves(run.history, folder.path / "curves.png")
+        draw_curves(run.history, run.best["epoch"], recipe.chooser, folder.path / "curves.png")
         run.network.load_state_dict(weights)
         if finished:
             problem = problem.calibrated(run.network, validation_set)
-        draw_examples(task, run.network, problem, validation_set, folder.path / "examples.png")
+        heading = f"{task.title}: {recipe.chooser} studies, best weights"
+        draw_examples(task, run.network, problem, validation_set, folder.path / "examples.png", heading)
     card = make_card(task, begun, problem, start, recipe, train, validation, run.best, run.history)
     return FineTuned(weights, card, run.best["scores"], run.history, finished)
 
@@ -122,12 +123,12 @@ def _problem(task: Task, recipe: Recipe, begun: Start, cases: list[PreparedCase]
 
 def _check(task: Task, train: list[Case], validation: list[Case], recipe: Recipe) -> None:
     if not train or not validation:
-        side = "train on" if not train else "validate with"
+        side = "train on" if not train else "choose the best weights by"
         raise BrainMVPError(f"There is no labelled study to {side}; label more, or change the split.")
     both = {case.group for case in train} & {case.group for case in validation}
-    if both and "selection" not in recipe.published:
+    if both:
         raise BrainMVPError(
-            f"{min(both)} is in training and in validation; keep all studies of a patient on one side."
+            f"{min(both)} is in training and in {recipe.chooser}; keep all studies of a patient on one side."
         )
     if "regions" in recipe.published and [r.name for r in task.regions] != ["WT", "TC", "ET"]:
         raise BrainMVPError(f"The published regions are those of BraTS; the {task.name} task has others.")

@@ -45,8 +45,8 @@ class SplitFile(BaseModel):
         write_json(path, self.model_dump(mode="json"))
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> SplitFile:
-        """Read a split; raises `BrainMVPError` if it is none, or has a patient on two sides."""
+    def read(cls, path: str | os.PathLike[str], task: str) -> SplitFile:
+        """Read a task's split; raises `BrainMVPError` for another task's or no split, or a patient on two sides."""
         try:
             split = cls.model_validate_json(Path(path).read_text("utf-8"))
         except OSError as error:
@@ -57,6 +57,10 @@ class SplitFile(BaseModel):
             raise BrainMVPError(
                 f"{path} is no split ({place}: {first['msg']}); restore it from a copy, or choose another file."
             ) from error
+        if split.task != task:
+            raise BrainMVPError(
+                f"{path} is a split for {split.task}, not for {task}; give --split the one of {task}, or leave it out."
+            )
         for fold in split.folds:
             both = set(fold.train) & {*fold.validation, *fold.test} | set(fold.validation) & set(fold.test)
             if both:
@@ -205,9 +209,7 @@ def get_split(
         split = draw_split(task, cases, held_out, seed, tell)
         split.write(path)
         return split
-    split = SplitFile.read(path)
-    if split.task != task.name:
-        raise BrainMVPError(f"{path} is a split for {split.task}, not for {task.name}; choose another file.")
+    split = SplitFile.read(path, task.name)
     if folds is not None and len(split.folds) != folds:
         raise BrainMVPError(
             f"{path} is there already and has {len(split.folds)} fold{'' if len(split.folds) == 1 else 's'}, not "

@@ -66,6 +66,11 @@ class Recipe(Record):
     seed: NonNegativeInt = 0
     published: frozenset[Published] = Field(frozenset(), description="see `PUBLISHED`")
 
+    @property
+    def chooser(self) -> Literal["validation", "test"]:
+        """The part of the split that chooses the best weights."""
+        return "test" if "selection" in self.published else "validation"
+
 
 class Split(Record):
     """How studies are shared out, by patient: fractions of all for validation and test, or k folds."""

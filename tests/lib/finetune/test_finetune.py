@@ -192,7 +192,7 @@ def test_cases_without_label_class_or_patient_of_their_own_are_refused(strokes, 
     run = tmp_path / "run"
     with pytest.raises(BrainMVPError, match="has no label map; label it"):
         finetune(STROKE, [Case(strokes[0].study)], strokes[1:], None, tiny(STROKE), run)
-    with pytest.raises(BrainMVPError, match="no labelled study to validate with"):
+    with pytest.raises(BrainMVPError, match="no labelled study to choose the best weights by"):
         finetune(STROKE, strokes, [], None, tiny(STROKE), run)
     with pytest.raises(BrainMVPError, match="stroke-1 is in training and in validation"):
         finetune(STROKE, strokes[:2], strokes[1:], None, tiny(STROKE), run)

@@ -85,10 +85,10 @@ def test_a_split_is_written_once_and_checked(tmp_path):
         get_split(get_task("abide-1"), cases, set(), path)
     path.write_text(path.read_text().replace('"test": [', '"test": ["CN0", "CN1", "CN2", "CN3",'))
     with pytest.raises(BrainMVPError, match="on two sides"):
-        SplitFile.read(path)
+        SplitFile.read(path, "adni")
     path.write_text("{}")
     with pytest.raises(BrainMVPError, match="is no split"):
-        SplitFile.read(path)
+        SplitFile.read(path, "adni")
 
 
 def test_a_larger_share_of_the_labels_holds_a_smaller_one():

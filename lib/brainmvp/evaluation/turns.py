@@ -1,0 +1,63 @@
+"""Who is judged by whom: one model by all cases, or each model of a cross-validation by those that it never saw."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from brainmvp.card import Card
+from brainmvp.case import Case
+from brainmvp.errors import BrainMVPError
+from brainmvp.modelstore import Model, ModelStore
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A model and the cases that it is tested on; a cross-validation has one turn for each fold."""
+
+    model: Model
+    cases: list[Case]
+
+
+def names(turns: list[Turn]) -> str:
+    """Return the models of an evaluation, by name and version."""
+    return ", ".join(turn.model.card.id for turn in turns)
+
+
+def taught(
+    model: Model, cases: list[Case], everyone: list[Case], store: ModelStore, by: str = "train"
+) -> dict[str, str]:
+    """Return the patients of cases from whom a model has learned, and which version of its line did.
+
+    A model also knows what those knew that it was fine-tuned from. everyone: all studies of the cohort, since another
+    visit of a patient teaches, too; by: "train", or "validation" for the patients that chose a version.
+    """
+    patients = {case.id: case.group for case in everyone}
+    tested = {case.group for case in cases}
+    seen: dict[str, str] = {}
+    for card in _line(model.card, store):
+        for patient in sorted({patients.get(study) for study in card.training.get(by, ())} & tested):
+            seen.setdefault(patient, card.id)
+    return seen
+
+
+def check_untaught(turns: list[Turn], everyone: list[Case], store: ModelStore, remedy: str) -> None:
+    """Raise `BrainMVPError` if a model has learned from a patient that it is to be tested on."""
+    for turn in turns:
+        for patient, version in taught(turn.model, turn.cases, everyone, store).items():
+            name = turn.model.card.id
+            who = "it" if version == name else f"its start {version}"
+            raise BrainMVPError(
+                f"{name} would be tested on {patient}, from whom {who} has learned; {remedy}."
+            )
+
+
+def _line(card: Card, store: ModelStore) -> Iterator[Card]:
+    """Yield a card and those of the models that it came from, as far as the store has them."""
+    known: set[str] = set()
+    while card.id not in known:
+        known.add(card.id)
+        yield card
+        try:
+            if card.parent:
+                card = store.resolve(card.parent).card
+        except BrainMVPError:  # it was made elsewhere
+            return
