@@ -23,17 +23,27 @@ _PERMISSIONS = _usual_permissions()
 
 
 def atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary path of the same ending beside `path`, then rename it to `path`."""
+    """Call `write` with a temporary path of the same ending beside `path`, then rename it to `path`.
+
+    Raises `OSError` that names the folder where it cannot be written or has no room: the temporary name says nothing.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = next((s for s in (".seg.nrrd", *IMAGE_SUFFIXES) if path.name.lower().endswith(s)), path.suffix)
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=suffix, dir=path.parent)
-    os.close(handle)
+    temporary = None
     try:
-        write(Path(name))
-        os.chmod(name, _PERMISSIONS)  # mkstemp makes files that only their owner may read
-        os.replace(name, path)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=suffix.lower(), dir=path.parent)
+        temporary = Path(name)
+        os.close(handle)
+        write(temporary)
+        temporary.chmod(_PERMISSIONS)  # mkstemp makes files that only their owner may read
+        temporary.replace(path)
+    except OSError as error:
+        if not error.errno or (error.filename and TEMPORARY not in str(error.filename)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path.parent)) from error
     finally:
-        Path(name).unlink(missing_ok=True)
+        if temporary:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -44,3 +54,8 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON-ready value for people to read, too."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def leads_back(folder: Path) -> bool:
+    """Tell whether a folder is a link to one that it lies in: following it would never end."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())

@@ -6,6 +6,7 @@ This module is shared with 3D Slicer: Python 3.9 syntax, standard library only.
 from __future__ import annotations
 
 import re
+import unicodedata
 from enum import Enum
 
 
@@ -30,23 +31,58 @@ IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mgz")
 # How data sets and scanners write each sequence, lower case, without separators. Sources: BraTS 2018-2023,
 # ISLES 2022, IXI and UCSF-PDGM file names, BIDS 1.9 suffixes, vendors' usual series descriptions.
 _NAMES = {
-    Sequence.FLAIR: ("flair", "t2f", "t2flair", "flairt2", "darkfluid", "tirm"),
-    Sequence.T1: ("t1", "t1w", "t1n", "t1flair", "mprage", "bravo", "spgr"),
+    Sequence.FLAIR: ("flair", "t2f", "t2flair", "flairt2", "darkfluid", "tirm", "压水", "抑水"),
+    Sequence.T1: ("t1", "t1w", "t1wi", "t1n", "t1flair", "mprage", "bravo", "spgr"),
     Sequence.T1CE: ("t1ce", "t1c", "t1gd", "t1km", "t1post", "t1gad", "t1wce", "t1wgd", "t1wc", "t1cew"),
-    Sequence.T2: ("t2", "t2w"),
+    Sequence.T2: ("t2", "t2w", "t2wi"),
     Sequence.MRA: ("mra", "tof", "angio"),
     Sequence.PD: ("pd", "pdw"),
     Sequence.DWI: ("dwi", "trace", "tracew", "b1000"),
     Sequence.ADC: ("adc",),
 }
 _SEQUENCE_OF_NAME = {name: sequence for sequence, names in _NAMES.items() for name in names}
+# Two words that mean more than the last of them. Any others would join what does not belong together: "tra ce".
+_SEQUENCE_OF_PAIR = {
+    ("t2", "flair"): Sequence.FLAIR,
+    ("flair", "t2"): Sequence.FLAIR,
+    ("dark", "fluid"): Sequence.FLAIR,
+    ("t1", "flair"): Sequence.T1,
+    ("t1", "c"): Sequence.T1CE,
+    ("t1w", "c"): Sequence.T1CE,
+    ("t1wi", "c"): Sequence.T1CE,
+    ("b", "1000"): Sequence.DWI,
+}
 
-_CONTRAST = re.compile(r"^(ce|gd|gad|km|contrast|post(contrast|gd|gad)?|gado.*|dotarem|gadavist)$")
-_AFTER_SURGERY = ("op", "operative", "surgery", "resection", "treatment")
+# Words for contrast medium and for its absence, accents removed, in the languages of the scans we have met.
+_CONTRAST = re.compile(
+    r"^(ce|km|mdc|gd\w*|gad\w*|post(contrast|gd|gad|km)?|(contrast|kontrast|inject|injekt)\w*|enhanced|"
+    r"dotarem|prohance|.*(增强|强化|造影).*)$"
+)
+_WITHOUT = re.compile(
+    r"^(pre|nativ\w*|ohne|without|sans|senza|unenhanced|(no|non|pre)(contrast|gd|gad|km)|平扫)$"
+)
+_NEGATIONS = ("no", "non", "kein", "vor", "avant", "before")
+_FILLERS = ("iv", "de")  # between a negation and what it negates
+_THERAPY = (
+    "op",
+    "operative",
+    "surgery",
+    "resection",
+    "biopsy",
+    "treatment",
+    "rt",
+    "radiotherapy",
+    "chemo",
+    "therapy",
+)
+# What follows names the space that an image was brought into, not the image: "t1_to_flair".
+_ONTO = ("to", "into", "onto", "in", "on", "auf", "sur", "reg", "coreg")
 # A segmentation beside the images is not a sequence; nor is a map computed from one, although the name stands in it.
-_LABEL = re.compile(r"^(d?seg|masks?|msk|labels?|lesions?|segmentation|roi)$")
+_LABEL = re.compile(
+    r"^(d?seg|masks?|msk|maske|masque|labels?|lesions?|la?esion(en)?|lasion(en)?|segmentation|segmentierung|roi)$"
+)
 _DERIVED = re.compile(
-    r"^(fa|md|rd|mip|subtraction|perfusion|cbf|cbv|swi|swan|star|t2starw?|asl|bold|e?exp|eadc)$"
+    r"^(fa|md|rd|mip|subtra\w*|soustraction|perfusion|cbf|cbv|swi|swan|star|t2starw?|asl|bold|e?exp|eadc)$"
 )
 
 
@@ -80,33 +116,62 @@ def sequence_of(filename: str) -> Sequence | None:
     if parts[0].startswith("sub-") and len(parts) > 1:
         found = _SEQUENCE_OF_NAME.get(parts[-1].lower())
         agent = [part.split("-", 1)[1] for part in parts if part.startswith("acq-")]
-        contrast = any(part.startswith("ce-") for part in parts) or any(
-            map(_has_contrast, map(_words, agent))
-        )
+        contrast = any(part.startswith("ce-") for part in parts) or any(map(states_contrast, agent))
     else:
-        words = _words(filename)
-        if any(_DERIVED.match(word) for word in words[-3:]):
+        words = _before_onto(_words(filename))
+        if any(_DERIVED.match(word) for word in words[-3:]) or words[-1:] == ["sub"]:
             return None
-        found, contrast = _last_name(words), _has_contrast(words)
+        found, contrast = _last_name(words), states_contrast(filename)
+        if found is Sequence.DWI and "b0" in words and "b1000" not in words:
+            return None
+        if found is Sequence.T2 and {"gre", "ffe", "hemo"} & set(words):  # what T2* is called, too
+            return None
     return Sequence.T1CE if found is Sequence.T1 and contrast else found
 
 
+def states_contrast(text: str) -> bool | None:
+    """Return whether a name or description states contrast medium; None where it says nothing of it.
+
+    Of a text that states both, the absence counts: an enhancing tumour cannot be seen in a plain image.
+
+    >>> states_contrast("T1 mit KM"), states_contrast("T1_sans_gado"), states_contrast("T1")
+    (True, False, None)
+    """
+    words, stated = _words(text), None
+    for index, word in enumerate(words):
+        if words[index + 1 : index + 2] and words[index + 1] in _THERAPY:  # "post op", "pre RT"
+            continue
+        before = [w for w in words[max(index - 2, 0) : index] if w not in _FILLERS][-1:]
+        negated = bool(before) and (before[0] in _NEGATIONS or bool(_WITHOUT.match(before[0])))
+        if _WITHOUT.match(word) or (negated and _CONTRAST.match(word)):
+            return False
+        if _CONTRAST.match(word):
+            stated = True
+    return stated
+
+
 def _words(text: str) -> list[str]:
-    return [word for word in re.split(r"[^a-z0-9]+", strip_suffix(text).lower()) if word]
+    """Return the words of a name, small, without accents; letters of another script are words of their own."""
+    plain = unicodedata.normalize("NFKD", strip_suffix(text).lower())
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    plain = plain.replace("w/o", " without ")
+    plain = re.sub(r"\+ ?c(?![a-z0-9])|(?<![a-z0-9])(c|iv|gd) ?\+", " contrast ", plain)
+    plain = re.sub(r"(?<![a-z0-9])c-(?=$|[ _])|(?<=t1)c-(?=$|[ _])", " without ", plain)
+    return re.findall(r"[a-z0-9]+|[^\W_a-z0-9]+", plain)
 
 
-def _has_contrast(words: list[str]) -> bool:
-    return any(
-        _CONTRAST.match(word) and not (words[index + 1 :] and words[index + 1] in _AFTER_SURGERY)
-        for index, word in enumerate(words)
-    )
+def _before_onto(words: list[str]) -> list[str]:
+    for index, word in enumerate(words):
+        if word in _ONTO and _last_name(words[:index]):
+            return words[:index]
+    return words
 
 
 def _last_name(words: list[str]) -> Sequence | None:
-    # Pairs first: "t2 flair" is FLAIR and "t1 c" is T1CE, before "flair" or "t1".
     for end in range(len(words), 0, -1):
-        pair = "".join(words[max(end - 2, 0) : end])
-        found = _SEQUENCE_OF_NAME.get(pair) or _SEQUENCE_OF_NAME.get(words[end - 1])
+        found = _SEQUENCE_OF_PAIR.get(tuple(words[max(end - 2, 0) : end])) or _SEQUENCE_OF_NAME.get(
+            words[end - 1]
+        )
         if found:
             return found
     return None

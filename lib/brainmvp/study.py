@@ -13,6 +13,7 @@ from brainmvp.dicom.choose import SeriesEntry, override
 from brainmvp.dicom.find import DicomStudy, dicom_studies
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import leads_back
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of
 from brainmvp.tasks import Task
 
@@ -20,6 +21,8 @@ from brainmvp.tasks import Task
 _BIDS_FOLDERS = ("anat", "dwi", "perf")
 # Folders beside studies that hold results, not scans: MONAI Label's store and BIDS derivatives.
 NOT_STUDIES = ("labels", "derivatives", "sourcedata")
+# Images that are not read here: MetaImage and Analyze of two files each, MINC, Philips' own.
+_OTHER_FORMATS = (".mhd", ".img", ".mnc", ".par")
 # A file in a study's folder that says which image is which.
 OVERRIDE = "study.json"
 
@@ -68,7 +71,7 @@ class Study:
         folder = folder.resolve()
         if (folder / OVERRIDE).is_file():
             return _from_override(folder)
-        if image_files(folder) or not (found := dicom_studies(_folders_below(folder))):
+        if _scans(folder) or not (found := dicom_studies(_folders_below(folder))):
             images, label = _from_names(folder)
             return cls(_study_id(folder), folder, _in_order(images), label)
         if len(found) > 1:
@@ -158,12 +161,18 @@ def _folders_below(folder: Path, stop: Callable[[Path], bool] = lambda folder: F
     if stop(folder):
         return
     for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and not entry.name.startswith(".") and entry.name not in NOT_STUDIES:
+        hidden = entry.name.startswith(".") or entry.name in NOT_STUDIES
+        if entry.is_dir() and not hidden and not leads_back(entry):
             yield from _folders_below(entry, stop)
 
 
 def _holds_images(folder: Path) -> bool:
-    return (folder / OVERRIDE).is_file() or bool(image_files(folder))
+    return (folder / OVERRIDE).is_file() or bool(_scans(folder))
+
+
+def _scans(folder: Path) -> list[Path]:
+    """Return the image files of a study folder, without the segmentations: those lie beside DICOM files as well."""
+    return [path for path in image_files(folder) if not is_label(path.name)]
 
 
 def _study_id(folder: Path) -> str:
@@ -191,7 +200,9 @@ def _from_names(folder: Path) -> tuple[dict[Sequence, Path], Path | None]:
     if unknown:
         raise BrainMVPError(f"The sequence of {', '.join(unknown)} cannot be told: {remedy}.")
     if not images:
-        raise BrainMVPError(f"{folder} holds no image; expected files such as patient_t1.nii.gz.")
+        other = [path.name for path in folder.iterdir() if path.suffix.lower() in _OTHER_FORMATS]
+        hint = f" Convert {', '.join(sorted(other))} to .nii.gz." if other else ""
+        raise BrainMVPError(f"{folder} holds no image; expected files such as patient_t1.nii.gz.{hint}")
     return images, labels[0] if len(labels) == 1 else None
 
 
@@ -208,7 +219,7 @@ def _in_order(images: dict[Sequence, Any]) -> dict[Sequence, Any]:
 def _from_override(folder: Path) -> Study:
     path = folder / OVERRIDE
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8-sig"))  # Windows' editor puts a mark in front
         named = {Sequence(name): value for name, value in content["sequences"].items()}
         files = {sequence: folder / file for sequence, file in named.items() if not isinstance(file, int)}
         label = folder / content["label"] if content.get("label") else None

@@ -4,6 +4,7 @@ NIfTI and MGH are read by nibabel, which keeps the affine bit for bit; NRRD and 
 whose LPS world is turned into RAS. A DICOM series is no file; it reads itself (`ImageSource`).
 """
 
+import errno
 import math
 import os
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from brainmvp.sequences import IMAGE_SUFFIXES
 
 # Some four times the largest head scans (7 T, 0.3 mm): whatever declares more is damaged, or meant to fill the memory.
 _MOST_VOXELS = 2**30
+
+# ITK chooses a reader by the ending as it is written: `.MHA` has none.
+_ITK_READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO"}
 
 # From the world of DICOM and ITK to that of NIfTI, and back.
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -73,8 +77,8 @@ class ImageSource(Protocol):
 def read_volume(image: str | os.PathLike[str] | ImageSource) -> Volume:
     """Read a 3-D image: .nii, .nii.gz, .nrrd, .nhdr, .mha or .mgz, or a source that reads itself.
 
-    Raises `BrainMVPError` if the file is absent, unreadable or truncated, is not 3-D, or holds a value that is
-    not finite or a geometry that is not invertible.
+    Raises `BrainMVPError` if the file is absent, unreadable or truncated, is not 3-D, holds colours, complex numbers
+    or a value that is not finite, or a geometry that is not invertible or not stated.
     """
     if not isinstance(image, (str, os.PathLike)):
         volume = image.read()
@@ -120,9 +124,7 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
     if path.name.lower().endswith((".nii", ".nii.gz")):
         atomically(path, lambda temporary: _write_nifti(volume, temporary))
     elif path.name.lower().endswith((".nrrd", ".mha")):
-        atomically(
-            path, lambda temporary: sitk.WriteImage(to_itk(volume), str(temporary), useCompression=True)
-        )
+        atomically(path, lambda temporary: _write_itk(volume, temporary))
     else:
         raise BrainMVPError(f"{path.name} is no format that is written here; use .nii.gz, .nrrd or .mha.")
     return path
@@ -153,13 +155,23 @@ def _is_nibabel(path: Path) -> bool:
 def _read_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
     image = nib.load(path)
     _check_size(path, image.shape)
+    if isinstance(image, nib.Nifti1Image) and not (image.header["sform_code"] or image.header["qform_code"]):
+        raise BrainMVPError(
+            f"{path} does not say how its axes lie in the head (sform and qform codes are 0), so left and right "
+            "cannot be told; convert it again from DICOM."
+        )
     stored = np.asanyarray(image.dataobj)
-    data = np.asarray(stored, np.float32) if stored.dtype.kind == "f" else np.asarray(stored)
+    if stored.dtype.kind not in "iuf":
+        what = "complex numbers" if stored.dtype.kind == "c" else "colours"
+        raise BrainMVPError(f"{path} holds {what}; give one plain (magnitude) volume per sequence.")
+    with np.errstate(over="ignore"):  # what is too large for float32 is refused as not finite
+        data = np.asarray(stored, np.float32) if stored.dtype.kind == "f" else np.asarray(stored)
     return data, np.asarray(image.affine, np.float64)
 
 
 def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
     header = sitk.ImageFileReader()
+    header.SetImageIO(_ITK_READERS[path.suffix.lower()])
     header.SetFileName(str(path))
     header.ReadImageInformation()
     _check_size(path, header.GetSize())
@@ -185,6 +197,13 @@ def _write_nifti(volume: Volume, path: Path) -> None:
     image.set_qform(volume.affine, code="scanner", strip_shears=True)
     image.header.set_xyzt_units("mm", "sec")
     nib.save(image, path)
+
+
+def _write_itk(volume: Volume, path: Path) -> None:
+    try:
+        sitk.WriteImage(to_itk(volume), str(path), useCompression=True)
+    except RuntimeError as error:  # what ITK makes of a full disk
+        raise OSError(errno.EIO, _last_line(error)) from error
 
 
 def _last_line(error: Exception) -> str:

@@ -96,6 +96,38 @@ def test_bad_options_end_in_one_sentence(brainmvp, write_study, tmp_path, monkey
     assert not (tmp_path / "a.nii.gz").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--out", "all/a/a_flair.nii.gz"], "is a scan of the study"),
+        (["--out", "all/a/result.nii.gz"], "or a name such as result_seg.nii.gz"),
+        (["--out", "a.nii.gz", "--uncertainty", "all/a/u.nii.gz"], "would be taken for a scan"),
+        (["--out", "a.nii.gz", "--uncertainty", "a.nii.gz"], "--out and --uncertainty both name"),
+        (["--out", "all"], "would lie among the scans"),
+    ],
+)
+def test_results_neither_replace_scans_nor_pass_for_them(
+    brainmvp, write_study, tmp_path, monkeypatch, options, sentence
+):
+    study = write_study("a", "FLAIR", tmp_path / "all")
+    scan = (study / "a_flair.nii.gz").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    result = brainmvp("segment", study, "--task", "tumour", *options)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file() and "models" not in str(file)] == [
+        "a_flair.nii.gz"
+    ]
+    assert (study / "a_flair.nii.gz").read_bytes() == scan
+
+
+def test_results_of_a_cohort_do_not_become_studies_of_it(brainmvp, write_study, tmp_path):
+    write_study("a", "FLAIR", tmp_path / "all")
+    result = brainmvp("segment", tmp_path / "all", "--task", "tumour", "--out", tmp_path / "all" / "results")
+    assert result.exit_code == 2
+    assert "choose a folder outside" in result.stderr
+
+
 @pytest.fixture
 def dicom_visit(tmp_path):
     uid, centre = generate_uid(), centre_of((44, 48, 42), oblique())
@@ -129,6 +161,9 @@ def test_a_dicom_seg_can_be_asked_for_alone(brainmvp, dicom_visit, write_study, 
     out = tmp_path / "one.dcm"
     assert brainmvp("segment", dicom_visit, "--task", "tumour", "--out", out).exit_code == 0
     assert dcmread(out).Modality == "SEG"
+    # A result beside the series does not hide them.
+    beside = ("segment", dicom_visit, "--task", "tumour", "--out", dicom_visit / "tumour.seg.nrrd")
+    assert [brainmvp(*beside).exit_code for _ in range(2)] == [0, 0]
     result = brainmvp(
         "segment", write_study("nifti", "FLAIR"), "--task", "tumour", "--out", tmp_path / "no.dcm"
     )

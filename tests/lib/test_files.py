@@ -1,7 +1,11 @@
 """Files are there complete or not at all."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +24,36 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         atomically(path, fail)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_names_the_folder(tmp_path):
+    def fill(temporary):
+        with open("/dev/full", "wb", buffering=0) as disk:
+            disk.write(b"x")
+
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}'"):
+        atomically(tmp_path / "a.txt", fill)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="limits of POSIX")
+def test_an_image_that_finds_no_room_is_no_crash(tmp_path):
+    script = (
+        "import numpy, resource, signal, sys; from brainmvp.volume import *; from brainmvp.segnrrd import *\n"
+        "from brainmvp.tasks import get_task; from pathlib import Path\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+        "data = numpy.random.default_rng(0).integers(0, 255, (40, 40, 40), numpy.uint8)\n"
+        "for name in ('a.nii.gz', 'a.seg.nrrd', 'a.nrrd', 'a.mha'):\n"
+        "    image, path = Volume(data, numpy.eye(4)), Path(sys.argv[1], name)\n"
+        "    try: write_seg_nrrd(image, get_task('stroke'), path) if 'seg' in name else write_volume(image, path)\n"
+        "    except OSError as error: print(name, error.filename)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], capture_output=True, text=True, timeout=100
+    )
+    names = ("a.nii.gz", "a.seg.nrrd", "a.nrrd", "a.mha")
+    assert done.stdout.splitlines() == [f"{name} {tmp_path}" for name in names], done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")

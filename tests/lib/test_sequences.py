@@ -30,7 +30,19 @@ KNOWN = {
     "ep2d_diff_b1000_TRACEW": "DWI",
     "ep2d_diff_3scan_trace_ADC": "ADC",
     "case.7_dwi.mha": "DWI",
+    "5_T1_TSE_TRA_CE.nii.gz": "T1CE",
+    "T1_to_FLAIR.nii.gz": "T1",
+    "T1WI.nii.gz": "T1",
+    "T2压水.nii.gz": "FLAIR",
 }
+WITH_CONTRAST = (
+    "T1_mit_KM", "T1 mit Kontrast", "t1_kontrastmittel", "T1_postKM", "T1_injecté", "T1 IV+", "AX_T1_FS_+C", "T1C+",
+    "T1_GdDTPA", "T1增强", "T1WI_C", "T1_Gd_post_op", "sub-01_acq-postKM_T1w",
+)  # fmt: skip
+WITHOUT_CONTRAST = (
+    "T1_ohne_KM", "T1_nativ", "T1_sans_gado", "T1_sans_injection_de_gado", "T1_pre_contrast", "T1_without_IV_contrast",
+    "T1_no_Gd", "T1 C-", "T1平扫", "T1_post_op", "T1_post_RT", "sub-01_acq-noGd_T1w",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "sequence"), KNOWN.items())
@@ -38,9 +50,22 @@ def test_names_of_data_sets_and_scanners_are_understood(name, sequence):
     assert sequence_of(name) is Sequence(sequence)
 
 
+@pytest.mark.parametrize("name", WITH_CONTRAST)
+def test_contrast_medium_is_understood_in_the_habits_of_hospitals(name):
+    assert sequence_of(f"{name}.nii.gz") is Sequence.T1CE
+
+
+@pytest.mark.parametrize("name", WITHOUT_CONTRAST)
+def test_a_plain_image_is_never_taken_for_one_with_contrast(name):
+    assert sequence_of(f"{name}.nii.gz") is Sequence.T1
+
+
 @pytest.mark.parametrize(
     "name",
     [
+        "DWI_b0.nii.gz",
+        "T2_GRE.nii.gz",
+        "T1_SUB.nii.gz",
         "t2* gre",
         "t2_star",
         "sub-01_T2starw.nii.gz",
@@ -59,7 +84,13 @@ def test_a_visit_after_surgery_is_not_contrast(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "label"), [("a_seg.nii.gz", True), ("sub-1_msk.nii.gz", True), ("a_t1.nii.gz", False)]
+    ("name", "label"),
+    [
+        ("a_seg.nii.gz", True),
+        ("sub-1_msk.nii.gz", True),
+        ("T1_La\u0308sion.nii", True),
+        ("a_t1.nii.gz", False),
+    ],
 )
 def test_labels_are_told_from_images(name, label):
     assert is_label(name) is label

@@ -1,10 +1,12 @@
 """A folder becomes a study, or one sentence says which file is in the way."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 
+from brainmvp.cohort.scan import index_folder
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study, find_studies
@@ -85,6 +87,30 @@ def test_a_bad_study_does_not_hide_the_good_ones(touch):
     assert bad[0][0] == "bad" and "what.nii.gz" in bad[0][1]
     with pytest.raises(BrainMVPError, match=r"what\.nii\.gz"):
         find_studies(root)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right of their own on Windows")
+def test_links_are_followed_but_not_in_circles(touch):
+    root = touch("store/two/a_t1.nii.gz", "cohort/one/a_t1.nii.gz")
+    (root / "cohort" / "two").symlink_to(root / "store" / "two")
+    (root / "cohort" / "round").mkdir()
+    (root / "cohort" / "round" / "up").symlink_to(root / "cohort")
+    assert [study.id for study in find_studies(root / "cohort")] == ["one", "two"]
+    index, _ = index_folder(root / "cohort")
+    assert [session.subject for session in index.sessions] == ["one", "two"]
+    assert all(index.study(session).images for session in index.sessions)
+
+
+def test_what_windows_writes_is_read(touch):
+    folder = touch("x.nii.gz")
+    (folder / "study.json").write_text('{"sequences": {"T2": "x.nii.gz"}}', "utf-8-sig")
+    assert list(Study.from_folder(folder).images) == [Sequence.T2]
+
+
+def test_a_format_that_is_not_read_is_named(tmp_path):
+    (tmp_path / "flair.img").touch()
+    with pytest.raises(BrainMVPError, match=r"Convert flair\.img to \.nii\.gz"):
+        Study.from_folder(tmp_path)
 
 
 def test_the_reference_follows_the_task_or_the_wish(touch):

@@ -29,6 +29,12 @@ def test_nrrd_and_metaimage_mean_the_same_place(volume, suffix, tmp_path):
     np.testing.assert_allclose(back.affine, volume.affine, atol=1e-9)
 
 
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_endings_in_capitals_are_read(volume, suffix, tmp_path):
+    path = write_volume(volume, tmp_path / f"a{suffix}")
+    assert np.array_equal(read_volume(path.rename(tmp_path / f"A{suffix.upper()}")).data, volume.data)
+
+
 def test_mgz_and_single_frame_4d_are_read(volume, tmp_path):
     nib.save(nib.MGHImage(volume.data, volume.affine.astype(np.float32)), tmp_path / "a.mgz")
     assert np.array_equal(read_volume(tmp_path / "a.mgz").data, volume.data)
@@ -55,6 +61,10 @@ def bad_files(folder):
     nib.save(nib.Nifti1Image(whole, affine), folder / "cut_t1.nii.gz")
     content = (folder / "cut_t1.nii.gz").read_bytes()
     (folder / "cut_t1.nii.gz").write_bytes(content[: len(content) // 2])
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.complex64), affine), folder / "complex_t1.nii.gz")
+    colours = np.zeros((4, 4, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(colours, affine), folder / "colours_t1.nii.gz")
+    nib.save(nib.Nifti1Image(whole, None), folder / "nowhere_t1.nii.gz")
     (folder / "text_t1.nii.gz").write_text("not an image")
     (folder / "text_t1.nrrd").write_text("not an image")
     (folder / "photo.png").write_text("not an image")
@@ -66,6 +76,9 @@ def bad_files(folder):
         ("nan_t1.nii.gz", "not finite"),
         ("series_t1.nii.gz", "not a 3-D volume"),
         ("slice_t1.nii.gz", "not a 3-D volume"),
+        ("complex_t1.nii.gz", "complex numbers"),
+        ("colours_t1.nii.gz", "colours"),
+        ("nowhere_t1.nii.gz", "left and right cannot be told"),
         ("cut_t1.nii.gz", "cannot be read"),
         ("text_t1.nii.gz", "cannot be read"),
         ("text_t1.nrrd", "cannot be read"),

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -14,7 +13,6 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import TEMPORARY
 
 # Results go to standard output; progress and complaints to standard error, so that output can be piped.
 output = Console()
@@ -35,17 +33,9 @@ class Group(TyperGroup):
         except BrokenPipeError:  # whoever reads the output has seen enough
             raise
         except OSError as error:  # no space, no permission: the system's sentence names the file
-            sentence = f"{_of_system(error)}; free some space or choose a place that you may write to."
-            complain(BrainMVPError(sentence))
+            place = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+            complain(BrainMVPError(f"{place}; free some space or choose a place that you may write to."))
             raise typer.Exit(BAD_INPUT) from error
-
-
-def _of_system(error: OSError) -> str:
-    """Return what the system says, and of which place: the folder of a temporary file, whose name means nothing."""
-    if not isinstance(error.filename, str) or not error.strerror:
-        return str(error)
-    place = Path(error.filename)
-    return f"{place.parent if place.name.startswith(TEMPORARY) else place}: {error.strerror}"
 
 
 def complain(error: BrainMVPError) -> None:

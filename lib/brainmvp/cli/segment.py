@@ -8,7 +8,7 @@ import typer
 from brainmvp.cli.console import BAD_INPUT, complain, print_json, print_table, progress_bar, say
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
-from brainmvp.sequences import Sequence
+from brainmvp.sequences import Sequence, is_label
 
 if TYPE_CHECKING:
     from brainmvp.segment import Segmenter
@@ -77,6 +77,7 @@ def segment(
     from brainmvp.study import Study
 
     found = Study.from_folder(study)
+    _spare_scans(found, {"--out": out, **extras})
     if out.suffix.lower() == ".dcm" and not found.series:
         raise BrainMVPError(f"{study} is not DICOM; {out} needs DICOM series to refer to. Use .seg.nrrd.")
     segmenter = Segmenter.load(task, model, device, brain=brain)
@@ -128,6 +129,42 @@ def _check_names(out: Path, into_folder: bool, extras: dict[str, Path | None]) -
             raise BrainMVPError(f"{option} {path} must end in {' or '.join(wanted[option])}.")
 
 
+def _spare_scans(study: "Study", outputs: dict[str, Path | None]) -> None:
+    """Refuse to write over a scan, over another output, or what would be taken for a scan of the study later."""
+    from brainmvp.study import OVERRIDE, files_of
+
+    scans = {file.resolve() for image in study.images.values() for file in files_of(image)}
+    settled = (study.folder / OVERRIDE).is_file()
+    taken: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        place = path.resolve()
+        if place in scans:
+            raise BrainMVPError(f"{option} {path} is a scan of the study; choose another name.")
+        if first := taken.get(place):
+            raise BrainMVPError(f"{first} and {option} both name {path}; give each a name of its own.")
+        taken[place] = option
+        beside = place.parent == study.folder and path.name.lower().endswith(_IMAGE_SUFFIXES)
+        if beside and not settled and not is_label(path.name):
+            name = path.name.partition(".")
+            raise BrainMVPError(
+                f"{option} {path} would be taken for a scan of the study from then on; "
+                f"choose another folder, or a name such as {name[0]}_seg.{name[2]}."
+            )
+
+
+def _spare_studies(root: Path, studies: "list[Study]", out: Path) -> None:
+    """Refuse an output folder whose results would be taken for studies, or for scans of one, later."""
+    place, root = out.resolve(), root.resolve()
+    if any(place / study.id == study.folder for study in studies):
+        raise BrainMVPError(f"The results in {out} would lie among the scans; choose another folder.")
+    if place.is_relative_to(root) and root not in (study.folder for study in studies):
+        raise BrainMVPError(
+            f"The results in {out} would be taken for studies of {root} from then on; choose a folder outside."
+        )
+
+
 def _segment_many(
     root: Path,
     task: str,
@@ -145,6 +182,7 @@ def _segment_many(
     studies = find_studies(root, on_error=lambda folder, error: failures.update({folder.name: error}))
     if not studies and not failures:
         raise BrainMVPError(f"{root} holds no study; expected folders with files such as patient_t1.nii.gz.")
+    _spare_studies(root, studies, out)
     segmenter = Segmenter.load(task, model, device, brain=brain)
     reports = []
     for number, study in enumerate(studies, start=1):

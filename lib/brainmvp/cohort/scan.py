@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from brainmvp.cohort.index import Image, Index, Session
 from brainmvp.cohort.layouts import Place, place_of
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import leads_back
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of, strip_suffix
 from brainmvp.study import OVERRIDE, Study
 
@@ -45,8 +46,15 @@ def index_folder(
         if relative.name == OVERRIDE:
             study = Study.from_folder(root / relative.parent)
             files = {s: image for s, image in study.images.items() if isinstance(image, Path)}
-            visit.images += [(s, path.relative_to(root).as_posix()) for s, path in files.items()]
-            visit.labels += [study.label.relative_to(root).as_posix()] if study.label else []
+            visit.images += [
+                (s, str(relative.parent / path.relative_to(study.folder).as_posix()))
+                for s, path in files.items()
+            ]
+            visit.labels += (
+                [str(relative.parent / study.label.relative_to(study.folder).as_posix())]
+                if study.label
+                else []
+            )
             continue
         derived = _DERIVATIVES in relative.parts[:-1]
         if is_label(relative.name):
@@ -78,9 +86,9 @@ def index_folder(
 
 def _image_paths(root: Path, tell: Callable[[str], None] | None) -> list[PurePosixPath]:
     found = []
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, followlinks=True):
         # A cache or an unpacked archive may lie beside the data: hidden folders are not data.
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and not leads_back(Path(folder, n)))
         relative = Path(folder).relative_to(root)
         if tell:
             tell(str(relative))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from brainmvp.dicom.acquisition import Acquisition, acquisition_of, no_clue
 from brainmvp.dicom.facts import Facts, image_type, listed, quoted, scanning, text_of, words_of
-from brainmvp.sequences import Sequence, sequence_of
+from brainmvp.sequences import Sequence, sequence_of, states_contrast
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,6 @@ _OTHER_PARTS = re.compile(
 )
 _HEAD = re.compile(r"HEAD|BRAIN|SKULL|CRANI|SCHAEDEL|CEREB")
 
-_CONTRAST_WORDS = re.compile(r"\+ ?c\b|\bc ?\+|\b(post|gd|gad\w*|km|ce|contrast|dotarem|gadavist|prohance)\b")
-_NO_CONTRAST_WORDS = re.compile(
-    r"\b(pre|nativ|native|ohne|without|non[- ]?contrast|unenhanced|no contrast|w/o)\b"
-)
 _NO_AGENT = {"", "NO", "NONE", "N", "0", "OHNE", "KEIN", "NIL", "N/A", "NO CONTRAST", "WITHOUT"}
 _DIFFUSION_WORDS = re.compile(r"diff|dwi|trace|resolve|\bdti|\bb ?= ?\d{3}|ep_b\d")
 _FSE_FLAIR = re.compile(r"dark ?fluid|\btirm\b|spcir|tir2d|flair")
@@ -204,9 +200,8 @@ def _with_or_without_contrast(facts: Facts, named: Sequence | None, why: str, ag
     """Return T1 or T1CE: by the contrast agent in the header, else by words."""
     agent = str(facts.get("ContrastBolusAgent", "")).strip()
     has_agent = agent.upper() not in _NO_AGENT
-    text = text_of(facts, "SeriesDescription").replace("_", " ")
-    says_with = bool(_CONTRAST_WORDS.search(text)) or named is Sequence.T1CE
-    says_without = bool(_NO_CONTRAST_WORDS.search(text))
+    stated = states_contrast(str(facts.get("SeriesDescription", "")))
+    says_with, says_without = stated or named is Sequence.T1CE, stated is False
     if has_agent:
         if says_without:
             against.append(f"contrast agent in the header, but description {quoted(facts)}")

@@ -109,6 +109,15 @@ def test_a_header_that_contradicts_itself_is_shown(facts, what, sentence):
     assert sentence in verdict.contradictions[0]
 
 
+@pytest.mark.parametrize(
+    ("description", "what"),
+    [("T1 sans gado", "T1"), ("t1_mprage_mit_Kontrast", "T1CE"), ("t1_tse_tra_ce", "T1CE")],
+)
+def test_contrast_is_told_by_the_description_in_other_languages(description, what):
+    verdict = recognise(habit.T1 | {"SeriesDescription": description})
+    assert (verdict.what, verdict.contradictions) == (what, ())
+
+
 def test_the_reason_states_the_facts():
     assert recognise(habit.FLAIR).why == "TR 9000, TE 93, TI 2500 ms"
     assert recognise(habit.T1CE).why == "TR 8.2, TE 3.2, TI 450 ms; contrast agent"
