@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -64,6 +65,21 @@ def test_json_can_be_piped(write_study):
     done = run("study", write_study("visit", "FLAIR"), "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["studies"][0]["study"] == "visit"
+
+
+def test_a_table_fits_a_terminal_of_80_columns_and_keeps_its_words():
+    done = run("models", "list", env=os.environ | {"FORCE_COLOR": "1", "COLUMNS": "80"}, encoding="utf-8")
+    shown = re.sub(r"\x1b\[[\d;]*m", "", done.stdout)
+    table = [line for line in shown.splitlines() if line[0] in "┏┃┡│└"]
+    assert max(map(len, table)) <= 80
+    assert {"segmentation:", "tumour", "FLAIR", "tumour@1"} <= set(re.findall(r"[^\s│┃,]+", shown))
+
+
+def test_a_table_in_a_pipe_is_one_plain_line_a_row():
+    done = run("models", "list", env=os.environ | {"COLUMNS": "80"}, encoding="utf-8")
+    (row,) = (line for line in done.stdout.splitlines() if "encoder@1" in line)
+    assert "FLAIR, T1, T1CE, T2, MRA, PD, DWI, ADC" in row
+    assert "\x1b" not in done.stdout
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no head")

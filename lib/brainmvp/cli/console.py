@@ -16,6 +16,8 @@ from brainmvp.errors import BrainMVPError
 
 # Results go to standard output; progress and complaints to standard error, so that output can be piped.
 output = Console()
+if not output.is_terminal:
+    output.width = 1000  # a pipe has no edge: one line a row, however long, for whoever searches it
 errors = Console(stderr=True)
 
 BAD_INPUT = 2
@@ -54,10 +56,18 @@ def say(text: str) -> None:
 
 
 def print_table(title: str | None, columns: dict[str, str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; columns: heading to "left" or "right". The first, a name to type, is never cut short."""
+    """Print a table; columns: heading to "left" or "right".
+
+    Words are kept whole where the terminal is wide enough; the first column, a name to type, always.
+    """
+    rows = [tuple(row) for row in rows]
+    cells = [[heading, *(row[number] for row in rows)] for number, heading in enumerate(columns)]
+    longest = [max(len(word) for cell in column for word in cell.split() or [""]) for column in cells]
+    fits = sum(longest) + 3 * len(columns) + 1 <= output.width
     table = Table(title=title and escape(title), title_justify="left", title_style="bold")
     for number, (heading, side) in enumerate(columns.items()):
-        table.add_column(heading, justify=side, overflow="fold", no_wrap=number == 0)
+        whole = number == 0 or (fits and not any(" " in cell for cell in cells[number]))
+        table.add_column(heading, justify=side, overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*map(escape, row))
     output.print(table)

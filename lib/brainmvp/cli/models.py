@@ -38,10 +38,11 @@ def list_models(as_json: _Json = False) -> None:
     if as_json:
         print_json({"store": str(store.root), "models": rows})
         return
-    columns = dict.fromkeys(("Model", "", "Kind", "Task", "Sequences", "Network", "MB", "From"), "left")
+    columns = dict.fromkeys(("Model", "", "Kind", "Sequences", "MB", "From"), "left")
     cells = [
-        (row["model"], "*" if row["served"] else "", row["kind"], row["task"] or "", ", ".join(row["sequences"]),
-         row["network"], str(row["megabytes"] or "missing"), "the package" if row["built_in"] else row["created"])
+        (row["model"], "*" if row["served"] else "", ": ".join(filter(None, (row["kind"], row["task"]))),
+         ", ".join(row["sequences"]), str(row["megabytes"] or "missing"),
+         "the package" if row["built_in"] else row["created"])
         for row in rows
     ]  # fmt: skip
     print_table(None, columns | {"MB": "right"}, cells)
