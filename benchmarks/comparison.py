@@ -27,8 +27,8 @@ import numpy as np  # noqa: E402
 import small_brains as small  # noqa: E402
 from pretraining_proof import pretrained, unlabelled  # noqa: E402
 
+from brainmvp.cohort.cases import cases_of  # noqa: E402
 from brainmvp.cohort.scan import index_folder  # noqa: E402
-from brainmvp.finetune.cohort import cases_of  # noqa: E402
 from brainmvp.finetune.prepared import Preparation, to_tensor  # noqa: E402
 from brainmvp.networks import NetworkConfig  # noqa: E402
 from brainmvp.training.short import Brain, region_dice  # noqa: E402

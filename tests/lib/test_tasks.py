@@ -52,6 +52,7 @@ def test_a_hospital_adds_a_task_by_writing_a_data_file(tmp_path, monkeypatch):
     task = get_task("our-gliomas")
     assert task.title == "Gliomas, our hospital" and task.outputs == ("WT", "TC", "ET")
     assert "our-gliomas" not in task_names()
+    assert task.data is None and not task.published  # these are of the children of BraTS
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,10 @@ def evaluate(
     calibration.png and, for a segmentation, cases.png with the best, middle and worst.
     """
     from brainmvp.cohort import Index
+    from brainmvp.cohort.cases import cases_of
     from brainmvp.evaluation.report import evaluate as run
     from brainmvp.evaluation.tables import summary_rows
-    from brainmvp.evaluation.turns import check_untaught, names
-    from brainmvp.finetune.cohort import cases_of
+    from brainmvp.evaluation.turns import check_fits, check_untaught, names
     from brainmvp.finetune.split import PARTS, SplitFile, split_path
     from brainmvp.modelstore import ModelStore
     from brainmvp.tasks import get_task
@@ -60,7 +60,7 @@ def evaluate(
     judged = [store.resolve(name.strip()) for name in model.split(",")]
     others = [store.resolve(name.strip()) for name in against.split(",")] if against else []
     for one in (*judged, *others):
-        one.check_task(chosen.name)
+        check_fits(one, chosen)
     if part not in (*PARTS, "all"):
         raise BrainMVPError(f"--part {part} is none of {', '.join(PARTS)} and all.")
     cases, notes = cases_of(Index.read(index), chosen)

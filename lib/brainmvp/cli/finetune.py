@@ -276,7 +276,7 @@ def _split(
 ) -> "tuple[list[Case], SplitFile, Path]":
     """Return the cases of an index, their split, drawn now if there is none yet, and where it is kept."""
     from brainmvp.cohort import Index
-    from brainmvp.finetune.cohort import cases_of, held_out
+    from brainmvp.cohort.cases import cases_of, held_out
     from brainmvp.finetune.split import get_split, split_path
 
     cohort = Index.read(index)

@@ -11,17 +11,22 @@ from brainmvp.errors import BrainMVPError
 
 if TYPE_CHECKING:
     from brainmvp.cohort import Index
+    from brainmvp.tasks import Task
 
 
 def index(
     folder: Annotated[
         Path,
-        typer.Argument(help="BIDS tree, BrainMVP-16k, BraTS, ISLES or IXI folders, or one folder per study."),
+        typer.Argument(
+            help="BIDS tree, BrainMVP-16k, BraTS, ISLES or IXI folders, or one folder per PATIENT or PATIENT/DATE."
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="The index; default: FOLDER/index.json.")] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="A downstream task whose data set's own layout the folder has (`brainmvp tasks`)."),
+        typer.Option(
+            help="What it is for (`brainmvp tasks`): a published data set is read in its own layout."
+        ),
     ] = None,
     table: Annotated[
         Path | None,
@@ -45,9 +50,12 @@ def index(
 
     if validation + test > 0.9:
         raise BrainMVPError("--validation and --test leave less than a tenth to train on; lower them.")
+    from brainmvp.tasks import get_task
+
+    chosen = get_task(task) if task else None
     with progress_bar("Index") as tell:
-        if task:
-            cohort, notes = index_release(folder, _layout(task))
+        if chosen and chosen.data:
+            cohort, notes = index_release(folder, chosen.data.layout)
         else:
             cohort, notes = index_folder(folder, lambda place: tell(place, 0.0))
     if table:
@@ -58,17 +66,28 @@ def index(
     for note in notes:
         say(note)
     _show(cohort)
+    if chosen:
+        _show_use(cohort, chosen)
     counts = Counter(session.split for session in cohort.sessions)
-    say(f"{', '.join(f'{count} to {side}' for side, count in counts.items())}. Written: {path}")
+    if chosen:  # `finetune` draws train and validation itself
+        counts = {side: count for side, count in counts.items() if side == "test"}
+    sides = ", ".join(f"{count} to {side}" for side, count in counts.items())
+    say(f"{sides}{'. ' if sides else ''}Written: {path}")
 
 
-def _layout(name: str) -> str:
-    from brainmvp.tasks import get_task
+def _show_use(cohort: "Index", task: "Task") -> None:
+    """Say how much of a cohort a task can learn from, and what it cannot use, and why."""
+    from brainmvp.cohort.cases import listed, usable
 
-    task = get_task(name)
-    if task.data is None:
-        raise BrainMVPError(f"The {name} task names no data set; index the folder without --task.")
-    return task.data.layout
+    sessions, reasons = usable(cohort, task)
+    classes = Counter(session.label for session in sessions) if task.classes else {}
+    each = f" ({', '.join(f'{key} {count}' for key, count in classes.items())})" if classes else ""
+    count = (
+        f"{len(sessions)} of {len(cohort.sessions)} visits, of {len({s.patient for s in sessions})} patients"
+    )
+    say(f"{task.name} can learn from {count}{each}.")
+    for reason, ids in reasons.items():
+        say(f"  not from {listed(ids)}: {reason}")
 
 
 def _show(cohort: "Index") -> None:

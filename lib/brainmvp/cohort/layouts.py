@@ -24,6 +24,13 @@ _NAMED = tuple(
     )
 )
 
+# What visits of one patient are called, in folders of their own: a date, or a word with a number.
+_VISIT = re.compile(
+    r"^(?:(?:ses|session|visit|timepoint|tp|fu|follow-?up)[-_ ]?\d+|baseline|follow-?up|(?:pre|post)-?op|"
+    r"(?:19|20)\d\d[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])(?:[-_ T].*)?)$",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True)
 class Place:
@@ -38,8 +45,9 @@ def place_of(path: PurePosixPath, root_name: str) -> Place:
     """Return whose image a path is.
 
     Understood are BIDS (entities in the name), the names of BraTS, UCSF-PDGM, UPENN-GBM and IXI, which also lie flat
-    in one folder per sequence, and else one folder per visit. The data set is the first folder where there is one
-    above the visit's (as in BrainMVP-16k), else the root's name.
+    in one folder per sequence, and else one folder per patient, or per visit in the patient's, if it is called by a
+    date (20240131, 2024-01-31) or as a visit (visit-1, baseline). The data set is the first folder where there is one
+    above these (as in BrainMVP-16k), else the root's name.
 
     Args:
         path: relative to the root.
@@ -47,6 +55,8 @@ def place_of(path: PurePosixPath, root_name: str) -> Place:
 
     >>> place_of(PurePosixPath("BraTS2023_MEN/BraTS-MEN-00004-000/BraTS-MEN-00004-000-t1c.nii.gz"), "16k")
     Place(dataset='BraTS2023_MEN', subject='BraTS-MEN-00004', session='000')
+    >>> place_of(PurePosixPath("Miller/2024-01-31/flair.nii.gz"), "clinic")
+    Place(dataset='clinic', subject='Miller', session='2024-01-31')
     """
     folders = path.parts[:-1]
     name = strip_suffix(path.name)
@@ -61,6 +71,8 @@ def place_of(path: PurePosixPath, root_name: str) -> Place:
             if match:
                 session = match.groupdict().get("session") or _ONLY
                 return Place(_dataset(folders, text, root_name), match["subject"], session)
+    if len(folders) > 1 and _VISIT.match(folders[-1]):
+        return Place(_dataset(folders, folders[-2], root_name), folders[-2], folders[-1])
     subject = folders[-1] if folders else root_name
     return Place(_dataset(folders, subject, root_name), subject, _ONLY)
 

@@ -9,17 +9,46 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from brainmvp.cohort.cases import listed
 from brainmvp.cohort.index import Image, Index, Session
 from brainmvp.cohort.scan import index_folder
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
 
 _LABEL = "label map"
+_AUTOMATED = "automated"
 _END = r"\.nii(?:\.gz)?$"
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """How a data set's tables tell classes: key, value: columns of the subject or session, and of the class.
+
+    names: what a class is called here, where not as there; digits: of a subject's number.
+    """
+
+    key: str
+    value: str
+    names: dict[str, str]
+    digits: int = 0
+
+    def read(self, root: Path) -> dict[str, str]:
+        """Return class by subject or session, from every CSV below the root that has these columns."""
+        classes = {}
+        for path in sorted(root.rglob("*.csv")):
+            with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+                reader = csv.DictReader(stream)
+                if {self.key, self.value} <= set(reader.fieldnames or ()):
+                    rows = [row for row in reader if row[self.key] and row[self.value]]
+                    classes |= {r[self.key].zfill(self.digits): self._name(r[self.value]) for r in rows}
+        return classes
+
+    def _name(self, value: str) -> str:
+        return self.names.get(value, value)
 
 
 @dataclass(frozen=True)
@@ -27,15 +56,14 @@ class Release:
     """A data set's layout.
 
     pattern: of a path below the root, with the groups `subject`, `file` and where there are any `session` and `label`
-    (the class); files: what `file` says; example: a path, for the message; classes: reads (subject or session to
-    class) from the tables below the root.
+    (the class); files: what `file` says; example: a path, for the message; classes: where the classes are told.
     """
 
     dataset: str
     pattern: str
     files: dict[str, Sequence | str]
     example: str
-    classes: Callable[[Path], dict[str, str]] | None = None
+    classes: ClassTable | None = None
 
 
 def index_release(root: str | os.PathLike[str], layout: str) -> tuple[Index, list[str]]:
@@ -53,15 +81,20 @@ def index_release(root: str | os.PathLike[str], layout: str) -> tuple[Index, lis
         raise BrainMVPError(f"{root} is not a folder; give the folder of {release.dataset}.")
     visits: dict[tuple[str, str], dict[str | Sequence, str]] = {}
     given: dict[tuple[str, str], str] = {}
+    others: list[str] = []
+    second: list[str] = []
     for path in _paths(root):
         match = re.search(release.pattern + _END, path, re.IGNORECASE)
         if match is None:
+            others.append(path)
             continue
         groups = match.groupdict()
         place = groups["subject"], groups.get("session") or "1"
         files = visits.setdefault(place, {})
         meaning = release.files[groups["file"].lower()]
-        if meaning not in files or "automated" in files[meaning]:  # a label map drawn by hand is preferred
+        if meaning in files and _AUTOMATED not in files[meaning]:  # a label map drawn by hand is preferred
+            second.append(path)
+        else:
             files[meaning] = path
         if groups.get("label"):
             given[place] = groups["label"]
@@ -69,8 +102,15 @@ def index_release(root: str | os.PathLike[str], layout: str) -> tuple[Index, lis
         raise BrainMVPError(
             f"{root} has no file of {release.dataset}, such as {release.example}; give its folder."
         )
-    classes = release.classes(root) if release.classes else {}
-    sessions, notes = [], []
+    notes = []
+    if others:
+        notes.append(
+            f"Left out {listed(others)}: of {release.dataset}, files such as {release.example} are read."
+        )
+    if second:
+        notes.append(f"Left out {listed(second)}: of a visit, the first image of each sequence is taken.")
+    classes = release.classes.read(root) if release.classes else {}
+    sessions, unknown = [], []
     for (subject, session), files in visits.items():
         images = [Image(sequence=s, file=files[s]) for s in Sequence if s in files]
         if not images:
@@ -78,13 +118,17 @@ def index_release(root: str | os.PathLike[str], layout: str) -> tuple[Index, lis
             continue
         label = given.get((subject, session)) or classes.get(session) or classes.get(subject)
         if release.classes and label is None:
-            notes.append(f"{subject}: no class in the tables of {release.dataset}.")
+            unknown.append(subject)
         sessions.append(
             Session(
                 dataset=release.dataset, subject=subject, session=session, images=tuple(images),
                 segmentation=files.get(_LABEL), label=label,
             )
         )  # fmt: skip
+    if unknown:
+        columns = f"CSV with the columns '{release.classes.key}' and '{release.classes.value}' below {root}"
+        where = f"not in a {columns}" if classes else f"there is no {columns}; put the data set's there"
+        notes.append(f"No class for {listed(unknown)}: {where}.")
     return Index(root.resolve(), sessions), notes
 
 
@@ -97,35 +141,11 @@ def _paths(root: Path) -> Iterator[str]:
                 yield (Path(folder).relative_to(root) / name).as_posix()
 
 
-def _tables(root: Path, *columns: str) -> Iterator[dict[str, str]]:
-    """Yield the rows of every CSV below the root that has these columns."""
-    for path in sorted(root.rglob("*.csv")):
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if set(columns) <= set(reader.fieldnames or ()):
-                yield from reader
-
-
-def _adni(root: Path) -> dict[str, str]:
-    """Return the class by image: LONI's table, in which early and late MCI are told apart."""
-    rows = _tables(root, "Image Data ID", "Group")
-    return {row["Image Data ID"]: re.sub("^[EL]MCI$", "MCI", row["Group"]) for row in rows}
-
-
-def _adhd(root: Path) -> dict[str, str]:
-    """Return the class by subject: DX is 0 for typically developing, 1 to 3 for the types of ADHD."""
-    names = {"0": "TDC", "1": "ADHD", "2": "ADHD", "3": "ADHD"}
-    rows = _tables(root, "ScanDir ID", "DX")
-    return {row["ScanDir ID"].zfill(7): names[row["DX"]] for row in rows if row["DX"] in names}
-
-
-def _abide(root: Path) -> dict[str, str]:
-    """Return the class by subject: DX_GROUP is 1 for autism, 2 for controls."""
-    names = {"1": "ASD", "2": "CONTROL"}
-    rows = _tables(root, "SUB_ID", "DX_GROUP")
-    return {row["SUB_ID"].zfill(7): names[row["DX_GROUP"]] for row in rows if row["DX_GROUP"] in names}
-
-
+# LONI's table tells early and late MCI apart; ADHD-200's DX is 0 for typically developing, 1 to 3 for the types of
+# ADHD; ABIDE's DX_GROUP is 1 for autism, 2 for controls.
+_ADNI = ClassTable("Image Data ID", "Group", {"EMCI": "MCI", "LMCI": "MCI"})
+_ADHD = ClassTable("ScanDir ID", "DX", {"0": "TDC", "1": "ADHD", "2": "ADHD", "3": "ADHD"}, digits=7)
+_ABIDE = ClassTable("SUB_ID", "DX_GROUP", {"1": "ASD", "2": "CONTROL"}, digits=7)
 _GLIOMA = {"t1": Sequence.T1, "t2": Sequence.T2, "flair": Sequence.FLAIR}
 
 RELEASES = {
@@ -150,14 +170,14 @@ RELEASES = {
     "adni": Release(
         "ADNI", r"(?P<subject>\d{3}_S_\d{4,5})/.*(?P<session>I\d+)/(?P<file>ADNI)_[^/]*",
         {"adni": Sequence.T1}, "002_S_0295/MP-RAGE/2006-04-18_08_20_30.0/I13722/ADNI_002_S_0295_MR_MP-RAGE_I13722.nii",
-        _adni,
+        _ADNI,
     ),
     "adhd-200": Release(
         "ADHD-200", r"(?P<subject>\d{7})/session_(?P<session>\d+)/anat_\d+/(?P<file>mprage)",
-        {"mprage": Sequence.T1}, "KKI/1018959/session_1/anat_1/mprage.nii.gz", _adhd,
+        {"mprage": Sequence.T1}, "KKI/1018959/session_1/anat_1/mprage.nii.gz", _ADHD,
     ),
     "abide": Release(
         "ABIDE-I", r"(?P<subject>\d{7})/session_(?P<session>\d+)/anat_\d+/(?P<file>mprage)",
-        {"mprage": Sequence.T1}, "Caltech/0051456/session_1/anat_1/mprage.nii.gz", _abide,
+        {"mprage": Sequence.T1}, "Caltech/0051456/session_1/anat_1/mprage.nii.gz", _ABIDE,
     ),
 }  # fmt: skip

@@ -66,10 +66,13 @@ def index_folder(
                 visit.images.append((sequence, str(relative)))
             else:
                 unknown[_ending(relative.name)] += 1
-    notes = [
-        f"Left out {count} file(s) named …{ending}: no known sequence."
-        for ending, count in unknown.most_common()
-    ]
+    notes = []
+    if unknown:
+        kinds = ", ".join(f"{count} named …{ending}" for ending, count in unknown.most_common())
+        notes.append(
+            f"Left out {kinds}: neither a known sequence (patient_t1.nii.gz) nor a segmentation (patient_seg.nii.gz); "
+            f"rename them, or say in a folder's {OVERRIDE} what is what."
+        )
     sessions = []
     for place, visit in visits.items():
         if visit.images:

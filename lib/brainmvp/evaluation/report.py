@@ -24,7 +24,7 @@ from brainmvp.evaluation.regions import case_rows, compare, mean_dice, page_rows
 from brainmvp.evaluation.segmentation import reliability, score_case, score_cases, subsets
 from brainmvp.evaluation.statistics import Comparison, compare_answers
 from brainmvp.evaluation.tables import Summary, latex, markdown, summary_rows, write_csv
-from brainmvp.evaluation.turns import Turn, names
+from brainmvp.evaluation.turns import Turn, check_fits, names
 from brainmvp.files import write_text
 from brainmvp.modelstore import Model
 from brainmvp.segment import Segmenter
@@ -82,7 +82,7 @@ def evaluate(
 
     """
     for turn in (*turns, *(against or ())):
-        turn.model.check_task(task.name)
+        check_fits(turn.model, task)
     judge = _judge_classes if task.kind == "classification" else _judge_regions
     summary, compared, tables = judge(task, turns, out, tell, device, against, missing)
     _write(task, turns, out, summary, against, compared, tables)
@@ -99,7 +99,7 @@ def _judge_regions(
     missing: bool,
 ) -> tuple[Summary, dict[str, Comparison], dict[str, Table]]:
     pairs = _ready(turns, Segmenter, device)
-    scores = score_cases(pairs, tell)
+    scores = score_cases(task, pairs, tell)
     write_csv(out / "cases.csv", case_rows(scores))
     heading = f"{names(turns)}: best, middle and worst of {len(scores)}"
     draw_page(task, page_rows(scores), out / "cases.png", heading)
@@ -108,13 +108,13 @@ def _judge_regions(
         draw_reliability(curves, out / "calibration.png")
     compared = {}
     if against:
-        others = score_cases(_ready(against, Segmenter, device), tell, pictures=False)
+        others = score_cases(task, _ready(against, Segmenter, device), tell, pictures=False)
         write_csv(out / "cases-against.csv", case_rows(others))
         compared = compare(task, scores, others)
 
     def subset(chosen: Pairs[Segmenter], kept: tuple[Sequence, ...]) -> list[str]:
         return mean_dice(
-            task, [score_case(segmenter, case, kept, pictures=False) for segmenter, case in chosen]
+            task, [score_case(task, segmenter, case, kept, pictures=False) for segmenter, case in chosen]
         )
 
     columns = [f"Dice {name}" for name in task.outputs]

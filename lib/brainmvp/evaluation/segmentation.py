@@ -43,25 +43,32 @@ class CaseScore:
 
 
 def score_cases(
-    pairs: list[tuple[Segmenter, Case]], tell: Callable[[str, float], None], pictures: bool = True
+    task: Task,
+    pairs: list[tuple[Segmenter, Case]],
+    tell: Callable[[str, float], None],
+    pictures: bool = True,
 ) -> list[CaseScore]:
     """Segment and score every case; tell: called with (id, share done); pictures: with a row of a page for each."""
     scores = []
     for number, (segmenter, case) in enumerate(pairs):
         tell(case.id, number / len(pairs))
-        scores.append(score_case(segmenter, case, pictures=pictures))
+        scores.append(score_case(task, segmenter, case, pictures=pictures))
     return scores
 
 
 def score_case(
-    segmenter: Segmenter, case: Case, only: tuple[Sequence, ...] | None = None, pictures: bool = True
+    task: Task,
+    segmenter: Segmenter,
+    case: Case,
+    only: tuple[Sequence, ...] | None = None,
+    pictures: bool = True,
 ) -> CaseScore:
     """Segment one study, with all of its sequences or some, and compare with its label on the label's own grid.
 
     A region that the sequences cannot show is not scored. Without the label's own sequence (`only`), the label is
-    taken to the grid of the result. Raises `BrainMVPError` naming a study or label that cannot be used.
+    taken to the grid of the result. task: whose labels and rules count; the model's own finds the same regions. Raises
+    `BrainMVPError` naming a study or label that cannot be used.
     """
-    task = segmenter.task
     label, sequence = read_label(task, case)
     study = case.study if only is None else case.study.only(only)
     result = segmenter.segment(study, sequence if sequence in study.images else None)

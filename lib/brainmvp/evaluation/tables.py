@@ -32,18 +32,19 @@ def write_csv(path: Path, rows: Iterable[dict[str, object]]) -> None:
 
 
 def summary_rows(summary: Summary, task: Task) -> list[list[str]]:
-    """Return heading and rows: region, metric, value with its interval, and the paper's.
+    """Return heading and rows: region, metric, value with its interval, and the paper's, where it has any.
 
     A published number that is only known from a summary of the paper is marked with an asterisk.
     """
-    rows = [["", "metric", "this model (95 % interval)", "BrainMVP, as published"]]
+    rows = [["", "metric", "ours (95 % interval)", *(["BrainMVP, as published"] if task.published else [])]]
     for region, metrics in summary.items():
         for name, value in metrics.items():
             digits = _DIGITS.get(name, 4)
             own = "-" if np.isnan(value.value) else f"{value.value:.{digits}f}"
             if not np.isnan(value.low):
                 own += f" ({value.low:.{digits}f} to {value.high:.{digits}f})"
-            rows.append([region, _TITLES[name], own, published(task, region, name)])
+            paper = [published(task, region, name)] if task.published else []
+            rows.append([region, _TITLES[name], own, *paper])
     return rows
 
 

@@ -7,6 +7,7 @@ from brainmvp.card import Card
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
+from brainmvp.tasks import Task, get_task
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,19 @@ class Turn:
 
     model: Model
     cases: list[Case]
+
+
+def check_fits(model: Model, task: Task) -> None:
+    """Raise `BrainMVPError` unless a model is of the task, or of one that finds the same, such as what it extends."""
+    if model.card.task and model.card.task != task.name:
+        other = get_task(model.card.task)
+        if _finds(other) == _finds(task):
+            return
+    model.check_task(task.name)
+
+
+def _finds(task: Task) -> tuple[object, ...]:
+    return task.kind, task.outputs, [set(region.labels) for region in task.regions]
 
 
 def names(turns: list[Turn]) -> str:

@@ -187,7 +187,7 @@ def _test(task: Task, model: Model, cases: list[Case], device: str) -> Row:
         seconds = (time.perf_counter() - began) / len(cases)
     else:
         segmenter = Segmenter(model, device)
-        studies = score_cases([(segmenter, case) for case in cases], lambda *_: None, pictures=False)
+        studies = score_cases(task, [(segmenter, case) for case in cases], lambda *_: None, pictures=False)
         scores = _overlaps(task, studies)
         seconds = float(np.mean([study.seconds for study in studies]))
     parameters = sum(p.numel() for p in model.load_network().parameters())

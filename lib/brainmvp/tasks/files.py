@@ -48,14 +48,17 @@ def get_task(name: str) -> Task:
 def read_task(text: str, source: str) -> Task:
     """Return the task of a data file's text; raises `BrainMVPError` naming `source`.
 
-    `"extends": NAME` takes what the file does not say from another task.
+    `"extends": NAME` takes what the file does not say from another task, but not its data set and its published
+    numbers.
     """
     try:
         content: dict[str, Any] = json.loads(text)
         base = content.pop("extends", None)
         if base == _stem(Path(source)):
             raise BrainMVPError(f"{source} extends itself; name another task in it, or none.")
-        inherited = get_task(base).model_dump(exclude_unset=True) if base else {}
+        inherited = (
+            get_task(base).model_dump(exclude_unset=True, exclude={"data", "published"}) if base else {}
+        )
         task = Task.model_validate({**inherited, **content})
     except ValidationError as error:
         first = error.errors()[0]

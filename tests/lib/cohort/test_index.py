@@ -57,7 +57,7 @@ def test_a_flat_ixi_tree_becomes_one_visit_per_patient(tmp_path: Path) -> None:
     assert [s.sequences for s in index.sessions] == [
         (Sequence.T1, Sequence.T2, Sequence.MRA, Sequence.PD)
     ] * 2
-    assert notes == ["Left out 1 file(s) named …_00: no known sequence."]
+    assert len(notes) == 1 and notes[0].startswith("Left out 1 named …_00: neither a known sequence")
 
 
 def test_isles_masks_come_from_derivatives_and_other_derivatives_do_not(tmp_path: Path) -> None:
@@ -78,6 +78,17 @@ def test_the_tumour_is_taken_where_the_brain_is_segmented_too(tmp_path: Path) ->
     touch(tmp_path, *(f"UCSF-PDGM-0004_nifti/UCSF-PDGM-0004_{name}.nii.gz" for name in names))
     (found,) = index_folder(tmp_path)[0].sessions
     assert found.segmentation.endswith("tumor_segmentation.nii.gz")
+
+
+def test_visits_in_a_patients_folder_stay_on_one_side(tmp_path: Path) -> None:
+    dates = ("20240131", "2024-06-01", "baseline", "visit-2")
+    touch(tmp_path, *(f"Miller/{date}/t1.nii.gz" for date in dates), "Smith/2024_01_31 head/t1.nii.gz")
+    touch(tmp_path, "other/p1/t1.nii.gz", "trial/p2/ses-01/t1.nii.gz", "trial/20240199/t1.nii.gz")
+    sessions = index_folder(tmp_path)[0].sessions
+    assert [s.session for s in sessions if s.patient == f"{tmp_path.name}/Miller"] == sorted(dates)
+    assert {s.patient for s in sessions} == {
+        f"{tmp_path.name}/Miller", f"{tmp_path.name}/Smith", "other/p1", "trial/p2", "trial/20240199",
+    }  # fmt: skip
 
 
 def test_a_study_json_settles_names_that_cannot_be_told(tmp_path: Path) -> None:

@@ -91,10 +91,28 @@ def test_a_patient_without_class_is_told_and_a_wrong_folder_refused(tmp_path):
     write_miniature("abide-1", tmp_path)
     (tmp_path / "phenotypes.csv").unlink()
     index, notes = index_release(tmp_path, "abide")
-    assert index.sessions[0].label is None and notes == ["0051456: no class in the tables of ABIDE-I."]
+    assert index.sessions[0].label is None
+    columns = "CSV with the columns 'SUB_ID' and 'DX_GROUP'"
+    assert notes == [
+        f"No class for 0051456: there is no {columns} below {tmp_path}; put the data set's there."
+    ]
     with pytest.raises(BrainMVPError, match=r"has no file of MRBrainS13, such as TrainingData/1/T1\.nii"):
         index_release(tmp_path, "mrbrains")
     with pytest.raises(
         BrainMVPError, match="no layout 'dicom'; the layouts are bids, brats, isles, brats-2018"
     ):
         index_release(tmp_path, "dicom")
+
+
+def test_what_a_data_set_holds_besides_is_told(tmp_path):
+    write_miniature("mrbrains-13", tmp_path)
+    _, notes = index_release(tmp_path, "mrbrains")
+    left_out = "Left out TrainingData/1/LabelsForTraining.nii and 2 more"
+    assert notes == [f"{left_out}: of MRBrainS13, files such as TrainingData/1/T1.nii are read."]
+    write_miniature("adhd-200", tmp_path / "adhd")
+    again = tmp_path / "adhd" / "KKI" / "1018959" / "session_1" / "anat_2" / "mprage.nii.gz"
+    again.parent.mkdir()
+    again.touch()
+    index, notes = index_release(tmp_path / "adhd", "adhd-200")
+    assert index.sessions[0].images[0].file.endswith("anat_1/mprage.nii.gz")
+    assert any("anat_2/mprage.nii.gz: of a visit, the first image" in note for note in notes)

@@ -7,9 +7,9 @@ import pytest
 from labelled import make_cases
 
 from brainmvp.cohort import Image, Index, Session
+from brainmvp.cohort.cases import cases_of
 from brainmvp.errors import BrainMVPError
 from brainmvp.finetune import Case
-from brainmvp.finetune.cohort import cases_of
 from brainmvp.finetune.split import SplitFile, draw_split, fraction_of, get_split
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
@@ -105,15 +105,16 @@ def test_what_the_index_lacks_is_told_and_the_rest_is_used(tmp_path):
     sessions = [
         Session(dataset="d", subject="1", session="1", images=image, label="CN"),
         Session(dataset="d", subject="2", session="1", images=image),
+        Session(dataset="d", subject="5", session="1", images=image),
         Session(dataset="d", subject="3", session="1", images=other, label="CN"),
         Session(dataset="d", subject="4", session="1", images=image, label="AD"),
     ]
     cases, notes = cases_of(Index(tmp_path, sessions), ADNI)
     assert [case.group for case in cases] == ["d/1"]
-    assert [note.split(":")[0].split(",")[0] for note in notes] == [
-        "d/2/1 has no class",
-        "d/3/1 has no T1",
-        "d/4/1 is of class 'AD'",
+    assert [note.split(" (")[0].split(", which")[0] for note in notes] == [
+        "Left out d/2/1 and 1 more: no class",
+        "Left out d/3/1: no T1",
+        "Left out d/4/1: of class 'AD', and adni knows CN, MCI.",
     ]
-    with pytest.raises(BrainMVPError, match="has no labelled study for adni: d/2/1 has no class"):
+    with pytest.raises(BrainMVPError, match=r"has no labelled study for adni \(d/2/1 and 1 more: no class"):
         cases_of(Index(tmp_path, sessions[1:]), ADNI)
