@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from brainmvp.dice import dice
+from brainmvp.files import atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,7 +119,7 @@ def draw_reliability(
     above.set(ylabel=f"share that is {of[0]}", xlim=(0, 1), ylim=(0, 1))
     above.legend(fontsize=8)
     below.set(xlabel="probability", ylabel=f"share of {of[1]}", yscale="log")
-    figure.savefig(path, dpi=110)
+    atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format="png"))
     return figure
 
 

@@ -142,6 +142,24 @@ def test_a_fold_without_model_and_a_split_of_another_task_are_refused(brainmvp, 
     assert result.exit_code == 2 and f"{models} is a split for tumour, not for stroke" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--fold", "all"], "has one fold; add --folds 5 and another --split"),
+        (["--fold", "last"], "--fold last is neither the number of a fold, from 0, nor `all`"),
+        (["--fold", "all", "--fraction", "1.0"], "--fold all is for a single model"),
+        (["--fraction", "1.0", "--name", "mine"], "--name is for a single model"),
+        (["--seeds", "3"], "--seeds is for a comparison or a curve"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(brainmvp, home, strokes, tmp_path, options, sentence):
+    split = tmp_path / "split.json"
+    what = ("finetune", "stroke", strokes, "--split", split, "--out", tmp_path / "run", *TINY)
+    result = brainmvp(*what, *options)
+    assert result.exit_code == 2 and sentence in result.stderr
+    assert not split.exists() and not (tmp_path / "run").exists()
+
+
 def test_a_start_that_knows_the_test_is_told(brainmvp, models, strokes, tmp_path):
     learn = ("finetune", "stroke", strokes, "--out", tmp_path / "run", "--split", models, *TINY)
     result = brainmvp(*learn, "--from", "stroke@3", "--published", "selection")

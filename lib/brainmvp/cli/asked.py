@@ -34,7 +34,7 @@ def check_unchanged(
     asked: the recipe with `changes`, what was given on the command line; models: the ids of what is to be started from.
     """
     recipe, start = begun
-    if many:
+    if many:  # a comparison has runs in folders of its own
         raise BrainMVPError(
             f"{out} holds one run, not a comparison or a curve; choose an empty folder for these."
         )
@@ -49,7 +49,34 @@ def check_unchanged(
         )
 
 
+def check_many(many: bool, fold: int | None, devices: int, seeds: int, name: str | None) -> None:
+    """Raise `BrainMVPError` for an option that a comparison or a curve, or a single run, would ignore.
+
+    fold: None for all.
+    """
+    if not many and seeds > 1:
+        raise BrainMVPError(
+            "--seeds is for a comparison or a curve; add --fraction 1.0 to see the spread of one run."
+        )
+    ignored = {"--fold all": fold is None, "--devices or --nodes": devices > 1, "--name": name is not None}
+    for option, asked in ignored.items():
+        if many and asked:
+            raise BrainMVPError(
+                f"{option} is for a single model, not for a comparison or a curve, which runs on one fold and device "
+                "and stores no model; leave it out."
+            )
+
+
+def check_folds(fold: int | None, folds: int, path: Path) -> None:
+    """Raise `BrainMVPError` if all folds are asked for of a split that has no others."""
+    if fold is None and folds < 2:
+        raise BrainMVPError(
+            f"--fold all is for a cross-validation, and {path} has one fold; add --folds 5 and another --split."
+        )
+
+
 def fractions_of(text: str) -> list[float]:
+    """Return the shares of the labels, each above 0 and at most 1."""
     try:
         fractions = [float(part) for part in text.split(",")]
     except ValueError as error:

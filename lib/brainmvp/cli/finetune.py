@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brainmvp.cli.asked import changed, check_unchanged, fold_number, fractions_of
+from brainmvp.cli.asked import changed, check_folds, check_many, check_unchanged, fold_number, fractions_of
 from brainmvp.cli.console import progress_bar, say, warn
 from brainmvp.cli.keeping import keep_once
 from brainmvp.errors import BrainMVPError
@@ -94,24 +94,22 @@ def finetune(
     The test part is not touched: `brainmvp evaluate` does. Ctrl+C, SIGTERM and SIGUSR1 end it after a step; the same
     command, or one with --resume, goes on from there to the same numbers, and so it does when it was killed. With
     --fraction it draws the label-efficiency curve, from scratch against --from; with several --network or --from it
-    compares them on the same split and budget.
+    compares them on the same split and budget. With --folds 5 --fold all it trains one model for each fold.
     """
     if published == "help":
         _tell_published()
         return
     from brainmvp.card import check_name
     from brainmvp.finetune.folder import RunFolder
+    from brainmvp.finetune.split import split_path
     from brainmvp.modelstore import ModelStore
     from brainmvp.tasks import get_task
 
     chosen, store = get_task(task), ModelStore()
-    name = check_name(name or chosen.name)
     many = fraction is not None or "," in (network or "") or "," in (start or "")
     number = fold_number(fold)
-    if many and number is None:
-        raise BrainMVPError(
-            "--fold all trains one model a fold; give a comparison or a curve the number of one."
-        )
+    check_many(many, number, devices * nodes, seeds, name)
+    name = check_name(name or chosen.name)
     changes = {
         "network": None if many else network, "epochs": epochs, "steps_per_epoch": steps_per_epoch, "batch": batch,
         "lr": lr, "layer_decay": layer_decay, "frozen_encoder": freeze_encoder or None,
@@ -137,12 +135,22 @@ def finetune(
             f"--network {network} is for a training from scratch, and --from {models[0].card.id} brings its own "
             "network; leave one of them out."
         )
-    cases, drawn, path = _split(chosen, index, split, folds, seed or 0)
+    path = split or split_path(index, chosen)
+    if not path.exists():
+        check_folds(number, folds or chosen.split.folds, path)
+    cases, drawn = _split(chosen, index, path, folds, seed or 0)
+    check_folds(number, len(drawn.folds), path)
+    if recipe.chooser == "test":
+        warn(
+            "the test studies choose the best weights, as published: their scores say nothing of new patients."
+        )
     if many:
         parts = _parts(cases, drawn, path, number)
         for model in models:
             _warn_of_start(model, parts, cases, store)
-        _experiment(chosen, parts, models, recipe, network, fractions, seeds, out, device, workers)
+        draws = list(range(recipe.seed, recipe.seed + seeds))
+        kept = cache or out / "prepared"
+        _experiment(chosen, parts, models, recipe, network, fractions, draws, out, kept, device, workers)
         return
     machine, first = None, True
     if devices * nodes > 1:
@@ -151,10 +159,6 @@ def finetune(
         machine = ManyDevices(device, devices, nodes)
         machine.launch()
         first = machine.rank == 0  # the others say nothing, and store nothing
-    if first and recipe.chooser == "test":
-        warn(
-            "the test studies choose the best weights, as published: their scores say nothing of new patients."
-        )
     model = models[0] if models else None
     where = (f" --split {split}" if split else "") + (f" --fold {fold}" if fold != "0" else "")
     made = []
@@ -272,18 +276,17 @@ def _start(reference: str, store: "ModelStore") -> "Model":
 
 
 def _split(
-    task: "Task", index: Path, path: Path | None, folds: int | None, seed: int
-) -> "tuple[list[Case], SplitFile, Path]":
-    """Return the cases of an index, their split, drawn now if there is none yet, and where it is kept."""
+    task: "Task", index: Path, path: Path, folds: int | None, seed: int
+) -> "tuple[list[Case], SplitFile]":
+    """Return the cases of an index and their split, drawn now if there is none yet."""
     from brainmvp.cohort import Index
     from brainmvp.cohort.cases import cases_of, held_out
-    from brainmvp.finetune.split import get_split, split_path
+    from brainmvp.finetune.split import get_split
 
     cohort = Index.read(index)
     cases, notes = cases_of(cohort, task)
     for note in notes:
         say(note)
-    path = path or split_path(index, task)
     with progress_bar("Split") as tell:
         drawn = get_split(
             task,
@@ -294,7 +297,7 @@ def _split(
             lambda done, total: tell("reading labels", done / total),
             folds,
         )
-    return cases, drawn, path
+    return cases, drawn
 
 
 def _parts(cases: "list[Case]", drawn: "SplitFile", path: Path, fold: int) -> "dict[str, list[Case]]":
@@ -307,7 +310,7 @@ def _parts(cases: "list[Case]", drawn: "SplitFile", path: Path, fold: int) -> "d
 
 def _experiment(
     task: "Task", parts: dict[str, Any], models: "list[Model]", recipe: "Recipe", network: str | None,
-    fractions: list[float], seeds: int, out: Path, device: str, workers: int,
+    fractions: list[float], seeds: list[int], out: Path, cache: Path, device: str, workers: int,
 ) -> None:  # fmt: skip
     from brainmvp.finetune.experiment import Variant, run_experiment
     from brainmvp.stop import stoppable
@@ -321,7 +324,7 @@ def _experiment(
     variants += [Variant(f"from {model.card.id}", model, None) for model in models]
     with progress_bar(task.name) as tell, stoppable() as stop:
         rows = run_experiment(
-            task, parts, variants, fractions, list(range(seeds)), recipe, out, tell, device=device, workers=workers,
+            task, parts, variants, fractions, seeds, recipe, out, tell, cache=cache, device=device, workers=workers,
             should_stop=lambda: stop.signal is not None,
         )  # fmt: skip
     if rows is None:

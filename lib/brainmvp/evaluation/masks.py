@@ -22,7 +22,7 @@ MISSED_MM = 374.0
 
 @dataclass(frozen=True)
 class MaskMetrics:
-    """How a found mask compares with the true one; volumes in mL, HD95 in mm."""
+    """How a found mask compares with the true one; volumes in mL, HD95 in mm; lesion scores NaN if not asked for."""
 
     dice: float
     hd95: float
@@ -36,11 +36,16 @@ class MaskMetrics:
         return asdict(self)
 
 
-def mask_metrics(found: np.ndarray, true: np.ndarray, spacing: np.ndarray, lesions: Lesions) -> MaskMetrics:
-    """Compare two masks (X, Y, Z) bool; spacing: mm along each axis. HD95 is MONAI's."""
+def mask_metrics(
+    found: np.ndarray, true: np.ndarray, spacing: np.ndarray, lesions: Lesions | None
+) -> MaskMetrics:
+    """Compare two masks (X, Y, Z) bool; spacing: mm along each axis; lesions: None where there are none to count.
+
+    HD95 is MONAI's.
+    """
     voxel_ml = float(np.prod(spacing)) / 1000
     volume, wanted = found.sum() * voxel_ml, true.sum() * voxel_ml
-    lesion_dice, lesion_f1 = lesion_scores(found, true, spacing, lesions)
+    lesion_dice, lesion_f1 = lesion_scores(found, true, spacing, lesions) if lesions else (np.nan, np.nan)
     return MaskMetrics(
         dice(found, true),
         _hd95(found, true, spacing),

@@ -26,18 +26,18 @@ def summarise(task: Task, scores: list[CaseScore]) -> Summary:
 
 
 def case_rows(scores: list[CaseScore]) -> list[dict[str, object]]:
-    """Return one row per case and region, for a CSV."""
+    """Return one row per case and region, for a CSV, without metrics that were not asked for."""
     return [
         {
-            "case": s.id,
-            "patient": s.patient,
-            "model": s.model,
+            "case": score.id,
+            "patient": score.patient,
+            "model": score.model,
             "region": region,
-            **metrics,
-            "seconds": s.seconds,
+            **{name: value for name, value in metrics.items() if not np.isnan(value)},
+            "seconds": score.seconds,
         }
-        for s in scores
-        for region, metrics in s.regions.items()
+        for score in scores
+        for region, metrics in score.regions.items()
     ]
 
 

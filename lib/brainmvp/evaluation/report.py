@@ -9,6 +9,7 @@ import numpy as np
 from brainmvp.calibration import draw_reliability
 from brainmvp.case import Case
 from brainmvp.classify import StudyClassifier
+from brainmvp.cohort.cases import listed
 from brainmvp.evaluation.classes import (
     METRICS,
     Answers,
@@ -84,7 +85,11 @@ def evaluate(
     for turn in (*turns, *(against or ())):
         check_fits(turn.model, task)
     judge = _judge_classes if task.kind == "classification" else _judge_regions
-    summary, compared, tables = judge(task, turns, out, tell, device, against, missing)
+    found, compared, tables = judge(task, turns, out, tell, device, against, missing)
+    summary = {
+        region: {name: value for name, value in metrics.items() if not task.metrics or name in task.metrics}
+        for region, metrics in found.items()
+    }
     _write(task, turns, out, summary, against, compared, tables)
     return summary
 
@@ -101,7 +106,7 @@ def _judge_regions(
     pairs = _ready(turns, Segmenter, device)
     scores = score_cases(task, pairs, tell)
     write_csv(out / "cases.csv", case_rows(scores))
-    heading = f"{names(turns)}: best, middle and worst of {len(scores)}"
+    heading = f"{_short(turns)}: best, middle and worst of {len(scores)}"
     draw_page(task, page_rows(scores), out / "cases.png", heading)
     curves = reliability(scores)
     if curves:
@@ -154,6 +159,10 @@ def _judge_classes(
     if missing:
         tables["With some sequences only"] = _missing_rows(task, columns, pairs, tell, subset)
     return {"mean": intervals(answers)}, compared, tables
+
+
+def _short(turns: list[Turn]) -> str:
+    return listed([turn.model.card.id for turn in turns])
 
 
 def _ready(turns: list[Turn], judge: Callable[[Model, str], Judge], device: str) -> Pairs[Judge]:
@@ -211,7 +220,8 @@ def _write(
     if any("*" in row[-1] for row in rows):
         text += _NOTE + "\n"
     if compared:
-        lines = [["", f"{names(against)} minus {names(turns)} (95 % interval)", "p", "test", "patients"]]
+        difference = f"{_short(against)} minus {_short(turns)} (95 % interval)"
+        lines = [["", difference, "p", "test", "patients"]]
         lines += [
             [name, str(c.difference), f"{c.p_value:.3g}", c.test, str(c.patients)]
             for name, c in compared.items()

@@ -76,11 +76,15 @@ def score_case(
     if result.reference is not sequence:
         true = resample_labels(label.data, label.affine, Grid(result.labels.shape, result.labels.affine))
     masks = zip(task.regions, task.regions_of(result.labels.data), task.regions_of(true), strict=True)
+    counted = not task.metrics or {"lesion_dice", "lesion_f1"} & set(task.metrics)
+    lesions = (
+        task.lesions if counted else None
+    )  # of tissues there are thousands of parts, and none is a lesion
     metrics, said = {}, {}
     for region, found, wanted in masks:
         if region.name not in result.probabilities:
             continue
-        metrics[region.name] = mask_metrics(found, wanted, label.spacing, task.lesions).as_dict()
+        metrics[region.name] = mask_metrics(found, wanted, label.spacing, lesions).as_dict()
         values = result.probabilities[region.name]
         doubted = (values > _DOUBTED) | wanted
         said[region.name] = values[doubted], wanted[doubted]

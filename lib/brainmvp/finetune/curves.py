@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import nn
 
 from brainmvp.evaluation.page import Row, draw_page, widest_slice
@@ -27,7 +28,7 @@ def draw_curves(history: list[dict[str, Any]], best: int, chooser: str, path: Pa
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [record["epoch"] for record in history]
-    left.plot(epochs, [record["loss"] for record in history], color="C0")
+    left.plot(epochs, [record["loss"] for record in history], color="C0", marker="o", markersize=2)
     left.set(xlabel="epoch", ylabel="training loss")
     rate = left.twinx()
     rate.plot(epochs, [record["lr"] for record in history], color="0.7", linewidth=1)
@@ -40,6 +41,8 @@ def draw_curves(history: list[dict[str, Any]], best: int, chooser: str, path: Pa
         right.axvline(best, color="0.8", linewidth=1, zorder=0)
         right.legend(frameon=False)
     right.set(xlabel="epoch", ylabel=chooser, ylim=(0, 1))
+    for axis in (left, right):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format="png"))
 
 

@@ -53,6 +53,7 @@ def run_experiment(
     out: Path,
     tell: Tell,
     *,
+    cache: Path,
     device: str = "auto",
     workers: int = 2,
     should_stop: Callable[[], bool] = lambda: False,
@@ -60,7 +61,7 @@ def run_experiment(
     """Fine-tune every variant on every share of the training patients with every seed, and test each once.
 
     Writes `runs.csv`, `summary.md` and, for several shares, `curve.png`. The same call goes on from what is in `out`:
-    what is trained and tested is not so again. None: it was stopped.
+    what is trained and tested is not so again. None: it was stopped. cache: where prepared studies are kept.
     """
     plan = [(variant, share, seed) for variant in variants for share in fractions for seed in seeds]
     choosers = parts[recipe.chooser]
@@ -76,7 +77,7 @@ def run_experiment(
         tested = _tested(folder, facts(task, train, choosers, start, own), parts["test"])
         if tested is None:
             result = finetune(
-                task, train, choosers, variant.start, own, folder, device=device, cache=out / "prepared",
+                task, train, choosers, variant.start, own, folder, device=device, cache=cache,
                 workers=workers, fresh=variant.fresh, should_stop=should_stop,
                 progress=lambda p, s=said: tell(*clock.told(f"{s}: epoch {p.epoch}/{p.epochs}", p.share)),
                 preparing=lambda done, total, s=said: tell(*clock.told(f"{s}: preparing {done}/{total}", 0.0)),
@@ -180,8 +181,8 @@ def draw_efficiency(task: Task, rows: list[Row], path: Path) -> None:
 def _test(task: Task, model: Model, cases: list[Case], device: str) -> Row:
     """Return the test scores, the seconds per study and the number of parameters."""
     if task.kind == "classification":
-        began = time.perf_counter()
         classifier = StudyClassifier(model, device)
+        began = time.perf_counter()
         answers = answer_cases([(classifier, case) for case in cases], lambda *_: None)
         scores = classification_metrics(answers.probabilities, answers.targets, answers.patients)
         seconds = (time.perf_counter() - began) / len(cases)

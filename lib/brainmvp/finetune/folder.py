@@ -28,10 +28,14 @@ class RunFolder:
         self.path = Path(folder)
 
     def open(self, facts: dict[str, Any]) -> None:
-        """Begin a run, or check that the one that is here has the same facts; raises `BrainMVPError` if not."""
+        """Begin a run, or check that the one that is here has the same facts; raises `BrainMVPError` if not.
+
+        One that ended before it kept a state, by a bad label perhaps, has nothing to lose: it is begun anew.
+        """
         path = self.path / _RUN
         facts = json.loads(json.dumps(facts))
-        if not path.is_file():
+        if not path.is_file() or not (self.path / _STATE).is_file():
+            (self.path / _BEST).unlink(missing_ok=True)
             write_json(path, facts)
             return
         stored = self._read(path)

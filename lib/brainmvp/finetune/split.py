@@ -103,9 +103,15 @@ def draw_split(
 
     held_out: patients that the index keeps for the test; if there are any, no other is tested. The same seed and
     patients give the same split on any computer. tell: called with (labels read, of how many).
-    Raises `BrainMVPError` if a class has too few patients to be on every side.
+    Raises `BrainMVPError` if a class has too few patients to be on every side, or patients are held out of folds.
     """
     policy = task.split
+    kept = sorted(held_out & {case.group for case in cases})
+    if kept and policy.folds:
+        raise BrainMVPError(
+            f"The index keeps {kept[0]} for the test, and a cross-validation tests everyone; index the folder again "
+            "without --test, or leave --folds out."
+        )
     strata = _strata(task, cases, tell)
     parts = 1 + (policy.validation > 0) + (policy.test > 0 and not held_out)
     sides = max(policy.folds, parts, 2)
@@ -127,7 +133,7 @@ def draw_split(
     if policy.folds:
         tests = [ranked[fold :: policy.folds] for fold in range(policy.folds)]
     else:
-        tests = [sorted(held_out & {c.group for c in cases}) or _share(groups, policy.test)]
+        tests = [kept or _share(groups, policy.test)]
     folds = []
     for test in tests:
         rest = [[patient for patient in group if patient not in set(test)] for group in groups]

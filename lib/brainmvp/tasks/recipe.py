@@ -25,6 +25,11 @@ PUBLISHED = {
 Published = Literal["stem", "pairs", "templates", "regions", "flips", "crops", "selection"]
 
 
+Metric = Literal[
+    "dice", "hd95", "lesion_dice", "lesion_f1", "volume_error", "accuracy", "auc", "f1"
+]  # fmt: skip
+
+
 class Record(BaseModel):
     """Data that is read from a file and never changes; a key that is not known is an error."""
 

@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
-from brainmvp.tasks.recipe import DataSet, Lesions, Recipe, Record, Result, Split
+from brainmvp.tasks.recipe import DataSet, Lesions, Metric, Recipe, Record, Result, Split
 
 
 class Code(Record):
@@ -62,6 +62,7 @@ class Task(Record):
     in common (`nested` is False), and the most probable one takes the voxel.
     `read_as` maps values of other conventions to ours (BraTS until 2021 writes enhancing tumour as 4).
     A classification has `classes` in place of labels and regions.
+    `metrics` are what it is judged by; none named: all of its kind.
     """
 
     name: str
@@ -77,7 +78,7 @@ class Task(Record):
     data: DataSet | None = None
     split: Split = Split()
     recipe: Recipe = Recipe()
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[Metric, ...] = ()
     lesions: Lesions = Lesions()
     published: tuple[Result, ...] = ()
 

@@ -55,6 +55,12 @@ def test_folds_test_everyone_once():
     assert all(len(fold.train) == 3 and len(fold.validation) == 1 for fold in split.folds)
 
 
+def test_who_is_held_out_and_folds_that_test_everyone_do_not_go_together():
+    task = get_task("mrbrains-13")
+    with pytest.raises(BrainMVPError, match="keeps x1 for the test, and a cross-validation tests everyone"):
+        draw_split(task, patients({"x": 5}), {"x1", "elsewhere"})
+
+
 def test_small_and_large_lesions_are_on_all_sides(tmp_path):
     task = get_task("stroke")
     cases = make_cases(task, 5, tmp_path)
