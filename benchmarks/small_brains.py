@@ -27,8 +27,6 @@ NETWORK = NetworkConfig(
 )  # fmt: skip
 # Seeds that no built-in model saw.
 _FIRST_SEED = 900_000_000
-# Most voxels belong to no region.
-_FIRST_BIAS = -3.0
 
 
 def phantom(number: int) -> Phantom:
@@ -54,7 +52,6 @@ def beginning(start: Model | None, seed: int, config: NetworkConfig = NETWORK) -
         begun = begin(TASK, start, TASK.recipe.model_copy(update={"seed": seed})).network.state_dict()
         network = build_network(config)  # without the deep supervision that a UniFormer's recipe adds
         network.load_state_dict({name: begun[name] for name in network.state_dict()})
-    nn.init.constant_(list(network.parameters())[-1], _FIRST_BIAS)  # of the last convolution
     return network
 
 

@@ -158,7 +158,6 @@ def untrained(task: Task, spacing: float, folder: Path, seed: int = 0) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(config)
-        torch.nn.init.constant_(network.head.bias, -3.0)  # most voxels belong to no region
     card = Card(
         name=task.name, version=1, task=task.name, title="Untrained", sequences=task.sequences,
         regions=tuple(region.name for region in task.regions), network=config, spacing=spacing,

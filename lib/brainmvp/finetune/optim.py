@@ -8,6 +8,9 @@ from torch import nn
 
 from brainmvp.tasks import Recipe
 
+# Steps, and the most that a short run spends of its own.
+_WARM_UP = 60
+_MOST_WARM_UP = 0.1
 _LEVEL = re.compile(r"encoder\.(?:stages|downs)\.(\d+)\.")
 
 
@@ -34,10 +37,17 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.Adam(groups, weight_decay=recipe.weight_decay)
 
 
-def set_rate(optimiser: torch.optim.Optimizer, progress: float) -> float:
-    """Set every group to its share of a cosine from full to zero at progress 0…1 (official code); return the first."""
+def set_rate(optimiser: torch.optim.Optimizer, done: int, total: int, warm_up: bool = True) -> float:
+    """Set every group to its share of a cosine from full to zero over `total` steps (official code); return the first.
+
+    With `warm_up` the first steps rise to it: from scratch and at the full rate, Adam's first steps can make a network
+    silent for good. done: steps before this one.
+    """
+    share = 0.5 * (1 + math.cos(math.pi * min(done / total, 1.0)))
+    if warm_up:
+        share *= min((done + 1) / min(_WARM_UP, math.ceil(total * _MOST_WARM_UP)), 1.0)
     for group in optimiser.param_groups:
-        group["lr"] = group["full_lr"] * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        group["lr"] = group["full_lr"] * share
     return optimiser.param_groups[0]["lr"]
 
 

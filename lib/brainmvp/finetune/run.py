@@ -25,6 +25,8 @@ _SAVE_EVERY = 120.0
 _ASK_EVERY = 10
 # Samples that are made ahead of the step that needs them, in batches.
 _AHEAD = 3
+# Norm of all gradients together, as in the training of the built-in models: one odd study must not undo the others.
+_GRADIENT_LIMIT = 2.0
 
 
 class Run:
@@ -81,13 +83,17 @@ class Run:
         self.model.train()
         if self.recipe.frozen_encoder:
             self.network.encoder.eval()  # its batch statistics stay those of the pretraining
-        set_rate(self.optimiser, (self.epoch + self.step / steps) / self.recipe.epochs)
+        done, total = self.epoch * steps + self.step, self.recipe.epochs * steps
+        steady = "steps" not in self.recipe.published
+        set_rate(self.optimiser, done, total, warm_up=steady)
         device = self.machine.device
         batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             loss = self.problem.loss(self.model, batch)
         self.optimiser.zero_grad(set_to_none=True)
         self.machine.backward(loss)
+        if steady:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), _GRADIENT_LIMIT)
         self.optimiser.step()
         self.losses.append(float(loss.detach()))
         self.step += 1

@@ -9,6 +9,7 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model
 from brainmvp.networks import NetworkConfig, build_classifier, build_network
 from brainmvp.networks.checkpoint import STEMS
+from brainmvp.networks.heads import set_first_logit
 from brainmvp.tasks import Recipe, Task
 
 
@@ -61,6 +62,8 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = build(config)
+    if task.kind == "segmentation" and "head" in recipe.published:
+        set_first_logit(network, 0.0)
     known = start.card if start is not None and recipe.as_start else recipe
     window = known.window if task.kind == "segmentation" else recipe.window
     same = start.card if start is not None and not fresh and start.card.task == task.name else None

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from brainmvp.errors import BrainMVPError
 from brainmvp.networks.classifier import Classifier
 from brainmvp.networks.config import NetworkConfig
+from brainmvp.networks.heads import set_first_logit
 from brainmvp.networks.peers import build_peer
 from brainmvp.networks.segmenter import UniUNet
 from brainmvp.networks.unet import FineStep, UNet, UNetDecoder, UNetEncoder
@@ -30,8 +31,9 @@ def build_network(config: NetworkConfig) -> nn.Module:
 
     The logits are (B, out_channels, X, Y, Z), in evaluation and in training; with `config.deep_supervision` training
     gives a list of three such tensors, coarse to fine, the last of which is the result. `network.head` is the last
-    convolution. A grid that is not a multiple of `config.stride` raises BrainMVPError. Weights and activations are
-    channels-last (2 to 17 times faster depth-wise convolutions on a CPU, the tensor cores' layout on a GPU).
+    convolution of our own networks; a fresh one says that there is nothing (`heads.py`). A grid that is not a multiple
+    of `config.stride` raises BrainMVPError. Weights and activations are channels-last (2 to 17 times faster depth-wise
+    convolutions on a CPU, the tensor cores' layout on a GPU).
     """
     if config.backbone in ("segresnet", "dynunet"):
         network: nn.Module = build_peer(config)
@@ -46,7 +48,7 @@ def build_network(config: NetworkConfig) -> nn.Module:
             build_encoder(config), config.in_channels, config.out_channels, config.widths, config.fine_width,
             config.deep_supervision,
         )  # fmt: skip
-    return _ready(network, config)
+    return _ready(set_first_logit(network), config)
 
 
 def build_classifier(config: NetworkConfig) -> Classifier:

@@ -15,6 +15,8 @@ from pydantic import (
 # What the published fine-tuning does differently from ours; each can be had back by name, for comparison.
 PUBLISHED = {
     "stem": "throw the pretrained first convolution away, also for tasks of one sequence (ours: share it out)",
+    "head": "let a new head call every voxel one half at first (ours: that there is nothing)",
+    "steps": "begin with the full learning rate, gradients of any size (ours: rise over 60 steps, clip them)",
     "pairs": "split doubled channels in the middle, so that a pair shows different sequences (ours: the same)",
     "templates": "paste templates with the intensities they were learned in (ours: scaled to 0...1)",
     "regions": "read every label as BraTS until 2021: enhancing tumour of 2023 is in no region (ours: the task's)",
@@ -22,7 +24,9 @@ PUBLISHED = {
     "crops": "place every crop at random (ours: a third of them on a labelled voxel)",
     "selection": "choose the best weights by the test cases (ours: by validation cases only)",
 }
-Published = Literal["stem", "pairs", "templates", "regions", "flips", "crops", "selection"]
+Published = Literal[
+    "stem", "head", "steps", "pairs", "templates", "regions", "flips", "crops", "selection"
+]  # fmt: skip
 
 
 Metric = Literal[

@@ -16,8 +16,6 @@ _GRADIENT_LIMIT = 2.0
 # On a CPU the kernels' gradients in bfloat16 are wrong or not finite (torch 2.13, AVX-512) where a level has only 2 or
 # 3 voxels along an edge; on whole brains they agree with single precision to 2 %.
 _SMALLEST_HALF_PRECISION = 64
-# Most voxels belong to no region: start by saying so.
-_FIRST_BIAS = -3.0
 
 
 class Learner:
@@ -28,7 +26,6 @@ class Learner:
         self.config = NetworkConfig.preset(preset, len(task.sequences), len(task.regions))
         torch.manual_seed(seed)
         self.network = build_network(self.config)
-        nn.init.constant_(self.network.head.bias, _FIRST_BIAS)
         self.network.to(device).train()
         self._lr = lr
         self._optimisers = make_optimisers(self.network, lr)

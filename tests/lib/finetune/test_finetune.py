@@ -79,9 +79,9 @@ def test_a_stopped_run_goes_on_to_the_same_weights(strokes, tmp_path):
 
 
 def test_it_learns(strokes, tmp_path):
-    recipe = tiny(STROKE, network="unet-compact", epochs=8, lr=5e-3, validate_every=8, mixed=0, batch=1)
+    recipe = tiny(STROKE, network="unet-compact", epochs=20, lr=5e-3, validate_every=20, mixed=0, batch=1)
     result = finetune(STROKE, strokes[:1], strokes[3:], None, recipe, tmp_path / "run")
-    assert result.history[-1]["loss"] < 0.9 * result.history[0]["loss"]
+    assert result.history[-1]["loss"] < 0.8 * result.history[0]["loss"]
 
 
 def test_it_ends_early_when_nothing_gets_better(strokes, tmp_path):

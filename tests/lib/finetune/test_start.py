@@ -11,6 +11,7 @@ from brainmvp.finetune.optim import make_optimiser, set_rate
 from brainmvp.finetune.start import begin
 from brainmvp.modelstore import ModelStore
 from brainmvp.networks import NetworkConfig, build_network
+from brainmvp.networks.heads import FIRST_LOGIT, heads_of
 from brainmvp.sequences import Sequence
 from brainmvp.tasks import Recipe, get_task
 
@@ -95,7 +96,25 @@ def test_deeper_levels_learn_slower_and_a_frozen_encoder_not_at_all():
     assert rates[id(network.head.weight)] == 1.0
     assert rates[id(network.encoder.stages[3].embed.proj.weight)] == 0.5
     assert rates[id(network.encoder.stages[0].embed.proj.weight)] == 0.5**4
-    assert set_rate(optimiser, 0.5) == pytest.approx(0.5)
+    assert set_rate(optimiser, 500, 1000) == pytest.approx(0.5)
+    assert [set_rate(optimiser, done, 1000) for done in (0, 59)] == pytest.approx([1 / 60, 1], rel=0.01)
+    assert set_rate(optimiser, 0, 1000, warm_up=False) == 1.0
+    assert [set_rate(optimiser, 0, total) for total in (1, 20)] == pytest.approx([1, 1 / 2])
     frozen = make_optimiser(network, Recipe(frozen_encoder=True))
     learning = {id(p) for group in frozen.param_groups for p in group["params"]}
     assert not any(id(p) in learning for p in network.encoder.parameters())
+
+
+def test_a_new_head_begins_with_nothing_to_be_seen_and_as_published_with_one_half(encoder):
+    for network in ("uniformer-compact", "unet-light", "segresnet", "dynunet"):
+        image = torch.rand(1, len(PED.sequences), 32, 32, 32)
+        begun = begin(PED, None, Recipe(network=network)).network.eval()
+        assert float(begun(image).detach().sigmoid().mean()) < 0.2
+    for recipe, bias in ((Recipe(), FIRST_LOGIT), (Recipe(published=frozenset({"head"})), 0.0)):
+        assert all(bool((head.bias == bias).all()) for head in heads_of(begin(PED, encoder, recipe).network))
+
+
+def test_a_head_that_is_kept_keeps_its_bias(tiny_models):
+    tumour = ModelStore(tiny_models).resolve("tumour")
+    begun = begin(PED, tumour, Recipe(published=frozenset({"head"})))
+    assert torch.equal(begun.network.head.bias, tumour.load_network().head.bias)
