@@ -9,6 +9,12 @@ def test_an_unknown_task_is_refused(brainmvp, tmp_path):
     assert "no task named 'gout'" in result.stderr
 
 
+def test_a_task_that_phantoms_do_not_have_is_refused(brainmvp, tmp_path):
+    result = brainmvp("train-builtin", "--task", "vs-seg", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "no vs-seg; the task is one of tumour, stroke" in result.stderr
+
+
 def test_a_folder_with_another_run_is_refused(brainmvp, tmp_path):
     recipe = tmp_path / "recipe.json"
     recipe.write_text(json.dumps({"task": "tumour", "networks": ["unet-compact"]}))

@@ -21,7 +21,10 @@ def train_builtin(
         typer.Option(min=0, help="Stop after so long, with a checkpoint; default: train to the end."),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Length of the whole training; default: 5000.")
+        int | None,
+        typer.Option(
+            min=1, help="Length of the whole training; default: as long as the shipped one's, hours."
+        ),
     ] = None,
     start: Annotated[
         str | None,
@@ -43,10 +46,9 @@ def train_builtin(
         return
     from brainmvp.training import train_builtin as run
 
-    length = {} if steps is None else {"steps": steps}
     finished = run(
-        task, out, minutes=minutes, device=device, patients=patients, start=start, report=_tell, **length
-    )  # fmt: skip
+        task, out, minutes=minutes, device=device, patients=patients, steps=steps, start=start, report=_tell
+    )
     _say_end(finished, out)
 
 
