@@ -144,12 +144,12 @@ class BrainMVPApp(MONAILabelApp):
         return result
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the study that a strategy chooses; raises `RefusedError` (404) for an unknown strategy."""
+        """Return what `Chooser.choose` does, with the study's information; raises `RefusedError` (404)."""
         strategy = request.get("strategy")
         if not isinstance(strategy, str) or strategy not in self._strategies:
             raise RefusedError(404, f"There is no strategy {strategy!r}; use {', '.join(self._strategies)}.")
         chosen = self._strategies[strategy](request, self._datastore)
-        return {**chosen, **self._datastore.get_image_info(chosen["id"])} if chosen else {}
+        return chosen | self._datastore.get_image_info(chosen["id"]) if "id" in chosen else chosen
 
     def submit(self, image: str, file: Path, tag: str, notes: dict[str, Any], user: str = "") -> str:
         """Store an annotator's label, write down who drew it and how long it took, and return the label's id."""

@@ -20,7 +20,10 @@ _LONGEST_REASON = 1000
 
 @router.post("/activelearning/{strategy}")
 def next_study(user: Reader, strategy: str, params: Body = None) -> dict[str, Any]:
-    """Reserve the next study for `annotator` and return it with the reason; `{}` if none is left."""
+    """Reserve the next study for `annotator` and return it with the reason; `{}` if none is left.
+
+    Where the others have all that are left, the answer has no `id`, and `why` says so.
+    """
     request = params or {}
     asked = {
         "strategy": strategy,

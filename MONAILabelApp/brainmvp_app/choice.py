@@ -26,8 +26,10 @@ class Chooser:
         self._ordering = Lock()
         self._tasks: tuple[dict[str, Study], dict[str, str | None]] = {}, {}
 
-    def choose(self, strategy: str, annotator: str, task: object = None) -> dict[str, Any] | None:
-        """Lease the annotator the next study, and say why it; None if there is none left.
+    def choose(self, strategy: str, annotator: str, task: object = None) -> dict[str, Any]:
+        """Lease the annotator the next study, and say why it.
+
+        Where the others have all that are left, only `why` is returned, without an `id`; nothing if none is left.
 
         task: only studies of this task; else the tasks of the cohort take turns. Raises `RefusedError` (404) for a
         task that the server does not have.
@@ -39,7 +41,7 @@ class Chooser:
             order = self._ordered(strategy, task)
             lease = self._state.leases.take([place.id for place, _ in order], annotator)
             if lease is None:
-                return None
+                return self._all_with_others([place.id for place, _ in order])
             if self._is_open(lease.study):
                 break
             self._state.leases.forget(lease.study)  # labelled, or deleted, since the studies were listed
@@ -51,6 +53,17 @@ class Chooser:
         )
         why = _why(strategy, place, rank, len(order), nearest_labelled(pool, place.id))
         return {"id": place.id, "weight": place.score, "why": why, "lease": lease.as_json()}
+
+    def _all_with_others(self, studies: list[str]) -> dict[str, Any]:
+        held = [lease for study in studies if (lease := self._state.leases.holder(study))]
+        if not held:
+            return {}
+        first = min(held, key=lambda lease: lease.expires).as_json()["expires"]
+        sentence = (
+            f"Other annotators have all of the studies without a final label, {len(studies)}; the first comes free at "
+            f"{first}, unless it is given back before."
+        )
+        return {"why": {"sentence": sentence}}
 
     def _is_open(self, study: str) -> bool:
         return study in self._datastore.get_unlabeled_images()

@@ -115,12 +115,6 @@ class ImageStore(StudyIndex):
                 folder.rmdir()
         self._reconcile_datastore()
 
-    @in_turn
-    def notes(self, study_id: str) -> dict[str, Any]:
-        """Return only what was noted about a study, without looking at its files."""
-        entry = self._datastore.objects.get(study_id)
-        return dict(entry.image.info) if entry else {}
-
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Add to what is noted about a study."""
         noted = client_info(info)

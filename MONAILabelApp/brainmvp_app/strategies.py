@@ -27,8 +27,8 @@ class Choose(Strategy):
         self._name = name
         self._chooser = chooser
 
-    def __call__(self, request: dict[str, Any], datastore: StudyDatastore) -> dict[str, Any] | None:
-        """Return `{"id", "weight", "why", "lease"}` of the study to label next, or None if none is left."""
+    def __call__(self, request: dict[str, Any], datastore: StudyDatastore) -> dict[str, Any]:
+        """Return `{"id", "weight", "why", "lease"}` of the study to label next; without an id if none is free."""
         annotator = annotator_of(request)
         return self._chooser.choose(self._name, annotator, request.get("task"))
 

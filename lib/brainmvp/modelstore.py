@@ -132,8 +132,7 @@ class ModelStore:
         """Return the model of `NAME` (its served version) or `NAME@VERSION`; raises `BrainMVPError` if absent."""
         name, _, version = reference.partition("@")
         if not self.versions(name):
-            known = ", ".join(self.names()) or "none"
-            raise BrainMVPError(f"There is no model named '{name}' in {self.root}; the models are: {known}.")
+            raise self._unknown(name)
         if version and not version.isdecimal():
             raise BrainMVPError(
                 f"'{reference}' is not a model; write NAME or NAME@VERSION, such as {name}@1."
@@ -166,8 +165,14 @@ class ModelStore:
                         f"{folder / 'card.json'} is damaged; restore another version."
                     ) from error
                 return Model(card, folder)
-        versions = ", ".join(map(str, self.versions(name))) or "none"
+        if not self.versions(name):
+            raise self._unknown(name)
+        versions = ", ".join(map(str, self.versions(name)))
         raise BrainMVPError(f"The model '{name}' has no version {version}; its versions are: {versions}.")
+
+    def _unknown(self, name: str) -> BrainMVPError:
+        known = ", ".join(self.names()) or "none"
+        return BrainMVPError(f"There is no model named '{name}' in {self.root}; the models are: {known}.")
 
     def next_version(self, name: str) -> int:
         """Return the version that a new model of this name gets."""

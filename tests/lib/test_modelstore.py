@@ -130,7 +130,7 @@ def test_a_name_that_is_no_name_reaches_no_folder(tmp_path, name):
     assert store.versions(name) == []
     with pytest.raises(BrainMVPError, match="is no name for a model"):
         check_name(name)
-    with pytest.raises(BrainMVPError, match="has no version 7"):
+    with pytest.raises(BrainMVPError, match="There is no model named"):
         store.get(name, 7)
 
 

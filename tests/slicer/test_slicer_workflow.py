@@ -294,6 +294,11 @@ def test_skip_and_draft_and_nothing_left(connected, server, settle, new_study):
     opening.next_study()
     settle(session)
     assert "nothing left" in session.heard[-1]
+    new_study("T1CE FLAIR")
+    requests.post(f"{server.url}/activelearning/random", json={"annotator": "another"}, timeout=30)
+    opening.next_study()
+    settle(session)
+    assert session.heard[-1].startswith("Other annotators have all of the studies without a final label, 1;")
 
 
 def test_unsubmitted_work_is_not_left_by_accident(connected, settle, new_study):

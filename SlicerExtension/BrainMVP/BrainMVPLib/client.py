@@ -48,7 +48,7 @@ class Client:
     # Studies
 
     def next_study(self, strategy: str, annotator: str) -> dict[str, Any]:
-        """Return the study to label next, with why and until when it is reserved; empty where none is left."""
+        """Return the study to label next, with why and until when it is reserved; without an id where none is free."""
         return (
             self.transport.json("POST", f"/activelearning/{quote(strategy)}", json={"annotator": annotator})
             or {}

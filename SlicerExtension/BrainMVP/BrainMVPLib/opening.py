@@ -39,19 +39,20 @@ class Opening:
 
             def work(job: Job) -> Any:
                 study = client.next_study(strategy, annotator)
-                if not study:
-                    return None
+                if not study.get("id"):
+                    return study, {}, {}
                 files = _download(client, study, folder, job)
                 return study, files, {sequence: sha256_of(path) for sequence, path in files.items()}
 
             session.wait_for("Next study", work, self._opened)
 
-    def _opened(self, answer: tuple[dict[str, Any], dict[str, Path], dict[str, str]] | None) -> None:
+    def _opened(self, answer: tuple[dict[str, Any], dict[str, Path], dict[str, str]]) -> None:
         session, state = self.session, self.session.state
-        if answer is None:
-            session.said.emit("Every study has a final label; there is nothing left to do.")
-            return
         study, files, sums = answer
+        if not study.get("id"):
+            nothing = "Every study has a final label; there is nothing left to do."
+            session.said.emit(why_in_words(study) or nothing)
+            return
         nodes: dict[str, Any] = {}
 
         def opened(_: Any) -> None:

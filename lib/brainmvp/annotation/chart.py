@@ -44,7 +44,7 @@ def _labels_over_time(axes: Axes, finals: list[dict[str, Any]]) -> None:
     seen: set[str] = set()
     times, counts = [], []
     for label in finals:
-        if label["study"] not in seen:  # a label that is sent again is no further study
+        if label["stored"] and label["study"] not in seen:  # one that is sent again is no further study
             seen.add(label["study"])
             times.append(datetime.fromisoformat(label["time"]))
             counts.append(len(seen))

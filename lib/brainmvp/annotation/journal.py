@@ -13,7 +13,7 @@ from brainmvp.annotation.database import Database
 class Event:
     """Something that happened at a time, seconds since 1970.
 
-    kind: proposed, final, draft, removed, skipped, released, training, version or served; seconds: an annotator's
+    kind: proposed, final, draft, skipped, released, training, version or served; seconds: an annotator's
     time for a label; detail: what else is known.
     """
 

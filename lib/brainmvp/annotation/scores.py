@@ -53,7 +53,9 @@ class Scores:
     def facts(self, task: str) -> dict[str, Facts]:
         """Return the facts by study."""
         with self._database.reading() as connection:
-            rows = connection.execute("SELECT study, entropy, embedding FROM scores WHERE task = ?", (task,))
+            rows = connection.execute(
+                "SELECT study, entropy, embedding, problem FROM scores WHERE task = ?", (task,)
+            )
             return {row["study"]: _facts(*row) for row in rows}
 
     def studies(self) -> set[str]:
@@ -68,6 +70,6 @@ class Scores:
         self.revision += 1
 
 
-def _facts(study: str, entropy: str, embedding: bytes | None) -> Facts:
+def _facts(study: str, entropy: str, embedding: bytes | None, problem: str | None) -> Facts:
     vector = None if embedding is None else np.frombuffer(embedding, np.float32)
-    return Facts(study, vector, json.loads(entropy))
+    return Facts(study, vector, json.loads(entropy), problem is not None)

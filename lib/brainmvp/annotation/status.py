@@ -3,7 +3,7 @@
 import json
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -89,7 +89,7 @@ class TrainingFile:
         write_json(self._path, asdict(status))
 
     def read(self, starting: bool = False) -> TrainingStatus | None:
-        """Return the status of the last training, or None; `interrupted` if no process works on it.
+        """Return the status of the last training, or None; if no process works on it, `interrupted`, or `stopped`.
 
         starting: one was started that may not hold the lock yet.
         """
@@ -97,7 +97,8 @@ class TrainingFile:
         with suppress(OSError, ValueError, TypeError):
             status = TrainingStatus(**json.loads(self._path.read_text("utf-8")))
         if status and status.state in _RUNNING and not starting and not self.running():
-            message = f"The training was interrupted in epoch {status.epoch}; start it again to go on."
-            return TrainingStatus(status.model, "interrupted", message, status.epoch, status.epochs, status.loss,
-                                  status.dice)  # fmt: skip
+            state = "stopped" if self.stop_wanted() else "interrupted"
+            place = f"in epoch {status.epoch}" if status.epoch else f"while {status.state}"
+            message = f"The training was {state} {place}; start it again to go on."
+            return replace(status, state=state, message=message, seconds_left=None)
         return status

@@ -64,7 +64,6 @@ class _Plan:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     labels: dict[str, str]
-    version: int
     recipe: dict[str, Any]
 
 
@@ -158,7 +157,6 @@ class LabelTraining:
             train=train,
             validation=tuple(case.id for case in free if case.group in validating),
             labels={case.id: label_state(case) for case in free},
-            version=self._store.next_version(self._task.name),
             recipe=self._recipe(options, len(train)).model_dump(mode="json"),
         )
         write_json(self._folder / "plan.json", asdict(plan))
@@ -195,11 +193,10 @@ class LabelTraining:
         """Measure the served version and the new one on the held-out studies, store the new one, serve the better."""
         name = self._task.name
         served = self._store.resolve(name)
-        card = tuned.card.model_copy(update={"name": name, "version": plan.version})
-        if plan.version in self._store.versions(name):  # ended between storing and serving
-            candidate = self._store.get(name, plan.version)
-        else:
-            candidate = self._candidate(card, tuned)
+        stored = self._stored_before(tuned.card)
+        version = stored.card.version if stored else self._store.next_version(name)
+        card = tuned.card.model_copy(update={"name": name, "version": version})
+        candidate = stored or self._candidate(card, tuned)
         segmenters = [Segmenter(served, options.device), Segmenter(candidate, options.device)]
         for number, case in enumerate(cases):
             message = f"{number} of {len(cases)} held-out studies are measured."
@@ -211,18 +208,23 @@ class LabelTraining:
             for segmenter in segmenters:
                 self._state.held_out_scores.measure(segmenter, case)
         comparison = self._state.held_out_scores.compare(served.card.id, card.id, cases)
-        if plan.version not in self._store.versions(name):
+        if stored is None:
             metrics = {
                 "held-out Dice": round(comparison.new_mean, 4),
                 "held-out studies": len(comparison.cases),
             }
             self._store.add(card.model_copy(update={"metrics": card.metrics | metrics}), tuned.weights)
         if comparison.passes:
-            self._store.serve(name, plan.version)
+            self._store.serve(name, version)
         self._note(plan, comparison)
-        self._tidy(plan.version)
+        self._tidy(version)
         action = "it is served now" if comparison.passes else f"it is kept, and {served.card.id} stays served"
-        return Outcome(True, f"{comparison.sentence[:-1]}; {action}.", plan.version, comparison.passes)
+        return Outcome(True, f"{comparison.sentence[:-1]}; {action}.", version, comparison.passes)
+
+    def _stored_before(self, card: Card) -> Model | None:
+        """Return the version that this run stored before it ended early; its card's training has the run's seconds."""
+        own = (model for model in self._store.models() if model.card.name == self._task.name)
+        return next((model for model in own if model.card.training == card.training), None)
 
     def _candidate(self, card: Card, tuned: FineTuned) -> Model:
         folder = self._folder / "candidate"

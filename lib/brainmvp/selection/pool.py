@@ -12,12 +12,13 @@ class Facts:
     """What is known of a study.
 
     embedding: (D,) float32 of length 1, see `embed`; entropy: by region, see `region_entropies`. Both are empty
-    until the study has been scored.
+    until the study has been scored, and stay so if that failed.
     """
 
     id: str
     embedding: np.ndarray | None = None
     entropy: dict[str, float] = field(default_factory=dict)
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,13 @@ Strategy = Callable[[Pool], list[Place]]
 def unscored_last(pool: Pool, known: list[Facts]) -> list[Place]:
     """Return the places of the open studies that are not among the known ones, in a fixed random order."""
     names = {facts.id for facts in known}
-    rest = sorted(
-        (facts.id for facts in pool.open if facts.id not in names), key=lambda s: pool.draw(s, "rest")
-    )
-    return [Place(study, 0.0, "it has not been scored yet, so it was drawn by chance") for study in rest]
+    rest = [facts for facts in pool.open if facts.id not in names]
+    rest.sort(key=lambda facts: pool.draw(facts.id, "rest"))
+    return [
+        Place(facts.id, 0.0, f"it {'could not be' if facts.failed else 'has not been'} scored"
+              f"{'' if facts.failed else ' yet'}, so it was drawn by chance")
+        for facts in rest
+    ]  # fmt: skip
 
 
 def distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:

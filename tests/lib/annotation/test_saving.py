@@ -10,9 +10,11 @@ from PIL import Image
 from brainmvp.annotation.chart import draw_history, write_table
 from brainmvp.annotation.history import history
 from brainmvp.annotation.saving import labels_needed, summarise, write_simulation
+from brainmvp.annotation.scores import Basis
 from brainmvp.annotation.simulate import Curve
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.errors import BrainMVPError
+from brainmvp.selection import Facts
 
 
 def test_labels_needed_are_read_off_a_curve() -> None:
@@ -47,19 +49,31 @@ def test_the_history_is_drawn_also_when_there_is_little_of_it(tmp_path: Path) ->
     empty = history(tmp_path)
     assert Image.open(draw_history(empty, tmp_path / "empty.png")).size[0] > 500
 
-    for study, name, seconds in (("a", "A", 60.0), ("b", "B", None), ("a", "A", 30.0)):
-        state.journal.add("final", task="tumour", study=study, annotator=name, seconds=seconds)
+    for kind, study, name, seconds in (
+        ("draft", "a", "A", 5.0), ("final", "a", "A", 60.0), ("final", "b", "B", None), ("final", "a", "A", 30.0),
+        ("draft", "c", "B", None), ("draft", "c", "B", None), ("final", "removed", "B", None),
+    ):  # fmt: skip
+        state.journal.add(kind, task="tumour", study=study, annotator=name, seconds=seconds)
     detail = {
         "model": "tumour@2", "held_out": {"dice": 0.8, "cases": 3}, "before": {"model": "tumour@1", "dice": 0.7},
         "served": False, "sentence": "tumour@2 is worse.",
     }  # fmt: skip
     state.journal.add("version", task="tumour", detail=detail)
-    (tmp_path / "labels" / "final").mkdir(parents=True)
-    (tmp_path / "labels" / "final" / "copied.nii.gz").write_bytes(b"x")
+    for label in ("final/a", "final/b", "final/copied", "draft/c"):
+        file = tmp_path / "labels" / f"{label}.nii.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    state.scores.store(Facts("a", None, {"WT": 0.5}), "tumour", Basis("f", "tumour@1", "tumour@1"))
+    state.scores.store(Facts("b"), "tumour", Basis("f", "tumour@1", "tumour@1"), "b cannot be read")
     state.journal.add("version", task="stroke", detail=detail | {"model": "stroke@2", "served": True})
     told = history(tmp_path)
-    assert [label["study"] for label in told["labels"]] == ["a", "b", "a", "copied"]
-    assert told["annotators"]["A"]["median_seconds"] == 45
+    finals = [label for label in told["labels"] if label["tag"] == "final"]
+    assert [(label["study"], label["stored"]) for label in finals] == [
+        ("a", True), ("b", True), ("a", True), ("removed", False), ("copied", True)
+    ]  # fmt: skip
+    assert told["annotators"]["A"] == {"final": 1, "draft": 0, "skipped": 0, "median_seconds": 45}
+    assert told["annotators"]["B"] == {"final": 1, "draft": 1, "skipped": 0, "median_seconds": None}
+    assert told["scored"]["tumour"] == 1
     draw_history(told, tmp_path / "history.png")
     rows = list(csv.DictReader(write_table(told, tmp_path / "history.csv").open()))
-    assert [row["annotator"] for row in rows] == ["A", "B", "A", ""]
+    assert [row["annotator"] for row in rows] == ["A", "A", "B", "A", "B", "B", "B", ""]

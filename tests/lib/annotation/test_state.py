@@ -14,9 +14,10 @@ from brainmvp.annotation.gate import TOLERANCE, Comparison
 from brainmvp.annotation.held_out import choose_held_out, read_held_out
 from brainmvp.annotation.leases import Leases
 from brainmvp.annotation.scores import Basis, Scores
-from brainmvp.annotation.status import TrainingFile
+from brainmvp.annotation.status import TrainingFile, TrainingStatus
 from brainmvp.errors import BrainMVPError
-from brainmvp.selection import Facts
+from brainmvp.selection import Facts, Pool
+from brainmvp.selection.coldstart import coldstart
 
 
 class Clock:
@@ -76,6 +77,10 @@ def test_scores_come_back_as_they_were(tmp_path: Path) -> None:
     assert np.array_equal(facts["a"].embedding, vector)
     assert facts["a"].entropy == {"WT": 0.25}
     assert facts["b"].embedding is None
+    assert (facts["a"].failed, facts["b"].failed) == (False, True)
+    places = {place.id: place.reason for place in coldstart(Pool((facts["b"], Facts("c"))))}
+    assert places["b"] == "it could not be scored, so it was drawn by chance"
+    assert places["c"] == "it has not been scored yet, so it was drawn by chance"
     assert scores.bases("tumour")["a"] == Basis("f", "tumour@1", "encoder@1")
     scores.forget("a")
     assert scores.studies() == {"b"}
@@ -141,3 +146,15 @@ def test_a_look_at_whether_a_training_runs_keeps_none_from_starting(tmp_path: Pa
     assert TrainingFile(tmp_path).running()
     file.end()
     assert not file.running()
+
+
+def test_a_training_that_no_process_works_on_says_how_it_ended(tmp_path: Path) -> None:
+    file = TrainingFile(tmp_path)
+    file.announce("tumour")
+    assert file.read(starting=True).state == "preparing"
+    assert file.read().message == "The training was interrupted while preparing; start it again to go on."
+    file.write(TrainingStatus("tumour", "training", "Epoch 2 of 5.", 2, 5, 0.5, 0.25, 60.0))
+    file.ask_to_stop()
+    stopped = file.read()
+    assert (stopped.state, stopped.epoch, stopped.dice, stopped.seconds_left) == ("stopped", 2, 0.25, None)
+    assert stopped.message == "The training was stopped in epoch 2; start it again to go on."

@@ -1,0 +1,42 @@
+"""A training from the final labels that ends early and goes on."""
+
+from pathlib import Path
+
+import pytest
+from labelled import make_cases
+
+from brainmvp.annotation.state import AnnotationState
+from brainmvp.annotation.status import TrainingStatus
+from brainmvp.annotation.training import LabelTraining, Options
+from brainmvp.modelstore import ModelStore
+from brainmvp.tasks import get_task
+
+
+def test_a_version_that_came_meanwhile_is_not_taken_for_the_runs_own(
+    tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
+    task, store, studies = get_task("tumour"), ModelStore(), tmp_path / "cohort"
+    first = ModelStore(tiny_models).resolve("tumour")
+    store.serve("tumour", store.add(first.card, first.load_weights()).card.version)
+    for case in make_cases(task, 6, studies):
+        label = studies / "labels" / "final" / f"{case.id}.nii.gz"
+        label.parent.mkdir(parents=True, exist_ok=True)
+        case.label.rename(label)
+    training = LabelTraining(AnnotationState(studies), task, (task,))
+    states: list[str] = []
+
+    def tell(status: TrainingStatus) -> None:
+        states.append(status.state)
+
+    options = Options(epochs=1, steps=1, device="cpu")
+    stopped = training.run(options, tell, lambda: states[-1:] == ["measuring"])
+    assert not stopped.finished
+    other = first.card.model_copy(
+        update={"version": store.next_version("tumour"), "title": "Of somebody else"}
+    )
+    store.add(other, first.load_weights())
+    outcome = training.run(options, tell, lambda: False)
+    assert outcome.version == other.version + 1
+    assert store.get("tumour", outcome.version).card.parent == first.card.id
+    assert store.get("tumour", other.version).card == other
