@@ -54,6 +54,7 @@ class StudyClassifier:
         if card.kind != "classification" or card.task is None or card.grid is None:
             raise BrainMVPError(f"{card.id} is no classification model ({card.kind}); choose another.")
         self.card, self.task, self.device = card, get_task(card.task), pick_device(device)
+        model.check_outputs(self.task.outputs)
         self.network = model.load_network().to(self.device, memory_format=torch.channels_last_3d)
 
     @classmethod
@@ -79,7 +80,8 @@ class StudyClassifier:
         images = resize(prepared.images, self.card.grid)
         with torch.inference_mode():
             values = class_probabilities(self.network, images.numpy(), self.card.window)
-        named = {c.key: float(p) for c, p in zip(self.task.classes, values, strict=True)}
+        said = dict(zip(self.card.regions, values.tolist(), strict=True))
+        named = {c.key: said[c.key] for c in self.task.classes}
         return Classification(study, self.task, self.card.id, named, prepared.used, prepared.filled)
 
 

@@ -51,6 +51,15 @@ class Model:
                 f"{self.card.id} is a model for {self.card.task}, not for {task}; choose another."
             )
 
+    def check_outputs(self, outputs: tuple[str, ...]) -> None:
+        """Raise `BrainMVPError` if the model's task now finds other regions or classes than when the model was made."""
+        card = self.card
+        if set(card.regions) != set(outputs):
+            raise BrainMVPError(
+                f"{card.id} knows {', '.join(card.regions)}, and the {card.task} task has {', '.join(outputs)} now; "
+                "restore the task's file, or fine-tune a model again."
+            )
+
     def load_weights(self) -> dict[str, Tensor]:
         """Return the state dict in float32; raises `BrainMVPError` if the file is missing or damaged."""
         try:

@@ -49,6 +49,7 @@ class Segmenter:
         self.card = model.card
         self._prepare = partial(prepare, extract_brain=partial(find_brain, tool=brain), even_out=even_out)
         self.task = get_task(model.card.task)
+        model.check_outputs(self.task.outputs)
         self.device = pick_device(device)
         self._temperatures = torch.tensor(
             [self.card.temperatures.get(name, 1.0) for name in self.card.regions]

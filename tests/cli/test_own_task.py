@@ -77,4 +77,18 @@ def test_an_own_classification_is_learned_and_answers(brainmvp, home, tmp_path):
     assert "accuracy" in done(brainmvp(*judge, "--part", "all"))
     rows = list(csv.DictReader((tmp_path / "judged" / "cases.csv").open()))
     assert len(rows) == 6 and {row["class"] for row in rows} == {"LEFT", "RIGHT"}
-    assert "Right-sided" in done(brainmvp("classify", clinic / "P0" / "20240110", "--task", "side"))
+    ask = ("classify", clinic / "P0" / "20240110", "--task", "side", "--json")
+    said = json.loads(done(brainmvp(*ask)))
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"classes": classes[::-1]}))
+    assert "in place of the one before" in done(brainmvp("tasks", "add", file))
+    assert (
+        json.loads(done(brainmvp(*ask)))["probabilities"] == said["probabilities"]
+    )  # not the other way round
+    file.write_text(json.dumps(content | {"classes": [classes[0], {"key": "BOTH", "name": "Both"}]}))
+    done(brainmvp("tasks", "add", file))
+    result = brainmvp(*ask)
+    assert (
+        result.exit_code == 2
+        and "side@1 knows LEFT, RIGHT, and the side task has LEFT, BOTH" in result.stderr
+    )

@@ -40,7 +40,10 @@ def show(name: Annotated[str, typer.Argument(metavar="TASK")]) -> None:
 
 @app.command()
 def add(file: Annotated[Path, typer.Argument(help="A task's data file, NAME.json.")]) -> None:
-    """Check a task's data file and keep it, so that every command knows the task by its name."""
+    """Check a task's data file and keep it, so that every command knows the task by its name.
+
+    A file of that name that was added before is replaced.
+    """
     from brainmvp.errors import BrainMVPError
     from brainmvp.tasks import downstream_names, own_folder, read_task, task_names
 
@@ -54,5 +57,6 @@ def add(file: Annotated[Path, typer.Argument(help="A task's data file, NAME.json
             f"{file} holds the task '{task.name}', which comes with BrainMVP; choose another name."
         )
     target = own_folder() / f"{task.name}.json"
+    replaced = " in place of the one before" if target.exists() else ""
     write_text(target, text)
-    say(f"{task.name}: {task.title}. Kept as {target}")
+    say(f"{task.name}: {task.title}. Kept as {target}{replaced}")

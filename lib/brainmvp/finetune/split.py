@@ -113,9 +113,9 @@ def draw_split(
             "without --test, or leave --folds out."
         )
     strata = _strata(task, cases, tell)
-    parts = 1 + (policy.validation > 0) + (policy.test > 0 and not held_out)
+    parts = 1 + (policy.validation > 0) + (policy.test > 0 and not kept)
     sides = max(policy.folds, parts, 2)
-    free = {name: [p for p in patients if p not in held_out] for name, patients in strata.items()}
+    free = {name: [p for p in patients if p not in kept] for name, patients in strata.items()}
     for name, patients in free.items():
         if policy.stratify == "class" and len(patients) < sides:
             count = f"{len(patients)} patient{'' if len(patients) == 1 else 's'}"
@@ -137,7 +137,7 @@ def draw_split(
     folds = []
     for test in tests:
         rest = [[patient for patient in group if patient not in set(test)] for group in groups]
-        validation = _share(rest, policy.validation / (1 if policy.folds or held_out else 1 - policy.test))
+        validation = _share(rest, policy.validation / (1 if policy.folds or kept else 1 - policy.test))
         train = [patient for group in rest for patient in group if patient not in set(validation)]
         folds.append(
             Fold(train=tuple(sorted(train)), validation=tuple(sorted(validation)), test=tuple(sorted(test)))
