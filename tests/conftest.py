@@ -65,6 +65,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from brainmvp.card import Card
     from brainmvp.modelstore import ModelStore
     from brainmvp.networks import NetworkConfig, build_network
+    from brainmvp.networks.heads import set_first_logit
     from brainmvp.tasks import get_task
 
     home = tmp_path_factory.mktemp("brainmvp_home")
@@ -85,6 +86,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
             window=(64, 64, 64),
             created=date(2026, 1, 1),
         )
-        model = store.add(card, build_network(config).state_dict())
+        network = set_first_logit(build_network(config), 0.1)  # a fresh one finds nothing
+        model = store.add(card, network.state_dict())
         store.serve(name, model.card.version)
     return home
