@@ -1,5 +1,6 @@
 """Works out, in the background, what the strategies need to know about the studies."""
 
+import atexit
 import logging
 import time
 from threading import Event, Thread
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 _LOOK_EVERY = 5.0
 # An archive that did not give a study is asked for it again after so long, seconds.
 _ASK_AGAIN = 300.0
+_END_SECONDS = 10.0
 
 
 class Scorer(Thread):
@@ -45,9 +47,15 @@ class Scorer(Thread):
         self._not_before: dict[str, float] = {}  # by study that an archive did not give: when to ask again
         self._stopped = Event()
 
+    def start(self) -> None:
+        """Score from now on, until Python ends: a thread that is cut off inside PyTorch would take it down."""
+        super().start()
+        atexit.register(self.stop)
+
     def stop(self) -> None:
-        """End after the study at hand."""
+        """End after the study at hand, and wait for that, but not for ever."""
         self._stopped.set()
+        self.join(_END_SECONDS)
 
     def run(self) -> None:
         """Score until stopped. No fault of a study, a model or the disk ends it."""

@@ -61,17 +61,17 @@ class BrainMVPWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self) -> None:
         """The module is shown."""
-        self.panel.set_keys(True)
+        self.panel.keys.enter()
 
     def exit(self) -> None:
         """Another module is shown."""
-        self.panel.set_keys(False)
+        self.panel.keys.leave()
 
     def cleanup(self) -> None:
         """The module is unloaded, or loaded again."""
         self.removeObservers()
         if self.panel is not None:
-            self.panel.set_keys(False)
+            self.panel.keys.leave()
             self.panel.close()
             self.panel.local.stop(1.0)
 

@@ -33,6 +33,9 @@ def test_the_own_command_serves_and_keeps_its_state(
         assert listed.headers["access-control-allow-origin"] == PAGE
         other = server.call("GET", "/info/", headers={"Origin": "https://evil.example"})
         assert "access-control-allow-origin" not in other.headers
+    assert "terminate called" not in server.log.read_text(
+        "utf-8"
+    )  # by a thread that was cut off as Python ended
 
     port = free_port()
     with started(own_command(studies, port), studies, tiny_models, port, cwd=tmp_path) as server:

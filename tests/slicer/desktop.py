@@ -88,8 +88,25 @@ class ctkCollapsibleButton(_pythonic(QtWidgets.QGroupBox)):  # noqa: N801  # its
 class SegmentEditor(_pythonic(QtWidgets.QLabel)):
     """Stands where the Segment Editor is: shows the segments' names, and what it was given."""
 
+    effect, keys = "Paint", False
+
     def setMRMLScene(self, scene: Any) -> None:
         self.scene = scene
+
+    def setMaximumNumberOfUndoStates(self, number: int) -> None:
+        self.undo = number
+
+    def installKeyboardShortcuts(self) -> None:
+        self.keys = True
+
+    def uninstallKeyboardShortcuts(self) -> None:
+        self.keys = False
+
+    def setActiveEffect(self, effect: Any) -> None:
+        self.effect = effect
+
+    def removeViewObservations(self) -> None:
+        self.effect = None
 
     def setMRMLSegmentEditorNode(self, node: Any) -> None:
         self.node = node

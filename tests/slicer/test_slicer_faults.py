@@ -157,6 +157,28 @@ def test_a_stock_server_with_one_image_works_without_what_it_lacks(study, stock,
     assert training.versions() == []
 
 
+def test_a_label_never_goes_to_another_server_than_its_study(study, stock, settle, tmp_path):
+    Segmenting(study).segment()
+    settle(study)
+    with StockServer() as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        answer(other, tmp_path, AFFINE, (2, 7))
+        study.connect(other.url)
+        settle(study)
+        for action in (lambda: Submitting(study).submit("final"), lambda: Submitting(study).skip("blurred")):
+            action()
+            settle(study)
+            assert f"is a study of the server {stock.url}" in study.errors[-1]
+        # The other one may have an image of that name, but not this one.
+        Segmenting(study).segment()
+        settle(study)
+        assert len(other.images) == 1
+        Submitting(study).submit("final")
+        settle(study)
+        assert (len(stock.labels), len(other.labels)) == (0, 1)
+        other.shutdown()
+
+
 @pytest.mark.parametrize("step", ["/datastore/image", "/infer/lesions"])
 @pytest.mark.parametrize(
     ("how", "says"),

@@ -150,4 +150,4 @@ def test_the_widget_only_binds():
     assert len((MODULE / "BrainMVPLib" / "widget.py").read_text("utf-8").splitlines()) < 400
     for path in MODULE.glob("BrainMVPLib/*.py"):
         imports_qt = "import qt" in path.read_text("utf-8")
-        assert imports_qt == (path.name in ("widget.py", "cells.py", "plot.py")), path.name
+        assert imports_qt == (path.name in ("widget.py", "keys.py", "cells.py", "plot.py")), path.name

@@ -1,11 +1,12 @@
 """Start on this computer: a real server process that is started, used and stopped."""
 
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 import requests
-from BrainMVPLib.local_server import LocalServer, find_command
+from BrainMVPLib.local_server import LOOPBACK, LocalServer, _port_of, find_command
 from BrainMVPLib.serving import Serving
 
 
@@ -27,6 +28,13 @@ def test_a_server_is_started_connected_and_stopped(session, settle, tmp_path, mo
     assert not serving.server.running
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{session.state.url}/info/", timeout=5)
+
+
+def test_a_folder_has_the_same_address_at_every_start(tmp_path):
+    port = _port_of(tmp_path)
+    assert _port_of(tmp_path) == port != _port_of(tmp_path / "other")
+    with socket.create_server((LOOPBACK, port)):
+        assert _port_of(tmp_path) != port
 
 
 def test_a_server_that_does_not_start_shows_its_log(session, settle, tmp_path, monkeypatch):

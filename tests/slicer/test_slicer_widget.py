@@ -132,6 +132,29 @@ def segmentation_of(panel):
     return panel.session.state.segmentation, panel.submitting.table(), panel.session.reference()[1]
 
 
+def test_a_closed_scene_keeps_the_server_and_the_reader(panel, click, server, scene, wait):
+    panel.ui.urlEdit.setText(server.url)
+    panel.ui.annotatorEdit.setText("Reader")
+    panel.ui.annotatorEdit.editingFinished.emit()
+    click("connectButton")
+    scene.StartState(scene.CloseState)  # what Slicer does as it closes a scene; `Clear` needs its application
+    assert panel.session is None
+    panel_node = scene.GetSingletonNode("BrainMVP", "vtkMRMLScriptedModuleNode")
+    for name in panel_node.GetParameterNames():
+        panel_node.UnsetParameter(name)
+    scene.EndState(scene.CloseState)
+    wait(lambda: panel.session is not None)
+    assert panel.ui.serverState.text.startswith("Connected: BrainMVP")
+    assert panel.ui.annotatorEdit.text == panel.session.state.annotator == "Reader"
+    assert panel.session.state.study == ""
+
+
+def test_outside_the_module_no_click_paints(panel, desktop):
+    assert panel.editor.keys
+    desktop.widget.exit()
+    assert (panel.editor.effect, panel.editor.keys) == (None, False)
+
+
 def test_an_error_is_a_sentence_with_details_on_demand(panel, click):
     panel.ui.urlEdit.setText("http://127.0.0.1:1")
     click("connectButton")

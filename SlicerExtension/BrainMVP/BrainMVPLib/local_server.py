@@ -6,11 +6,14 @@ import os
 import shutil
 import socket
 import subprocess
+import zlib
 from pathlib import Path
 
 from .errors import ModuleError
 
 LOOPBACK = "127.0.0.1"
+# Below those that systems give to outgoing connections.
+_FIRST_PORT, _PORTS = 10000, 20000
 # Slicer's own Python and libraries, which another Python must not find.
 _SLICERS = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "QT_PLUGIN_PATH")
 
@@ -43,7 +46,7 @@ class LocalServer:
         if not studies.is_dir():
             raise ModuleError(f"{studies} is not a folder; choose the folder that holds the studies.")
         self.stop()
-        port = _free_port()
+        port = _port_of(studies)
         environment = dict(self._environment or {k: v for k, v in os.environ.items() if k not in _SLICERS})
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("w") as log:
@@ -81,7 +84,16 @@ class LocalServer:
         )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return probe.getsockname()[1]
+def _port_of(studies: Path) -> int:
+    """Return a free port, the same at every start for the same folder: labels wait for the server's address."""
+    wanted = _FIRST_PORT + zlib.crc32(str(studies.resolve()).encode("utf-8")) % _PORTS
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            if os.name == "posix":  # as the server does: a port that was just used is free
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:  # taken by another program
+                continue
+            return probe.getsockname()[1]
+    raise ModuleError("There is no free port on this computer; close other programs.")

@@ -44,9 +44,9 @@ class Opening:
                 files = _download(client, study, folder, job)
                 return study, files, {sequence: sha256_of(path) for sequence, path in files.items()}
 
-            session.wait_for("Next study", work, self._opened)
+            session.wait_for("Next study", work, lambda answer: self._opened(client.url, answer))
 
-    def _opened(self, answer: tuple[dict[str, Any], dict[str, Path], dict[str, str]]) -> None:
+    def _opened(self, server: str, answer: tuple[dict[str, Any], dict[str, Path], dict[str, str]]) -> None:
         session, state = self.session, self.session.state
         study, files, sums = answer
         if not study.get("id"):
@@ -61,9 +61,10 @@ class Opening:
                 image = (study.get("sequences") or {}).get(sequence, {}).get("image", study["id"])
                 ops.mark(node, study["id"], "sequence", sequence)
                 content = content_of(ops.voxels(node), ops.affine(node))
-                note(node, Origin(image, sums[sequence], file_affine(files[sequence]), content))
+                note(node, Origin(image, sums[sequence], file_affine(files[sequence]), content, server))
                 state.set_volume(sequence, node.GetID())
             state.study, state.study_name, state.from_server = study["id"], study["id"], True
+            state.server = server
             state.why = why_in_words(study)
             state.series = list(study.get("series") or [])
             state.opened = time.time()
@@ -84,7 +85,8 @@ class Opening:
             )
             if not paths:
                 raise ModuleError(
-                    f"{folder} holds no images ({', '.join(_SUFFIXES)}); choose another folder."
+                    f"{folder} holds no images ({', '.join(_SUFFIXES)}); choose another folder. DICOM goes into the "
+                    "scene by Slicer's DICOM module first, then press Use scene."
                 )
             self._may_leave()
             nodes: dict[str, Any] = {}

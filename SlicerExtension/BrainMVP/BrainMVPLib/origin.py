@@ -23,13 +23,14 @@ class Origin:
     """The image at the server that a volume came from, or became.
 
     image: its id; sha256: of its file, empty where the server tells none; grid: where the file's voxels lie, (4, 4)
-    index to RAS mm; content: `content_of` the volume as it was then.
+    index to RAS mm; content: `content_of` the volume as it was then; server: its address.
     """
 
     image: str
     sha256: str
     grid: np.ndarray
     content: str
+    server: str = ""
 
 
 def note(node: Any, origin: Origin) -> None:

@@ -29,11 +29,12 @@ _SOURCE = "The server's result"
 
 @dataclass(frozen=True)
 class Result:
-    """What came back: the image it is of, the server's facts, the labels, and the same packed for the scene.
+    """What came back: the server, the image it is of, its facts, the labels, and the same packed for the scene.
 
     sent: what the server has of each volume, by the id of its node.
     """
 
+    server: str
     image: str
     facts: dict[str, Any]
     labels: Labelmap
@@ -81,7 +82,7 @@ class Segmenting:
                 packed = measure.pack(labels.voxels)
                 seconds["read"] = time.perf_counter() - start
                 sent = {source.node_id: known[source.sequence] for source in sources}
-                return Result(image, answer.facts, labels, packed, sent)
+                return Result(client.url, image, answer.facts, labels, packed, sent)
 
             def done(result: Result) -> None:
                 start = time.perf_counter()
@@ -120,7 +121,7 @@ class Segmenting:
                 node = session.scene.GetNodeByID(node_id)
                 if node is not None:
                     origin.note(node, known)
-            state.study = study_of(result.image)
+            state.study, state.server = study_of(result.image), result.server
         state.facts = {
             **result.facts,
             "image": result.image,

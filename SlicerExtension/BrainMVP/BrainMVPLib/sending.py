@@ -76,7 +76,7 @@ def send(
 
         image = study if task.takes_any_image else f"{study}@{sequence}"
         grid = copied[sequence].grid if sequence in copied else file_affine(files[sequence])
-        found[sequence] = Origin(image, sums[sequence], grid, contents[sequence])
+        found[sequence] = Origin(image, sums[sequence], grid, contents[sequence], client.url)
         if client.checksum(image) == sums[sequence] or client.image_info(image) is not None:
             continue  # the id follows from the content: what is there under it is this
         if sequence in copied:
@@ -100,11 +100,11 @@ def study_of(image: str) -> str:
 
 
 def _is_there(client: Client, origin: Origin) -> bool:
-    """Tell whether the server has an image still, and, where it tells checksums, the same file."""
+    """Tell whether the server has an image still: the same file where it tells checksums, else the same server."""
     sha256 = client.checksum(origin.image)
-    return (
-        sha256 == origin.sha256 if sha256 and origin.sha256 else client.image_info(origin.image) is not None
-    )
+    if sha256 and origin.sha256:
+        return sha256 == origin.sha256
+    return origin.server == client.url and client.image_info(origin.image) is not None
 
 
 def _is_one_study(client: Client, task: TaskSpec, origins: dict[str, Origin]) -> bool:

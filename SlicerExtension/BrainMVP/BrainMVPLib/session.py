@@ -61,11 +61,11 @@ class Session:
         """Ask the server at an address what it offers, and send it what waits for it."""
         with self.refusing():
             client = Client(Transport(url, token, verify))
-            self.state.url = client.url
             self.wait_for("Connecting", lambda job: (client, client.info(), client.models()), self._connected)
 
     def _connected(self, answer: tuple[Client, dict[str, Any], list[dict[str, Any]]]) -> None:
         self.client, self.info, self.versions = answer
+        self.state.url = self.client.url
         if self.state.model not in self.info["models"]:
             self.state.model = next(iter(self.info["models"]), "")
         strategies = list(self.info.get("strategies") or {})
@@ -83,6 +83,32 @@ class Session:
         if self.client is None:
             raise ModuleError("No server is connected; connect to one in the Server section first.")
         return self.client
+
+    def check_server(self) -> None:
+        """Raise `ModuleError` if the open study is known to another server than the one that is connected."""
+        home = self.state.server
+        if self.client is not None and home and self.client.url != home:
+            raise ModuleError(
+                f"{self.state.study} is a study of the server {home}; connect to that one, or open the study from this "
+                "one."
+            )
+
+    def standing(self) -> dict[str, Any]:
+        """Return what outlives a scene that is closed: the server that is connected, and who works with it how."""
+        names = ("url", "annotator", "strategy", "model", "train_after_submit")
+        return {
+            "server": (self.client, self.info, self.versions),
+            "said": {name: getattr(self.state, name) for name in names},
+        }
+
+    def go_on_from(self, standing: dict[str, Any]) -> None:
+        """Go on as a session on a scene that was closed stood, except where this scene says otherwise."""
+        for name, value in standing["said"].items():
+            if not self.state.has(name):
+                setattr(self.state, name, value)
+        client = standing["server"][0]
+        if client is not None and client.url == self.state.url:
+            self.client, self.info, self.versions = standing["server"]
 
     @property
     def server_in_words(self) -> str:
@@ -212,11 +238,16 @@ class Session:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Turn a `ModuleError` inside the block into the signal `failed`."""
+        """Turn a `ModuleError` inside the block, or what the disk refuses, into the signal `failed`."""
         try:
             yield
         except ModuleError as error:
             self.failed.emit(error)
+        except OSError as error:
+            place, why = error.filename or "The disk", error.strerror or type(error).__name__
+            self.failed.emit(
+                ModuleError(f"{place}: {why}; free some space, or choose another place.", repr(error))
+            )
 
     def close(self) -> None:
         """Abandon all work and forget who listens: what arrives later reaches nobody."""

@@ -35,12 +35,13 @@ class _Remembered:
 class State:
     """The parameter node, with names and types.
 
-    node: a `vtkMRMLScriptedModuleNode`. `study`: its id at the server, empty where it is known only here;
-    `study_name`: the mark of its nodes, empty where it is made of the user's own; `from_server`: whether its volumes
-    were downloaded; `series`: what the server says of each series of a DICOM study; `left_empty`: sequences that the
-    user wants without a volume; `facts`: what the server said of the last result; `proposal`: its label map, packed by
-    `measure.pack`; `opened`: when the study was opened, seconds since 1970; `layout`: the view arrangement before the
-    comparison; `compared`: whether the sequences are to be shown side by side.
+    node: a `vtkMRMLScriptedModuleNode`. `study`: its id at the server, empty where it is known only here; `server`:
+    the address of the server that knows it; `study_name`: the mark of its nodes, empty where it is made of the
+    user's own; `from_server`: whether its volumes were downloaded; `series`: what the server says of each series of
+    a DICOM study; `left_empty`: sequences that the user wants without a volume; `facts`: what the server said of
+    the last result; `proposal`: its label map, packed by `measure.pack`; `opened`: when the study was opened,
+    seconds since 1970; `layout`: the view arrangement before the comparison; `compared`: whether the sequences are
+    to be shown side by side.
     """
 
     url = _Remembered("http://127.0.0.1:8000")
@@ -49,6 +50,7 @@ class State:
     model = _Remembered("tumour")
     train_after_submit = _Remembered(False)
     study = _Remembered("")
+    server = _Remembered("")
     study_name = _Remembered("")
     from_server = _Remembered(False)
     why = _Remembered("")
@@ -62,6 +64,10 @@ class State:
 
     def __init__(self, node: Any) -> None:
         self.node = node
+
+    def has(self, name: str) -> bool:
+        """Tell whether the node remembers a value, or has it by default."""
+        return bool(self.node.GetParameter(name))
 
     def volume(self, sequence: str) -> Any:
         """Return the volume node that was chosen for a sequence, or None."""
@@ -98,6 +104,7 @@ class State:
                 self.node.SetNodeReferenceID(role, None)
         for name in (
             "study",
+            "server",
             "study_name",
             "from_server",
             "why",

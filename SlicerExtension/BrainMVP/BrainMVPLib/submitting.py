@@ -65,11 +65,12 @@ class Submitting:
                 raise ModuleError(
                     "The server does not know this study yet; run Auto-segment once, which sends it."
                 )
+            session.check_server()
             drawn = copy_drawn(segmentation, table, reference[1])
             mtime = str(segmentation.GetSegmentation().GetMTime())
             grid, proposal = ops.affine(reference[1]), state.proposal
             known = origin.noted(reference[1])
-            study, url, client = state.study, state.url, session.client
+            study, url, client = state.study, state.server or state.url, session.client
             notes = self._notes()
             folder = session.workplace("submit")
 
@@ -108,6 +109,7 @@ class Submitting:
             client, study, annotator = session.need_client(), state.study, state.annotator
             if not study:
                 raise ModuleError("The server does not know this study; there is nothing to skip.")
+            session.check_server()
             if not reason.strip():
                 raise ModuleError("Say why the study is skipped, for whoever runs the project.")
 

@@ -11,6 +11,7 @@ import slicer
 from . import views
 from .cells import fill, fill_choices, widen
 from .errors import ModuleError
+from .keys import Keys
 from .local_server import LocalServer, find_command
 from .opening import Opening
 from .plot import draw_versions
@@ -23,6 +24,7 @@ from .submitting import Submitting
 from .training import Training
 
 _TICK_MS = 50
+_UNDO = 10  # as in Slicer's own Segment Editor
 _TICKS_TO_SEND, _TICKS_TO_ASK = 300, 60  # every 15 s; every 3 s
 _SCENE_EVENTS = (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent)
 
@@ -44,7 +46,9 @@ class Panel:
         self._stale = False
         self._observed: list[int] = []
         self._shown: dict[str, Any] = {}
+        self._standing: dict[str, Any] | None = None
         self.ui.editorPlace.layout().addWidget(editor)
+        self.editor.setMaximumNumberOfUndoStates(_UNDO)
         self.editor.setMRMLScene(scene)
         for table, column in ((ui.sequenceTable, 1), (ui.seriesTable, 3), (ui.volumesTable, 0),
                               (ui.versionsTable, 0)):  # fmt: skip
@@ -57,6 +61,8 @@ class Panel:
         """Show what the parameter node remembers."""
         self.close()
         session = self.session = Session(self.scene, parameters, self.folder, header_of)
+        if self._standing is not None:
+            session.go_on_from(self._standing)
         self.opening, self.segmenting = Opening(session), Segmenting(session)
         self.submitting, self.training = Submitting(session), Training(session)
         self.serving = Serving(session, self.local)
@@ -83,8 +89,10 @@ class Panel:
             self.scene.RemoveObserver(tag)
         self._observed = []
         if self.session is not None:
+            self._standing = self.session.standing()
             self.session.close()
             self.session = None
+            self.editor.setSegmentationNode(None)
 
     def _tick(self) -> None:
         session = self.session
@@ -150,21 +158,12 @@ class Panel:
             "activated(int)", lambda index: self._choose("strategy", ui.strategyBox.itemText(index))
         )
         ui.modelSection.connect("contentsCollapsed(bool)", lambda closed: closed or self.training.ask())
-        self._shortcuts = []
-        for keys, action in (
-            ("Shift+O", self._toggle_overlay),
-            ("Shift+B", lambda: self._step(-1)),
-            ("Shift+N", lambda: self._step(1)),
-        ):
-            shortcut = qt.QShortcut(qt.QKeySequence(keys), slicer.util.mainWindow() or self.top)
-            shortcut.connect("activated()", lambda action=action: self._act(action))
-            shortcut.setEnabled(False)
-            self._shortcuts.append(shortcut)
-
-    def set_keys(self, on: bool) -> None:
-        """Let the module's keys work, while it is the module that is shown."""
-        for shortcut in self._shortcuts:
-            shortcut.setEnabled(on)
+        keys = {
+            "Shift+O": self._toggle_overlay,
+            "Shift+B": lambda: self._step(-1),
+            "Shift+N": lambda: self._step(1),
+        }
+        self.keys = Keys(self.top, self.editor, keys, self._act)
 
     def _act(self, action: Callable[[], Any]) -> None:
         """Do what a button is for; nothing that goes wrong becomes a traceback."""
