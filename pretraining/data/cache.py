@@ -18,7 +18,7 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.files import TEMPORARY, atomically, write_json
 from brainmvp.sequences import Sequence
 
-from .preprocess import PreparedStudy, preprocess
+from .preprocess import preprocess
 
 # A cache of another preprocessing is not used: raise this when its results change.
 _VERSION = 1
@@ -56,24 +56,6 @@ class CachedImages:
             ) from error
 
 
-@dataclass(frozen=True)
-class LiveImages:
-    """A study prepared in memory, without a cache; its patches are those of the cache."""
-
-    study: PreparedStudy
-
-    @property
-    def sequences(self) -> tuple[Sequence, ...]:
-        return tuple(series.sequence for series in self.study.series)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self.study.series[0].values.shape
-
-    def read(self, number: int, box: Box) -> np.ndarray:
-        return self.study.series[number].values[box]
-
-
 class Cache:
     """The prepared studies of a cohort in one folder; spacing: of their voxels, mm.
 
@@ -90,10 +72,6 @@ class Cache:
         if record is None:
             record = self._make(index, session)
         return list(record["bad"].values())
-
-    def is_done(self, index: Index, session: Session) -> bool:
-        """Tell whether `prepare` would have nothing to do."""
-        return self._record(index, session) is not None
 
     def open(self, index: Index, session: Session) -> CachedImages | None:
         """Return a study's images, or None if no series of it can be used; raises `BrainMVPError` if not prepared."""

@@ -4,6 +4,7 @@ import gzip
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -13,11 +14,12 @@ import torch
 
 from brainmvp.cohort import Image, Index, Session
 from brainmvp.cohort.scan import index_folder
+from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
 from brainmvp.volume import Volume, read_volume, write_volume
-from pretraining.data.cache import Cache, LiveImages
+from pretraining.data.cache import Cache
 from pretraining.data.prepare import cluster, prepare_cohort
-from pretraining.data.preprocess import LEVELS, preprocess, symmetric_box
+from pretraining.data.preprocess import LEVELS, PreparedStudy, preprocess, symmetric_box
 from pretraining.data.stream import Sampling, Stream
 from pretraining.recipe import RECIPES
 
@@ -31,6 +33,24 @@ def cohort(write_study: Callable[..., Path], root: Path, studies: dict[str, str]
 
 def not_bad(file: str, sentence: str) -> None:
     raise AssertionError(sentence)
+
+
+@dataclass(frozen=True)
+class LiveImages:
+    """A study prepared in memory, to hold the cached one against."""
+
+    study: PreparedStudy
+
+    @property
+    def sequences(self) -> tuple[Sequence, ...]:
+        return tuple(series.sequence for series in self.study.series)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.study.series[0].values.shape
+
+    def read(self, number: int, box: tuple[slice, slice, slice]) -> np.ndarray:
+        return self.study.series[number].values[box]
 
 
 def sampling(recipe: str = "paper", series: int | None = None, patch: int = 32) -> Sampling:
@@ -113,7 +133,8 @@ def test_what_is_done_is_skipped_until_its_files_change(write_study, tmp_path: P
     write_volume(Volume(volume.data[::-1].copy(), volume.affine), changed)
     prepare_cohort(index, cache)
     assert [path.stat().st_mtime_ns != time for path, time in sorted(before.items())] == [True, False]
-    assert not Cache(tmp_path / "cache", 1.0).is_done(index, index.sessions[0])
+    with pytest.raises(BrainMVPError, match="is not prepared"):  # at another spacing
+        Cache(tmp_path / "cache", 1.0).open(index, index.sessions[0])
 
 
 def test_every_bad_file_is_one_line_and_no_good_one_is_lost(write_study, tmp_path: Path) -> None:
@@ -165,5 +186,5 @@ def test_a_killed_worker_costs_its_study_only_and_the_next_call_does_the_rest(
         assert done.is_set()
         assert all("could not be prepared" in problem for problem in problems) and len(problems) < 5
         assert prepare_cohort(index, cache, client) == []
-    assert all(cache.is_done(index, session) for session in index.sessions)
+    assert all(cache.open(index, session) for session in index.sessions)
     assert not list((tmp_path / "cache").rglob(".writing-*"))

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from brainmvp.brain.network import new_network
 from brainmvp.brain.synthesis import Head, make_head, make_sample
+from brainmvp.files import atomically
 from brainmvp.phantom.anatomy import load_anatomies
 from brainmvp.training.optim import make_optimisers, rate
 
@@ -71,7 +72,8 @@ def train(
 
 
 def _write(network: torch.nn.Module, out: Path) -> None:
-    save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, out)
+    weights = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    atomically(out, lambda temporary: save_file(weights, temporary))
 
 
 def main() -> None:

@@ -58,35 +58,6 @@ def load_anatomies(spacing: float, patients: Path | None = None) -> list[Anatomy
     return [_coarser(anatomy, round(spacing)) for anatomy in anatomies]
 
 
-def save_anatomies(anatomies: list[Anatomy], path: Path) -> None:
-    """Write anatomies as one compressed .npz in half precision."""
-    arrays: dict[str, np.ndarray] = {}
-    for anatomy in anatomies:
-        parts = {"tissue": anatomy.tissue, "spacing": torch.tensor(anatomy.spacing)}
-        parts |= {str(sequence): image for sequence, image in anatomy.images.items()}
-        if anatomy.lesions is not None:
-            parts["lesions"] = anatomy.lesions
-        arrays |= {f"{anatomy.name}/{part}": value.half().numpy() for part, value in parts.items()}
-    np.savez_compressed(path, **arrays)
-
-
-def read_anatomies(path: Path) -> list[Anatomy]:
-    """Read what `save_anatomies` wrote; raises `BrainMVPError` if it cannot be read."""
-    try:
-        with np.load(path) as stored:
-            arrays = {key: torch.from_numpy(stored[key].astype(np.float32)) for key in stored.files}
-    except (OSError, ValueError) as error:
-        raise BrainMVPError(f"{path} holds no anatomies ({error}); make the file again.") from error
-    anatomies = []
-    for name in dict.fromkeys(key.split("/")[0] for key in arrays):
-        parts = {key.split("/")[1]: value for key, value in arrays.items() if key.startswith(f"{name}/")}
-        images = {Sequence(key): value for key, value in parts.items() if key in Sequence.__members__}
-        anatomies.append(
-            Anatomy(name, parts["tissue"], float(parts["spacing"]), images, parts.get("lesions"))
-        )
-    return anatomies
-
-
 def _atlas() -> Anatomy:
     """The ICBM 2009a symmetric tissue maps that nilearn carries (Fonov et al., NeuroImage 2011)."""
     import nibabel as nib

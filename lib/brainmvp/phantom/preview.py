@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from brainmvp.intensity import normalise
 from brainmvp.phantom.anatomy import Anatomy
@@ -60,15 +59,3 @@ def _draw_row(cells: np.ndarray, phantom: Phantom, colours: dict[int, np.ndarray
     cells[-1].set_title(note, color="white", fontsize=5, pad=1)
     for cell in cells:
         cell.axis("off")
-
-
-def brightness(phantom: Phantom) -> dict[Sequence, dict[int, float]]:
-    """Return the median normalised intensity of each label by sequence, as numbers to hold against real scans."""
-    result: dict[Sequence, dict[int, float]] = {}
-    for sequence, image in phantom.images.items():
-        scaled = normalise(image, phantom.brain & (image > 0), sequence)
-        values = [int(value) for value in torch.unique(phantom.labels)]
-        result[sequence] = {
-            value: float(scaled[phantom.labels == value].median()) for value in values if value
-        }
-    return result

@@ -6,7 +6,7 @@ import torch
 
 from brainmvp.intensity import normalise
 from brainmvp.phantom import make_phantom
-from brainmvp.phantom.anatomy import GREY, WHITE, load_anatomies, read_anatomies, save_anatomies
+from brainmvp.phantom.anatomy import GREY, WHITE, load_anatomies
 from brainmvp.phantom.write import write_study
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
@@ -39,13 +39,6 @@ def test_tissue_fractions_of_the_atlas_sum_to_one_in_the_brain(atlas):
     millilitres = atlas[0].tissue.flatten(1).sum(1) * 0.008
     assert 600 < millilitres[GREY] < 1200
     assert 400 < millilitres[WHITE] < 900
-
-
-def test_anatomies_survive_the_disk(atlas, tmp_path):
-    save_anatomies(atlas, tmp_path / "a.npz")
-    (read,) = read_anatomies(tmp_path / "a.npz")
-    assert read.name == atlas[0].name and read.spacing == 2.0
-    assert torch.allclose(read.tissue, atlas[0].tissue, atol=1e-3)
 
 
 def test_equal_seeds_give_equal_phantoms_and_other_seeds_other_ones(tumour, atlas):
