@@ -44,7 +44,9 @@ def test_versions_are_compared_and_the_one_before_is_restored(
     monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
     AnnotationState(tmp_path)
     words = ["models", "compare", "tumour@1", model.card.id, "--studies", str(tmp_path)]
-    assert "not both measured on held-out studies" in run(app, words).output
+    shown = run(app, words).output
+    assert "not both measured on held-out studies" in shown
+    assert "{" not in shown  # every fact has a line
     found = json.loads(run(app, [*words, "--json"]).output)
     assert (found["a"]["version"], found["b"]["served"]) == (1, True)
     assert "tumour is now tumour@1" in run(app, ["models", "restore", "tumour"]).output

@@ -58,7 +58,7 @@ def say(text: str) -> None:
 def print_table(title: str | None, columns: dict[str, str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table; columns: heading to "left" or "right".
 
-    Words are kept whole where the terminal is wide enough; the first column, a name to type, always.
+    Words are kept whole where the terminal is wide enough; in the first column names, which are typed, always.
     """
     rows = [tuple(row) for row in rows]
     cells = [[heading, *(row[number] for row in rows)] for number, heading in enumerate(columns)]
@@ -66,7 +66,7 @@ def print_table(title: str | None, columns: dict[str, str], rows: Iterable[Seque
     fits = sum(longest) + 3 * len(columns) + 1 <= output.width
     table = Table(title=title and escape(title), title_justify="left", title_style="bold")
     for number, (heading, side) in enumerate(columns.items()):
-        whole = number == 0 or (fits and not any(" " in cell for cell in cells[number]))
+        whole = (fits or number == 0) and not any(" " in cell for cell in cells[number])
         table.add_column(heading, justify=side, overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*map(escape, row))

@@ -1,13 +1,16 @@
 """`brainmvp models`: the versions on this computer, their cards, and which one answers to a name."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from brainmvp.cli.console import Group, print_json, print_table, say
 
 app = typer.Typer(cls=Group, help="List, show, import and choose models.", no_args_is_help=True)
+# What `compare` puts side by side.
+_COMPARED = ("created", "parent", "title", "held_out", "metrics")
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Reference = Annotated[str, typer.Argument(metavar="NAME[@VERSION]")]
 
@@ -107,12 +110,20 @@ def compare(
     if as_json:
         print_json(result)
         return
-    facts = ("created", "parent", "title", "held_out", "metrics")
-    columns = {"": "left", one.card.id: "left", other.card.id: "left"}
-    rows = [(fact, str(result["a"][fact] or ""), str(result["b"][fact] or "")) for fact in facts]
-    print_table(None, columns, rows)
+    columns = {"": "left", one.card.id: "right", other.card.id: "right"}
+    a, b = (dict(_flat({fact: result[side][fact] for fact in _COMPARED})) for side in ("a", "b"))
+    print_table(None, columns, [(fact, a.get(fact, ""), b.get(fact, "")) for fact in a | b])
     if studies:
         say(result["held_out"]["sentence"])
+
+
+def _flat(facts: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield what a card says as (name, text), a line for every number."""
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}, ")
+        elif value is not None:
+            yield above + name, str(value)
 
 
 @app.command("import")
