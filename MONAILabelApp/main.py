@@ -52,7 +52,7 @@ class BrainMVPApp(MONAILabelApp):
         minutes = _number(conf, "lease_minutes", LEASE_SECONDS / 60)
         self._train_after = int(_number(conf, "train_after", 0))
         self._seed = int(_number(conf, "seed", 0))
-        wanted = _switch(conf, "score_archive")
+        score_archive = _switch(conf, "score_archive")
         self.state = AnnotationState(_folder(studies), 60 * minutes, lambda: self._datastore.studies())
         # Sessions keep single uploaded files outside the datastore, and unpack archives unchecked.
         settings.MONAI_LABEL_SESSIONS = False
@@ -72,7 +72,7 @@ class BrainMVPApp(MONAILabelApp):
         if server:  # absent in the processes that MONAI Label starts for long tasks
             install(server.app, str(self._datastore.root))
             # Scores need the images of every study: of an archive, all that it holds has to be fetched.
-            if settings.MONAI_LABEL_TASKS_SCORING and (not is_archive(studies) or wanted):
+            if settings.MONAI_LABEL_TASKS_SCORING and (not is_archive(studies) or score_archive):
                 device = conf.get("device", "auto")
                 segmenters = {task.name: self._infers[task.name] for task in self.tasks}
                 Scorer(self._datastore, self.state.scores, segmenters, device).start()

@@ -29,8 +29,9 @@ _DIFFICULTY = 0.3
 # ring-enhancing ones, which are the commonest kind; of those that test it is half.
 _WITHOUT_SHARE, _COMMON_SHARE = 1 / 6, 0.8
 _COMMON, _RARE, _WITHOUT = "common", "rare", "without"
-# Patients of the common kind that the model of before has seen, and the first seed of theirs. So few, and fewer steps
-# than the models to come: it finds most tumours and outlines few of them well, so that there is something to learn.
+# Patients of the common kind that the model of before has seen, and the first seed of theirs, below all those that
+# `simulate-annotation` takes. So few, and fewer steps than the models to come: it finds most tumours and outlines few
+# of them well, so that there is something to learn.
 _EARLIER, _EARLIER_SEED, _EARLIER_STEPS = 8, 40_000, 2 / 3
 # Random weights take larger steps than those of a model.
 _EARLIER_LR = 1e-2

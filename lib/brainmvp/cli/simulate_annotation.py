@@ -21,7 +21,7 @@ def simulate_annotation(
         int, typer.Option(min=6, help="Made-up patients to label, if no cohort is given.")
     ] = 96,
     phantom_seed: Annotated[
-        int, typer.Option(min=0, help="Of the first made-up patient; the others count up.")
+        int, typer.Option(min=41_000, help="Of the first made-up patient; the others count up.")
     ] = 70_000,
     test: Annotated[
         int | None,
