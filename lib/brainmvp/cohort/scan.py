@@ -6,7 +6,10 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
+
+from pydicom.misc import is_dicom
 
 from brainmvp.cohort.index import Image, Index, Session
 from brainmvp.cohort.layouts import Place, place_of
@@ -16,6 +19,7 @@ from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of, 
 from brainmvp.study import OVERRIDE, Study
 
 _DERIVATIVES = "derivatives"
+_LOOKED_AT = 200  # files, to tell whether a folder without images holds DICOM
 _LESION_WORDS = ("tumor", "tumour", "lesion", "stroke", "msk")
 
 
@@ -80,11 +84,21 @@ def index_folder(
         elif visit.labels:
             notes.append(f"Left out {visit.labels[0]}: a segmentation without images.")
     if not sessions:
+        if _holds_dicom(root):
+            raise BrainMVPError(
+                f"{root} holds DICOM, which an index cannot name; convert it into one folder per PATIENT/DATE, for "
+                "instance with dcm2niix, and name the files by their sequence, as in patient_t1.nii.gz."
+            )
         names = ", ".join(IMAGE_SUFFIXES)
         raise BrainMVPError(
             f"{root} holds no image with a known sequence ({names}), as in patient_t1.nii.gz."
         )
     return Index(root, sessions), notes
+
+
+def _holds_dicom(root: Path) -> bool:
+    files = (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
+    return any(is_dicom(path) for path in islice(files, _LOOKED_AT))
 
 
 def _image_paths(root: Path, tell: Callable[[str], None] | None) -> list[PurePosixPath]:

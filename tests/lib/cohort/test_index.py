@@ -91,6 +91,13 @@ def test_visits_in_a_patients_folder_stay_on_one_side(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_folder_of_dicom_is_told_how_to_become_a_cohort(tmp_path: Path) -> None:
+    touch(tmp_path, "Miller/notes.txt", "Miller/IM0001")
+    (tmp_path / "Miller" / "IM0001").write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(BrainMVPError, match=r"holds DICOM, which an index cannot name; .* dcm2niix"):
+        index_folder(tmp_path)
+
+
 def test_a_study_json_settles_names_that_cannot_be_told(tmp_path: Path) -> None:
     touch(tmp_path, "p1/scan_004.nii.gz", "p1/scan_007.nii.gz", "p2/t1.nii.gz")
     (tmp_path / "p1" / "study.json").write_text('{"sequences": {"PD": "scan_004.nii.gz"}}')
