@@ -7,6 +7,8 @@ from typing import Any
 
 import slicer
 import vtk
+from slicer.i18n import tr as _
+from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -22,14 +24,14 @@ class BrainMVP(ScriptedLoadableModule):
     def __init__(self, parent: Any) -> None:
         super().__init__(parent)
         parent.title = "BrainMVP"
-        parent.categories = ["Segmentation"]
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         parent.dependencies = ["Segmentations", "SegmentEditor"]
         parent.contributors = ["BrainMVP for 3D Slicer contributors"]
-        parent.helpText = (
+        parent.helpText = _(
             "Segments tumours and strokes in multi-sequence brain MRI with a MONAI Label server, for a reader to "
             "correct. For research; not a medical device."
         )
-        parent.acknowledgementText = (
+        parent.acknowledgementText = _(
             "The method: Rui et al., Multi-modal Vision Pre-training for Medical Image Analysis, CVPR 2025."
         )
 

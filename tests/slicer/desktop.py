@@ -150,6 +150,9 @@ class Desktop:
         ctk.ctkCollapsibleButton = ctkCollapsibleButton
         patch.setitem(sys.modules, "qt", qt)
         patch.setitem(sys.modules, "ctk", ctk)
+        i18n = ModuleType("slicer.i18n")
+        i18n.tr, i18n.translate = (lambda text: text), (lambda context, text: text)
+        patch.setitem(sys.modules, "slicer.i18n", i18n)
         patch.setitem(sys.modules, "slicer.ScriptedLoadableModule", _scripted(module_folder, qt))
         patch.setattr(slicer, "mrmlScene", self.scene, raising=False)
         patch.setattr(slicer, "qMRMLSegmentEditorWidget", SegmentEditor, raising=False)

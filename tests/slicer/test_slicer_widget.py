@@ -3,6 +3,7 @@
 import shutil
 import time
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -216,6 +217,13 @@ def test_every_control_has_a_tool_tip_and_a_place_in_the_tab_order(panel):
     named = (panel.ui.connectButton, panel.ui.nextButton, panel.ui.segmentButton, panel.ui.submitButton)
     places = [order.index(w) for w in named]
     assert places == sorted(places)
+
+
+def test_slicer_can_list_the_module(desktop):
+    about = SimpleNamespace()
+    desktop.module.BrainMVP(about)
+    assert about.categories == ["Segmentation"]
+    assert "not a medical device" in about.helpText
 
 
 def test_the_self_test_passes(desktop, panel):

@@ -1,5 +1,6 @@
 """What every command shares: how it prints, how it shows progress and how it ends on bad input."""
 
+import errno
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,12 @@ errors = Console(stderr=True)
 
 BAD_INPUT = 2
 
+# What to do about what the system refuses; what else it says speaks for itself (a name that is too long).
+_REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space")
+_REMEDIES |= dict.fromkeys(
+    (errno.EACCES, errno.EPERM, errno.EROFS), "choose a place that you may use, or ask for the permission"
+)
+
 
 class Group(TyperGroup):
     """Commands whose `BrainMVPError` ends in one sentence and exit code 2, not in a traceback."""
@@ -34,9 +41,9 @@ class Group(TyperGroup):
             raise typer.Exit(BAD_INPUT) from error
         except BrokenPipeError:  # whoever reads the output has seen enough
             raise
-        except OSError as error:  # no space, no permission: the system's sentence names the file
+        except OSError as error:  # the system's sentence names the file
             place = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-            complain(BrainMVPError(f"{place}; free some space or choose a place that you may write to."))
+            complain(BrainMVPError(f"{place}; {_REMEDIES.get(error.errno, 'choose another place')}."))
             raise typer.Exit(BAD_INPUT) from error
 
 
