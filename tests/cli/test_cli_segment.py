@@ -175,4 +175,4 @@ def test_a_dicom_seg_can_be_asked_for_alone(brainmvp, dicom_visit, write_study, 
 def test_a_place_that_cannot_be_written_is_named_without_its_temporary_file(brainmvp, write_study):
     result = brainmvp("segment", write_study("visit", "FLAIR"), "--task", "tumour", "--out", "/proc/x.nii.gz")
     assert result.exit_code == 2
-    assert "Error: /proc: " in result.stderr and "choose a place" in result.stderr
+    assert re.search(r"Error: /proc: .*; choose (another|a) place", result.stderr)
