@@ -164,6 +164,8 @@ def test_a_dicom_seg_can_be_asked_for_alone(brainmvp, dicom_visit, write_study, 
     # A result beside the series does not hide them.
     beside = ("segment", dicom_visit, "--task", "tumour", "--out", dicom_visit / "tumour.seg.nrrd")
     assert [brainmvp(*beside).exit_code for _ in range(2)] == [0, 0]
+    among = brainmvp("segment", dicom_visit, "--task", "tumour", "--out", dicom_visit / "1" / "tumour.nii.gz")
+    assert "would be taken for a scan" in among.stderr
     result = brainmvp(
         "segment", write_study("nifti", "FLAIR"), "--task", "tumour", "--out", tmp_path / "no.dcm"
     )

@@ -134,6 +134,7 @@ def _spare_scans(study: "Study", outputs: dict[str, Path | None]) -> None:
     from brainmvp.study import OVERRIDE, files_of
 
     scans = {file.resolve() for image in study.images.values() for file in files_of(image)}
+    folders = {study.folder, *(scan.parent for scan in scans)}
     settled = (study.folder / OVERRIDE).is_file()
     taken: dict[Path, str] = {}
     for option, path in outputs.items():
@@ -145,7 +146,7 @@ def _spare_scans(study: "Study", outputs: dict[str, Path | None]) -> None:
         if first := taken.get(place):
             raise BrainMVPError(f"{first} and {option} both name {path}; give each a name of its own.")
         taken[place] = option
-        beside = place.parent == study.folder and path.name.lower().endswith(_IMAGE_SUFFIXES)
+        beside = place.parent in folders and path.name.lower().endswith(_IMAGE_SUFFIXES)
         if beside and not settled and not is_label(path.name):
             name = path.name.partition(".")
             raise BrainMVPError(
