@@ -142,8 +142,10 @@ def image_files(folder: Path) -> list[Path]:
 def _studies_to_read(root: Path) -> Iterator[tuple[Path, Callable[[], Study]]]:
     """Yield the folder of each study and what reads it; DICOM is looked for where no images lie."""
     others = []
-    for folder in _folders_below(root, stop=_holds_images):
-        if _holds_images(folder):
+    for folder in _folders_below(root, stop=lambda each: _is_closed(each) or _holds_images(each)):
+        if _is_closed(folder):
+            yield folder, partial(_refuse_closed, folder)
+        elif _holds_images(folder):
             yield folder, partial(Study.from_folder, folder)
         else:
             others.append(folder)
@@ -164,6 +166,14 @@ def _folders_below(folder: Path, stop: Callable[[Path], bool] = lambda folder: F
         hidden = entry.name.startswith(".") or entry.name in NOT_STUDIES
         if entry.is_dir() and not hidden and not leads_back(entry):
             yield from _folders_below(entry, stop)
+
+
+def _is_closed(folder: Path) -> bool:
+    return not os.access(folder, os.R_OK | os.X_OK)
+
+
+def _refuse_closed(folder: Path) -> Study:
+    raise BrainMVPError(f"{folder} cannot be looked into; ask its owner for the permission.")
 
 
 def _holds_images(folder: Path) -> bool:

@@ -95,9 +95,9 @@ def read_volume(image: str | os.PathLike[str] | ImageSource) -> Volume:
     except BrainMVPError:
         raise
     except Exception as error:
-        raise BrainMVPError(
-            f"{path} cannot be read ({_last_line(error)}); export or download it again."
-        ) from error
+        permitted = os.access(path, os.R_OK)
+        remedy = "export or download it again" if permitted else "ask its owner for the permission to read it"
+        raise BrainMVPError(f"{path} cannot be read ({_last_line(error)}); {remedy}.") from error
     return _checked(data, affine, path)
 
 

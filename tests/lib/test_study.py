@@ -113,6 +113,19 @@ def test_a_format_that_is_not_read_is_named(tmp_path):
         Study.from_folder(tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may look everywhere")
+def test_a_closed_folder_does_not_hide_the_others(touch):
+    root = touch("cohort/good/a_t1.nii.gz", "cohort/closed/a_t1.nii.gz") / "cohort"
+    (root / "closed").chmod(0)
+    bad = []
+    studies = find_studies(root, on_error=lambda folder, error: bad.append(str(error)))
+    _, notes = index_folder(root)
+    (root / "closed").chmod(0o755)
+    assert notes == [f"Left out {root / 'closed'}: it cannot be looked into."]
+    assert [study.id for study in studies] == ["good"]
+    assert bad == [f"{root / 'closed'} cannot be looked into; ask its owner for the permission."]
+
+
 def test_the_reference_follows_the_task_or_the_wish(touch):
     study = Study.from_folder(touch("a_t1.nii.gz", "a_flair.nii.gz"))
     assert study.reference(get_task("tumour")) is Sequence.FLAIR

@@ -1,5 +1,7 @@
 """Images come in and go out unchanged, and a bad file is named in one sentence."""
 
+import os
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -91,6 +93,15 @@ def test_a_bad_file_is_named_in_one_line(tmp_path, name, sentence):
     with pytest.raises(BrainMVPError, match=sentence) as caught:
         read_volume(tmp_path / name)
     assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])
+def test_a_file_of_somebody_else_says_so(volume, suffix, tmp_path):
+    path = write_volume(volume, tmp_path / f"a{suffix}")
+    path.chmod(0)
+    with pytest.raises(BrainMVPError, match="ask its owner for the permission"):
+        read_volume(path)
 
 
 def test_the_same_grid_is_recognised_despite_rounding(volume):

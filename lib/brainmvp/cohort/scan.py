@@ -45,7 +45,8 @@ def index_folder(
     root = root.resolve()
     visits: dict[Place, _Visit] = {}
     unknown: Counter[str] = Counter()
-    for relative in _image_paths(root, tell):
+    closed: list[str] = []
+    for relative in _image_paths(root, tell, closed):
         visit = visits.setdefault(place_of(relative, root.name), _Visit())
         if relative.name == OVERRIDE:
             study = Study.from_folder(root / relative.parent)
@@ -101,9 +102,12 @@ def _holds_dicom(root: Path) -> bool:
     return any(is_dicom(path) for path in islice(files, _LOOKED_AT))
 
 
-def _image_paths(root: Path, tell: Callable[[str], None] | None) -> list[PurePosixPath]:
+def _image_paths(root: Path, tell: Callable[[str], None] | None, closed: list[str]) -> list[PurePosixPath]:
+    """Return the images and the `study.json` below a folder; those that may not be looked into go to `closed`."""
     found = []
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(
+        root, onerror=lambda e: closed.append(e.filename), followlinks=True
+    ):
         # A cache or an unpacked archive may lie beside the data: hidden folders are not data.
         folders[:] = sorted(n for n in folders if not n.startswith(".") and not leads_back(Path(folder, n)))
         relative = Path(folder).relative_to(root)
