@@ -71,7 +71,7 @@ def index_folder(
                 visit.images.append((sequence, str(relative)))
             else:
                 unknown[_ending(relative.name)] += 1
-    notes = []
+    notes = [f"Left out {folder}: it cannot be looked into." for folder in closed]
     if unknown:
         kinds = ", ".join(f"{count} named …{ending}" for ending, count in unknown.most_common())
         notes.append(
