@@ -87,6 +87,8 @@ def started(
         "BRAINMVP_HOME": str(home),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"),
     }
+    if largest_file:  # which would cut what coverage measures short, and spoil the whole
+        environment.pop("COVERAGE_PROCESS_CONFIG", None)
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT,
                                    preexec_fn=limit)  # fmt: skip

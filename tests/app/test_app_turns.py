@@ -97,7 +97,7 @@ def test_every_study_goes_to_one_annotator_and_every_label_is_noted_when_it_is_a
 
     def work(annotator: str) -> list[str]:
         done = []
-        while chosen := cohort.chooser.choose("hybrid", annotator):
+        while "id" in (chosen := cohort.chooser.choose("hybrid", annotator)):
             study = chosen["id"]
             cohort.label(study, annotator)
             entry = json.loads(notes.read_text("utf-8"))["objects"][study]["labels"]["final"]

@@ -41,12 +41,14 @@ def test_an_image_that_finds_no_room_is_no_crash(tmp_path):
     script = (
         "import numpy, resource, signal, sys; from brainmvp.volume import *; from brainmvp.segnrrd import *\n"
         "from brainmvp.tasks import get_task; from pathlib import Path\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); limits = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, limits[1]))\n"
         "data = numpy.random.default_rng(0).integers(0, 255, (40, 40, 40), numpy.uint8)\n"
         "for name in ('a.nii.gz', 'a.seg.nrrd', 'a.nrrd', 'a.mha'):\n"
         "    image, path = Volume(data, numpy.eye(4)), Path(sys.argv[1], name)\n"
         "    try: write_seg_nrrd(image, get_task('stroke'), path) if 'seg' in name else write_volume(image, path)\n"
-        "    except OSError as error: print(name, error.filename)"
+        "    except OSError as error: print(name, error.filename)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, limits)"  # what coverage writes at the end is larger
     )
     done = subprocess.run(
         [sys.executable, "-c", script, tmp_path], capture_output=True, text=True, timeout=100
