@@ -10,6 +10,8 @@ from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume, write_volume
 
+# Options of a training of seconds.
+TINY = ["--spacing", "4", "--window", "16", "--epochs", "1", "--batch", "2", "--device", "cpu"]
 SHAPE, SPACING = (24, 28, 24), (2.0, 2.0, 2.0)
 
 
@@ -54,3 +56,9 @@ def write_index(cases: list[Case], root: Path) -> Path:
         for case in cases
     ]  # fmt: skip
     return Index(root, sessions).write(root / "index.json")
+
+
+def write_cohort(task: Task, count: int, root: Path) -> Path:
+    """Write several cases and return their index."""
+    root = root.resolve()
+    return write_index(make_cases(task, count, root), root)

@@ -4,20 +4,18 @@ import csv
 import json
 
 import pytest
-from labelled import make_cases, write_index
+from labelled import TINY, make_cases, write_cohort, write_index
 
 from brainmvp.modelstore import ModelStore
 from brainmvp.tasks import get_task
 
 STROKE = get_task("stroke")
 pytestmark = pytest.mark.usefixtures("one_thread")
-TINY = ["--spacing", "4", "--window", "16", "--epochs", "1", "--batch", "2", "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
 def strokes(tmp_path_factory):
-    root = tmp_path_factory.mktemp("strokes").resolve()
-    return write_index(make_cases(STROKE, 4, root), root)
+    return write_cohort(STROKE, 4, tmp_path_factory.mktemp("strokes"))
 
 
 @pytest.fixture

@@ -10,26 +10,23 @@ import time
 
 import pytest
 import torch
-from labelled import make_case, make_cases, write_index
+from labelled import TINY, make_case, write_cohort, write_index
 
 from brainmvp.modelstore import ModelStore
 from brainmvp.tasks import get_task
 
 STROKE, ABIDE = get_task("stroke"), get_task("abide-1")
 pytestmark = pytest.mark.usefixtures("one_thread")
-TINY = ["--spacing", "4", "--window", "16", "--epochs", "1", "--batch", "2", "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
 def strokes(tmp_path_factory):
-    root = tmp_path_factory.mktemp("strokes").resolve()
-    return write_index(make_cases(STROKE, 5, root), root)
+    return write_cohort(STROKE, 5, tmp_path_factory.mktemp("strokes"))
 
 
 @pytest.fixture(scope="module")
 def brains(tmp_path_factory):
-    root = tmp_path_factory.mktemp("brains").resolve()
-    return write_index(make_cases(ABIDE, 6, root), root)
+    return write_cohort(ABIDE, 6, tmp_path_factory.mktemp("brains"))
 
 
 @pytest.fixture

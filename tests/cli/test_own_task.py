@@ -5,12 +5,11 @@ import json
 import shutil
 
 import pytest
-from labelled import make_cases
+from labelled import TINY, make_cases
 
 from brainmvp.tasks import get_task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-TINY = ["--spacing", "4", "--window", "16", "--epochs", "1", "--batch", "2", "--device", "cpu"]
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from brainmvp.brain.network import new_network
 from brainmvp.brain.synthesis import Head, make_head, make_sample
 from brainmvp.files import atomically
 from brainmvp.phantom.anatomy import load_anatomies
-from brainmvp.training.optim import make_optimisers, rate
+from brainmvp.steps import rate
+from brainmvp.training.optim import make_optimisers
 
 _BATCH = 2
 _RATE = 2e-3

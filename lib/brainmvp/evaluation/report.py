@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,21 @@ Tell = Callable[[str, float], None]
 Judge = TypeVar("Judge", Segmenter, StudyClassifier)
 Pairs = list[tuple[Judge, Case]]
 Table = list[list[str]]
+
+_Judged = tuple[Summary, dict[str, Comparison], dict[str, Table]]
+
+
+class _Order(NamedTuple):
+    """What `evaluate` was asked for, as its arguments of the same names."""
+
+    task: Task
+    turns: list[Turn]
+    out: Path
+    tell: Tell
+    device: str
+    against: list[Turn] | None
+    missing: bool
+
 
 _COUNTING = "Every patient counts once: a patient's studies are averaged first. "
 _RULES = {
@@ -85,7 +100,7 @@ def evaluate(
     for turn in (*turns, *(against or ())):
         check_fits(turn.model, task)
     judge = _judge_classes if task.kind == "classification" else _judge_regions
-    found, compared, tables = judge(task, turns, out, tell, device, against, missing)
+    found, compared, tables = judge(_Order(task, turns, out, tell, device, against, missing))
     summary = {
         region: {name: value for name, value in metrics.items() if not task.metrics or name in task.metrics}
         for region, metrics in found.items()
@@ -94,15 +109,8 @@ def evaluate(
     return summary
 
 
-def _judge_regions(
-    task: Task,
-    turns: list[Turn],
-    out: Path,
-    tell: Tell,
-    device: str,
-    against: list[Turn] | None,
-    missing: bool,
-) -> tuple[Summary, dict[str, Comparison], dict[str, Table]]:
+def _judge_regions(order: _Order) -> _Judged:
+    task, turns, out, tell, device, against, _ = order
     pairs = _ready(turns, Segmenter, device)
     scores = score_cases(task, pairs, tell)
     write_csv(out / "cases.csv", case_rows(scores))
@@ -123,21 +131,12 @@ def _judge_regions(
         )
 
     columns = [f"Dice {name}" for name in task.outputs]
-    tables = {"By fold": _fold_rows(turns, columns, lambda start, end: mean_dice(task, scores[start:end]))}
-    if missing:
-        tables["With some sequences only"] = _missing_rows(task, columns, pairs, tell, subset)
+    tables = _tables(order, columns, pairs, lambda start, end: mean_dice(task, scores[start:end]), subset)
     return summarise(task, scores), compared, tables
 
 
-def _judge_classes(
-    task: Task,
-    turns: list[Turn],
-    out: Path,
-    tell: Tell,
-    device: str,
-    against: list[Turn] | None,
-    missing: bool,
-) -> tuple[Summary, dict[str, Comparison], dict[str, Table]]:
+def _judge_classes(order: _Order) -> _Judged:
+    task, turns, out, tell, device, against, _ = order
     pairs = _ready(turns, StudyClassifier, device)
     answers = answer_cases(pairs, tell)
     write_csv(out / "cases.csv", answer_rows(answers, task))
@@ -153,12 +152,22 @@ def _judge_classes(
         return _class_cells(answer_cases(chosen, lambda *_: None, kept))
 
     columns = list(METRICS)
-    tables = {
-        "By fold": _fold_rows(turns, columns, lambda start, end: _class_cells(answers.part(start, end)))
-    }
-    if missing:
-        tables["With some sequences only"] = _missing_rows(task, columns, pairs, tell, subset)
+    tables = _tables(order, columns, pairs, lambda start, end: _class_cells(answers.part(start, end)), subset)
     return {"mean": intervals(answers)}, compared, tables
+
+
+def _tables(
+    order: _Order,
+    columns: list[str],
+    pairs: Pairs[Judge],
+    part: Callable[[int, int], list[str]],
+    subset: Callable[[Pairs[Judge], tuple[Sequence, ...]], list[str]],
+) -> dict[str, Table]:
+    """Return the tables beside the summary; part: cells of the cases from one to another, subset: of some sequences."""
+    tables = {"By fold": _fold_rows(order.turns, columns, part)}
+    if order.missing:
+        tables["With some sequences only"] = _missing_rows(order.task, columns, pairs, order.tell, subset)
+    return tables
 
 
 def _short(turns: list[Turn]) -> str:

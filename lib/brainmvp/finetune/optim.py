@@ -6,6 +6,7 @@ import re
 import torch
 from torch import nn
 
+from brainmvp.steps import rate
 from brainmvp.tasks import Recipe
 
 # Steps, and the most that a short run spends of its own.
@@ -43,9 +44,8 @@ def set_rate(optimiser: torch.optim.Optimizer, done: int, total: int, warm_up: b
     With `warm_up` the first steps rise to it: from scratch and at the full rate, Adam's first steps can make a network
     silent for good. done: steps before this one.
     """
-    share = 0.5 * (1 + math.cos(math.pi * min(done / total, 1.0)))
-    if warm_up:
-        share *= min((done + 1) / min(_WARM_UP, math.ceil(total * _MOST_WARM_UP)), 1.0)
+    rising = min(_WARM_UP, math.ceil(total * _MOST_WARM_UP)) if warm_up else 1
+    share = rate(done / total, done, rising)
     for group in optimiser.param_groups:
         group["lr"] = group["full_lr"] * share
     return optimiser.param_groups[0]["lr"]

@@ -17,6 +17,7 @@ from brainmvp.finetune.problem import Problem, Sample, Validation
 from brainmvp.finetune.randomness import generator
 from brainmvp.finetune.result import Progress
 from brainmvp.finetune.start import Start
+from brainmvp.steps import GRADIENT_LIMIT
 from brainmvp.tasks import Recipe, Task
 
 # Seconds between complete states on disk, beside those at each validation and at a stop.
@@ -25,8 +26,6 @@ _SAVE_EVERY = 120.0
 _ASK_EVERY = 10
 # Samples that are made ahead of the step that needs them, in batches.
 _AHEAD = 3
-# Norm of all gradients together, as in the training of the built-in models: one odd study must not undo the others.
-_GRADIENT_LIMIT = 2.0
 
 
 class Run:
@@ -93,7 +92,7 @@ class Run:
         self.optimiser.zero_grad(set_to_none=True)
         self.machine.backward(loss)
         if steady:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), _GRADIENT_LIMIT)
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_LIMIT)
         self.optimiser.step()
         self.losses.append(float(loss.detach()))
         self.step += 1

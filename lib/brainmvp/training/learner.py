@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from brainmvp.networks import NetworkConfig, build_network
+from brainmvp.steps import GRADIENT_LIMIT
 from brainmvp.tasks import Task
 from brainmvp.training.loss import segmentation_loss
 from brainmvp.training.optim import make_optimisers
 
 _AVERAGE = 0.998
-_GRADIENT_LIMIT = 2.0
 # On a CPU the kernels' gradients in bfloat16 are wrong or not finite (torch 2.13, AVX-512) where a level has only 2 or
 # 3 voxels along an edge; on whole brains they agree with single precision to 2 %.
 _SMALLEST_HALF_PRECISION = 64
@@ -43,7 +43,7 @@ class Learner:
             logits = self.network(images)
         loss = segmentation_loss(logits, targets, seen, brain)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), _GRADIENT_LIMIT)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_LIMIT)
         # One bad batch must not end a run: an update that is not finite is made zero.
         finite = torch.isfinite(norm)
         for parameter in self.network.parameters():

@@ -59,8 +59,3 @@ def make_optimisers(network: nn.Module, lr: float) -> list[torch.optim.Optimizer
         flat = parameter.flatten(1) if parameter.ndim > 1 else parameter[None]
         (matrices if min(flat.shape) >= _SMALLEST_SIDE else rest).append(parameter)
     return [Muon(matrices, lr), torch.optim.AdamW(rest, lr, betas=(0.9, 0.98), weight_decay=0.01)]
-
-
-def rate(progress: float, step: int, warm_up: int = 60) -> float:
-    """Return the share of the learning rate: a linear warm-up, then a cosine to zero over progress 0…1."""
-    return min((step + 1) / warm_up, 1.0) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

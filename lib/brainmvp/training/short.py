@@ -12,12 +12,11 @@ from brainmvp.finetune.augment import seen_regions
 from brainmvp.intensity import normalise
 from brainmvp.phantom.generator import Phantom
 from brainmvp.spatial import extent
+from brainmvp.steps import GRADIENT_LIMIT, rate
 from brainmvp.tasks import Task
 from brainmvp.training.loss import dice, region_targets, segmentation_loss
-from brainmvp.training.optim import make_optimisers, rate
+from brainmvp.training.optim import make_optimisers
 
-# As in the training of the built-in models: one bad study must not undo the others.
-_GRADIENT_LIMIT = 2.0
 _WARM_UP = 20
 
 
@@ -63,7 +62,7 @@ def learn_shortly(
         loss = segmentation_loss(logits, region_targets(labels, task), seen, inside)
         network.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_LIMIT)
+        nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_LIMIT)
         for optimiser in optimisers:
             optimiser.step()
     return network.eval()

@@ -13,12 +13,12 @@ import torch
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.phantom.anatomy import Anatomy
+from brainmvp.steps import rate
 from brainmvp.tasks import get_task
 from brainmvp.training.augment import leave_out, vary
 from brainmvp.training.checkpoints import load_run, save_run
 from brainmvp.training.learner import Learner
 from brainmvp.training.loss import region_targets
-from brainmvp.training.optim import rate
 from brainmvp.training.samples import PhantomStream, SampleBatches
 from brainmvp.training.validation import ValidationSet
 

@@ -10,6 +10,7 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
 from brainmvp.phantom.anatomy import load_anatomies
 from brainmvp.sequences import Sequence
+from brainmvp.steps import rate
 from brainmvp.tasks import get_task
 from brainmvp.training.augment import leave_out, vary
 from brainmvp.training.builtin import train_builtin
@@ -17,7 +18,7 @@ from brainmvp.training.checkpoints import load_run, read_weights, save_run
 from brainmvp.training.export import best_thresholds, export_model
 from brainmvp.training.learner import Learner
 from brainmvp.training.loss import dice, region_targets, segmentation_loss
-from brainmvp.training.optim import orthogonal, rate
+from brainmvp.training.optim import orthogonal
 from brainmvp.training.samples import PhantomStream, SampleBatches, make_sample
 from brainmvp.training.train import Recipe, train
 
