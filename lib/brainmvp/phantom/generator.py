@@ -24,7 +24,7 @@ Disease = Literal["tumour", "stroke", "healthy"]
 
 # What a phantom of a task has: mostly its disease; the rest teaches what to leave alone.
 _MIX: dict[str, dict[Disease, float]] = {
-    "tumour": {"tumour": 0.70, "stroke": 0.10, "healthy": 0.20},
+    "tumour": {"tumour": 0.66, "stroke": 0.14, "healthy": 0.20},
     "stroke": {"stroke": 0.80, "tumour": 0.08, "healthy": 0.12},
 }
 # Enhancing tumour is what enhances, an infarct what restricts diffusion: there they are never faint.

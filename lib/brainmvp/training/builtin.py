@@ -1,8 +1,10 @@
 """One command's work: train a built-in model from nothing, and export it when it is done."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
+from brainmvp.allocation import kept_memory
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.phantom.anatomy import load_anatomies
@@ -47,10 +49,12 @@ def train_builtin(
     recipe = Recipe(name, (network,), steps=steps or STEPS[name], batch=_BATCH, start=start, **easy)
     _check_same_run(out, recipe)
     anatomies = load_anatomies(2.0, patients)
-    train(
-        recipe, out, anatomies, pick_device(device), workers=workers, report=report,
-        stop_after=None if minutes is None else 60 * minutes,
-    )  # fmt: skip
+    machine = pick_device(device)
+    with kept_memory() if machine.type == "cpu" else nullcontext():
+        train(
+            recipe, out, anatomies, machine, workers=workers, report=report,
+            stop_after=None if minutes is None else 60 * minutes,
+        )  # fmt: skip
     _, progress = read_weights(out / f"{network}.safetensors")
     if recipe.progress(progress["seconds"], progress["steps"]) < 1.0:
         return None

@@ -30,8 +30,9 @@ class Recipe:
     """What a run is made of; it goes into the card.
 
     minutes or steps: its length, whichever is reached first, over all restarts; batch: whole brains per step; echo:
-    times that each phantom is used; easy: share of the run with clear pictures only, after which the difficulty rises
-    to its full height at twice that; complete: share of samples with all sequences, at the start and at the end;
+    times that each phantom is used; flat: share of the run at the full learning rate, before it falls to zero, so that
+    a run can be made longer; easy: share with clear pictures only, after which the difficulty rises to its full height
+    at twice that; complete: share of samples with all sequences, at the start and at the end;
     start: the stored model (`NAME@VERSION`) whose weights the first network starts from.
     """
 
@@ -41,9 +42,10 @@ class Recipe:
     steps: int | None = None
     batch: int = 4
     echo: int = 1
-    lr: float = 2e-3
-    easy: float = 0.3
-    complete: tuple[float, float] = (0.85, 0.6)
+    lr: float = 1.5e-3
+    flat: float = 0.75
+    easy: float = 0.15
+    complete: tuple[float, float] = (0.7, 0.4)
     seed: int = 0
     validation: int = 24
     start: str | None = None
@@ -68,14 +70,16 @@ def train(
     workers: int | None = None,
     report: Report | None = None,
     save_every: float = 60.0,
+    score_every: float = 900.0,
     stop_after: float | None = None,
 ) -> None:
     """Train, or go on from what `folder` holds, until the recipe's length is reached.
 
     Leaves there `checkpoint.pt`, each network's averaged weights (`PRESET.safetensors`, float16) and `log.jsonl`.
-    workers: processes that make phantoms (all processors but one, if None); report: called with each line of the
-    log; save_every: seconds between checkpoints, before each of which the networks are scored; stop_after: seconds
-    after which this call ends, finished or not.
+    workers: processes that make phantoms (None: one for each processor beyond two; with two, taking turns is faster);
+    report: called with each line of the log; save_every: seconds between checkpoints; score_every: seconds between
+    lines of the log, for each of which the networks are scored; stop_after: seconds after which this call ends,
+    finished or not.
     """
     if not (recipe.minutes or recipe.steps):
         raise ValueError("a recipe needs minutes or steps")
@@ -95,7 +99,7 @@ def train(
     difficulty = multiprocessing.Value("d", recipe.difficulty(done))
     first_seed = recipe.seed * 100_000_000 + before["made"]
     stream = PhantomStream(task, anatomies, difficulty, first_seed)
-    workers = max((os.cpu_count() or 2) - 1, 1) if workers is None else workers
+    workers = max((os.cpu_count() or 2) - 2, 0) if workers is None else workers
     batches = SampleBatches(stream, recipe.batch, recipe.echo, workers, recipe.seed + before["steps"])
     validation = ValidationSet.of(task, anatomies, recipe.validation)
     generator = torch.Generator().manual_seed(recipe.seed + 7919 * (before["steps"] + 1))
@@ -104,9 +108,11 @@ def train(
     clock = _Clock(before["seconds"])
     steps, waited = before["steps"], 0.0
 
-    def keep() -> None:
-        total = {"seconds": clock.total(), "made": before["made"] + batches.made, "steps": steps}
-        line = total | {
+    def total() -> dict[str, Any]:
+        return {"seconds": clock.total(), "made": before["made"] + batches.made, "steps": steps}
+
+    def tell() -> None:
+        line = total() | {
             "difficulty": round(difficulty.value, 3),
             "waited": round(waited / max(clock.here(), 1e-6), 3),
             "loss": {learner.preset: round(learner.mean_loss(), 4) for learner in learners},
@@ -115,11 +121,10 @@ def train(
         }
         with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
-        save_run(folder, learners, total)
         if report:
             report(line)
 
-    saved = clock.here()
+    saved = scored = clock.here()
     while done < 1.0 and (stop_after is None or clock.here() < stop_after):
         started = time.perf_counter()
         images, labels = next(batches)
@@ -127,18 +132,23 @@ def train(
         images = images.to(device, torch.float32, non_blocking=True)
         images, labels = vary(images, labels.to(device, non_blocking=True), generator)
         brain = (images != 0).any(1, keepdim=True)
-        share = recipe.complete[0] + (recipe.complete[1] - recipe.complete[0]) * recipe.difficulty(done)
-        images, seen = leave_out(images, task, share, generator)
+        complete = recipe.complete[0] + (recipe.complete[1] - recipe.complete[0]) * recipe.difficulty(done)
+        images, seen = leave_out(images, task, complete, generator)
         targets = region_targets(labels, task)
         for learner in learners:
-            learner.step(images, targets, seen, brain, rate(done, learner.step_count))
+            share = rate(done, learner.step_count, flat=recipe.flat)
+            learner.step(images, targets, seen, brain, share)
         steps += 1
         done = recipe.progress(clock.total(), steps)
         difficulty.value = recipe.difficulty(done)
         if clock.here() - saved > save_every:
-            keep()
+            save_run(folder, learners, total())
             saved = clock.here()
-    keep()
+        if clock.here() - scored > score_every:
+            tell()
+            scored = clock.here()
+    save_run(folder, learners, total())
+    tell()
 
 
 def _start_from(learner: Learner, name: str) -> None:

@@ -113,10 +113,12 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
     assert rate(0.0, 0) < 0.05
     assert rate(0.0, 1000) == 1.0
     assert rate(1.0, 1000) == pytest.approx(0.0, abs=1e-9)
+    assert rate(0.5, 1000, flat=0.7) == rate(0.7, 1000, flat=0.7) == 1.0
+    assert rate(0.85, 1000, flat=0.7) == pytest.approx(0.5)
 
 
 def test_the_difficulty_stays_low_first_and_ends_full():
-    recipe = Recipe("tumour", steps=100)
+    recipe = Recipe("tumour", steps=100, easy=0.3)
     assert recipe.difficulty(recipe.progress(0, 20)) == 0
     assert 0 < recipe.difficulty(recipe.progress(0, 45)) < 1
     assert recipe.difficulty(recipe.progress(0, 100)) == 1
