@@ -6,7 +6,7 @@ from pathlib import Path
 
 from brainmvp.annotation.cases import task_of
 from brainmvp.annotation.database import HIDDEN
-from brainmvp.files import leads_back
+from brainmvp.files import folders_to_enter
 from brainmvp.sequences import Sequence
 from brainmvp.study import NOT_STUDIES, Study, find_studies
 from brainmvp.tasks import Task
@@ -44,8 +44,7 @@ class Catalogue:
 
     def _folders(self) -> Iterator[tuple[str, int]]:
         for folder, below, _ in os.walk(self.root, followlinks=True):
-            others = [name for name in below if not name.startswith(".") and name not in NOT_STUDIES]
-            below[:] = [name for name in others if not leads_back(Path(folder, name))]
+            below[:] = folders_to_enter(folder, below, skip=NOT_STUDIES)
             yield folder, changed_at(folder)
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,20 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def leads_back(folder: Path) -> bool:
+def _leads_back(folder: Path) -> bool:
     """Tell whether a folder is a link to one that it lies in: following it would never end."""
     return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+
+
+def folders_to_enter(
+    parent: str | os.PathLike[str], names: Iterable[str], *, skip: tuple[str, ...] = ()
+) -> list[str]:
+    """Return which folders of a parent may hold data, sorted: not hidden ones, those to skip or circles of links.
+
+    A cache or an unpacked archive may lie beside the data: hidden folders are not data.
+    """
+    return sorted(
+        name
+        for name in names
+        if not name.startswith(".") and name not in skip and not _leads_back(Path(parent, name))
+    )

@@ -13,7 +13,7 @@ from brainmvp.dicom.choose import SeriesEntry, override
 from brainmvp.dicom.find import DicomStudy, dicom_studies
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import leads_back
+from brainmvp.files import folders_to_enter
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of
 from brainmvp.tasks import Task
 
@@ -162,10 +162,9 @@ def _folders_below(folder: Path, stop: Callable[[Path], bool] = lambda folder: F
     yield folder
     if stop(folder):
         return
-    for entry in sorted(folder.iterdir()):
-        hidden = entry.name.startswith(".") or entry.name in NOT_STUDIES
-        if entry.is_dir() and not hidden and not leads_back(entry):
-            yield from _folders_below(entry, stop)
+    below = (entry.name for entry in folder.iterdir() if entry.is_dir())
+    for name in folders_to_enter(folder, below, skip=NOT_STUDIES):
+        yield from _folders_below(folder / name, stop)
 
 
 def _is_closed(folder: Path) -> bool:

@@ -51,7 +51,9 @@ def test_versions_are_compared_and_the_one_before_is_restored(
     assert (found["a"]["version"], found["b"]["served"]) == (1, True)
     assert "tumour is now tumour@1" in run(app, ["models", "restore", "tumour"]).output
     assert store.served("tumour") == 1
-    assert "No version of stroke was served before" in refusal("models", "restore", "stroke")
+    for name in ("stroke", "stroke@1"):
+        told = refusal("models", "restore", name)
+        assert "No version of stroke was served before stroke@1; it is the only one." in told
 
 
 def test_a_simulation_in_miniature(

@@ -81,14 +81,13 @@ def restore(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     from brainmvp.modelstore import ModelStore
 
     store = ModelStore()
-    now = store.resolve(name).card
-    before = store.before(name)
+    now = store.resolve(name.partition("@")[0]).card
+    before = store.before(now.name)
     if before is None:
-        versions = ", ".join(map(str, store.versions(name)))
-        raise BrainMVPError(
-            f"No version of {name} was served before {now.id}; choose one of {versions} with `models serve`."
-        )
-    say(f"{name} is now {store.serve(name, before).card.id}; it was {now.id}")
+        versions = ", ".join(str(version) for version in store.versions(now.name) if version != now.version)
+        remedy = f"choose one of {versions} with `models serve`" if versions else "it is the only one"
+        raise BrainMVPError(f"No version of {now.name} was served before {now.id}; {remedy}.")
+    say(f"{now.name} is now {store.serve(now.name, before).card.id}; it was {now.id}")
 
 
 @app.command()

@@ -14,7 +14,7 @@ from pydicom.misc import is_dicom
 from brainmvp.cohort.index import Image, Index, Session
 from brainmvp.cohort.layouts import Place, place_of
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import leads_back
+from brainmvp.files import folders_to_enter
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of, strip_suffix
 from brainmvp.study import OVERRIDE, Study
 
@@ -108,8 +108,7 @@ def _image_paths(root: Path, tell: Callable[[str], None] | None, closed: list[st
     for folder, folders, names in os.walk(
         root, onerror=lambda e: closed.append(e.filename), followlinks=True
     ):
-        # A cache or an unpacked archive may lie beside the data: hidden folders are not data.
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and not leads_back(Path(folder, n)))
+        folders[:] = folders_to_enter(folder, folders)
         relative = Path(folder).relative_to(root)
         if tell:
             tell(str(relative))
