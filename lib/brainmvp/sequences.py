@@ -59,7 +59,12 @@ _CONTRAST = re.compile(
     r"dotarem|prohance|.*(增强|强化|造影).*)$"
 )
 _WITHOUT = re.compile(
-    r"^(pre|nativ\w*|ohne|without|sans|senza|unenhanced|(no|non|pre)(contrast|gd|gad|km)|平扫)$"
+    r"^(pre|nativ\w*|ohne|without|wo|sans|senza|sin|sem|zonder|uten|utan|bez|unenhanced|"
+    r"(no|non|pre)(contrast|gd|gad|km)|平扫)$"
+)
+# "-C", "- gad", "s/ contraste", "o. KM": a hyphen in front of a medium says "without" only where it joins no two words.
+_SHORT_WITHOUT = re.compile(
+    r"((?<![^\s_(])-|(?<![a-z0-9])(s/|o\.)) ?(?=(c|km|gd|gad[a-z]*|[ck]ontrast(?![ -]?enh)[a-z]*)(?![a-z0-9]))"
 )
 _NEGATIONS = ("no", "non", "kein", "vor", "avant", "before")
 _FILLERS = ("iv", "de")  # between a negation and what it negates
@@ -154,7 +159,7 @@ def _words(text: str) -> list[str]:
     """Return the words of a name, small, without accents; letters of another script are words of their own."""
     plain = unicodedata.normalize("NFKD", strip_suffix(text).lower())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    plain = plain.replace("w/o", " without ")
+    plain = _SHORT_WITHOUT.sub(" without ", plain.replace("w/o", " without "))
     plain = re.sub(r"\+ ?c(?![a-z0-9])|(?<![a-z0-9])(c|iv|gd) ?\+", " contrast ", plain)
     plain = re.sub(r"(?<![a-z0-9])c-(?=$|[ _])|(?<=t1)c-(?=$|[ _])", " without ", plain)
     return re.findall(r"[a-z0-9]+|[^\W_a-z0-9]+", plain)

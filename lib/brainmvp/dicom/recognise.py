@@ -61,6 +61,8 @@ _OTHER_PARTS = re.compile(
 _HEAD = re.compile(r"HEAD|BRAIN|SKULL|CRANI|SCHAEDEL|CEREB")
 
 _NO_AGENT = {"", "NO", "NONE", "N", "0", "OHNE", "KEIN", "NIL", "N/A", "NO CONTRAST", "WITHOUT"}
+# The name of a whole examination, "W/WO CONTRAST", on one of its series: it says nothing of this one.
+_BOTH = re.compile(r"(?<![a-z0-9])w(ith)?[^a-z0-9]+(and[^a-z0-9]+)?w(o|/o|ithout)(?![a-z0-9])")
 _DIFFUSION_WORDS = re.compile(r"diff|dwi|trace|resolve|\bdti|\bb ?= ?\d{3}|ep_b\d")
 _FSE_FLAIR = re.compile(r"dark ?fluid|\btirm\b|spcir|tir2d|flair")
 # Siemens' codes of pulse sequences: turbo flash and MPRAGE, inversion recovery of spin echoes, time of flight.
@@ -202,6 +204,12 @@ def _with_or_without_contrast(facts: Facts, named: Sequence | None, why: str, ag
     has_agent = agent.upper() not in _NO_AGENT
     stated = states_contrast(str(facts.get("SeriesDescription", "")))
     says_with, says_without = stated or named is Sequence.T1CE, stated is False
+    if _BOTH.search(text_of(facts, "SeriesDescription")):
+        says_with, says_without = False, False
+        if not has_agent:
+            against.append(
+                f"description {quoted(facts)} says with and without, and the header names no agent"
+            )
     if has_agent:
         if says_without:
             against.append(f"contrast agent in the header, but description {quoted(facts)}")

@@ -77,6 +77,8 @@ def write_dicom_seg(
         raise BrainMVPError(
             f"The headers of {image.name} do not suffice for DICOM SEG ({first_line(error)}); write .seg.nrrd instead."
         ) from error
+    # highdicom copies the patient's name, but not the character set that it was written in.
+    result.SpecificCharacterSet = "ISO_IR 192"
     for item, label in zip(result.SegmentSequence, described, strict=True):
         item.RecommendedDisplayCIELabValue = cielab(label.color)
     path = Path(path)

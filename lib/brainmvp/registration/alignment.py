@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from brainmvp.registration.motion import angle_deg, displacement_mm, rigid
-from brainmvp.registration.rigid import refine, register
+from brainmvp.registration.rigid import NoOverlapError, refine, register
 from brainmvp.registration.similarity import Similarity
 from brainmvp.registration.stretch import stretch
 from brainmvp.sequences import Sequence
@@ -92,7 +92,14 @@ def align(moving: Volume, fixed: Volume, seed: int = 0) -> Alignment:
     tolerance = _SAME_GRID_MM if moving.same_grid(fixed) else _OTHER_GRID_MM
     if fit.distance_to_peak(still) <= tolerance and before >= _LEAST_SIMILARITY:
         return Alignment(still, False, before, before, fit.overlap(still))
+    try:
+        return _registered(moving, fixed, fit, before, seed)
+    except NoOverlapError:
+        doubt = "it could not be registered: the two have next to nothing in common"
+        return Alignment(still, False, before, before, fit.overlap(still), doubt=doubt)
 
+
+def _registered(moving: Volume, fixed: Volume, fit: Similarity, before: float, seed: int) -> Alignment:
     world = register(moving, fixed, seed)
     ends = [
         refine(moving, fixed, world @ rigid(np.array(s), np.array(t), fit.centre), seed)

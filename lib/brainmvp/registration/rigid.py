@@ -18,21 +18,28 @@ from brainmvp.volume import LPS_TO_RAS, Volume, to_itk
 _LEVELS = (8.0, 4.0, 2.0)
 _BINS = 32
 _POINTS = 40_000  # per level, at most
+_LEAST_OVERLAP = 0.05  # of the head, where a climb can start
 _SAME_AXIS = 0.8  # cosine: axes within 37° of each other count as the same
 _ITK_SETTING = threading.Lock()
+
+
+class NoOverlapError(ValueError):
+    """Two images have no part in common from which ITK could climb."""
 
 
 def register(moving: Volume, fixed: Volume, seed: int = 0) -> np.ndarray:
     """Return the rigid transform (4, 4) from the world of `fixed` to the world of `moving`, RAS mm.
 
-    It starts from the headers and from the centres of the heads, and keeps what fits better on the coarsest level.
-    Same seed, same result: the points are drawn from the seed, and one thread sums them.
+    It starts from the headers, where these let the heads overlap, and from the centres of the heads, and keeps what
+    fits better on the coarsest level. Same seed, same result: the points are drawn from the seed, and one thread sums
+    them. Raises `NoOverlapError` where a climb leaves the moving image.
     """
     moving, fixed = comparable(moving, fixed), comparable(fixed, moving)
     shift = np.eye(4)
     shift[:3, 3] = _centre(moving) - _centre(fixed)
-    starts = [_descend(moving, fixed, start, _LEVELS[:1], seed) for start in (np.eye(4), shift)]
-    world = max(starts, key=Similarity(fixed, moving, _LEVELS[0], seed))
+    fit = Similarity(fixed, moving, _LEVELS[0], seed)
+    starts = [shift] if fit.overlap(np.eye(4)) < _LEAST_OVERLAP else [np.eye(4), shift]
+    world = max((_descend(moving, fixed, start, _LEVELS[:1], seed) for start in starts), key=fit)
     return _descend(moving, fixed, world, _LEVELS[1:], seed)
 
 
@@ -54,7 +61,7 @@ def _descend(
 def climb(moving: Volume, fixed: Volume, transform: sitk.Transform, spacing: float, seed: int) -> None:
     """Change a transform in place by climbing Mattes' mutual information (Mattes et al., IEEE TMI 2003) by gradient.
 
-    spacing: of the voxels that both are averaged to, mm.
+    spacing: of the voxels that both are averaged to, mm. Raises `NoOverlapError`.
     """
     target, image = head_box(reduced(fixed, spacing)), reduced(moving, spacing)
     method = sitk.ImageRegistrationMethod()
@@ -71,7 +78,10 @@ def climb(moving: Volume, fixed: Volume, transform: sitk.Transform, spacing: flo
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(transform, inPlace=True)
     with one_thread():
-        method.Execute(to_itk(target), to_itk(image))
+        try:
+            method.Execute(to_itk(target), to_itk(image))
+        except RuntimeError as error:
+            raise NoOverlapError from error
 
 
 @contextmanager
@@ -123,7 +133,9 @@ def to_euler(world: np.ndarray, fixed: Volume) -> sitk.Euler3DTransform:
     return transform
 
 
-def to_world(transform: sitk.Euler3DTransform | sitk.Similarity3DTransform) -> np.ndarray:
+def to_world(
+    transform: sitk.Euler3DTransform | sitk.Similarity3DTransform | sitk.AffineTransform,
+) -> np.ndarray:
     """Return a transform of ITK as a motion (4, 4) of the RAS world."""
     lps = np.eye(4)
     lps[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)

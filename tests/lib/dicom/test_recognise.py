@@ -100,6 +100,7 @@ def test_what_is_no_plain_image_of_the_head_is_named(facts, what):
             "T1",
             "no contrast agent",
         ),
+        (habit.T1 | {"SeriesDescription": "AX T1 W/WO CONTRAST"}, "T1", "says with and without"),
         (habit.DWI | {"SeriesDescription": "ADC"}, "DWI", "description says ADC"),
     ],
 )
@@ -111,11 +112,23 @@ def test_a_header_that_contradicts_itself_is_shown(facts, what, sentence):
 
 @pytest.mark.parametrize(
     ("description", "what"),
-    [("T1 sans gado", "T1"), ("t1_mprage_mit_Kontrast", "T1CE"), ("t1_tse_tra_ce", "T1CE")],
+    [
+        ("T1 sans gado", "T1"),
+        ("t1_mprage_mit_Kontrast", "T1CE"),
+        ("t1_tse_tra_ce", "T1CE"),
+        ("AX T1 WO", "T1"),
+        ("T1 -C", "T1"),
+    ],
 )
 def test_contrast_is_told_by_the_description_in_other_languages(description, what):
     verdict = recognise(habit.T1 | {"SeriesDescription": description})
     assert (verdict.what, verdict.contradictions) == (what, ())
+
+
+def test_the_name_of_the_whole_examination_says_nothing_against_an_agent():
+    for name in ("AX T1 W/WO CONTRAST", "T1 with and without contrast", "T1_W_WO"):
+        verdict = recognise(habit.T1CE | {"SeriesDescription": name})
+        assert (verdict.what, verdict.contradictions) == ("T1CE", ())
 
 
 def test_the_reason_states_the_facts():

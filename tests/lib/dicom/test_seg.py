@@ -95,6 +95,27 @@ def test_says_what_the_segments_are_and_on_which_series_they_lie(image, tmp_path
     assert (seg.PatientID, seg.AccessionNumber) == ("ID-4711", "ACC-0815")
 
 
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [
+        ("ISO_IR 192", "王^小明"),
+        ("ISO_IR 144", "Иванов^Иван"),
+        ("GB18030", "王^小东"),
+        ("ISO_IR 100", "Müller^Jörg"),
+    ],
+)
+def test_the_patient_keeps_the_name_in_any_script(tmp_path, characters, name):
+    shape, affine = (8, 8, 6), oblique((8.0, 8.0, 8.0), "LAS")
+    volume, facts = right_handed(head(shape, affine, centre_of(shape, affine))), dict(habit.FLAIR)
+    facts |= {"SpecificCharacterSet": characters, "PatientName": name}
+    write_series(tmp_path / "study", volume, generate_uid(), **facts)
+    image = Study.from_folder(tmp_path / "study").images[Sequence.FLAIR]
+    names = {label.value: f"{label.name} Ödem" for label in TASK.labels}
+    seg = dcmread(write_dicom_seg(some_labels(image), image, TASK, tmp_path / "seg.dcm", names))
+    assert str(seg.PatientName) == name
+    assert seg.SegmentSequence[0].SegmentLabel == names[1]
+
+
 def test_is_valid(image, tmp_path):
     if not shutil.which("dciodvfy"):
         pytest.skip("dciodvfy is not installed (Debian package dicom3tools)")

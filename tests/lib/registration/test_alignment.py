@@ -42,6 +42,16 @@ def test_what_fits_already_is_not_touched(head):
     assert not result.moved and np.array_equal(result.world, np.eye(4)) and result.doubt is None
 
 
+def test_a_header_that_puts_the_head_elsewhere_is_no_hindrance(head):
+    """Exported into a frame of reference of its own: no voxel lies on the reference's head."""
+    reference = scan(head["T1"], (3.0, 3.0, 3.0))
+    far = rigid(np.array([0.0, 0.0, 700.0]), np.zeros(3), np.zeros(3))
+    moved = scan(head["FLAIR"], (3.0, 3.0, 6.0))
+    result = align(Volume(moved.data, far @ moved.affine), reference)
+    assert result.moved and result.doubt is None
+    assert np.abs(result.world - far).max() < 2.0
+
+
 def test_images_that_do_not_belong_together_are_doubted(head):
     reference = scan(head["T1"], (2.0, 2.0, 2.0))
     flair = scan(head["FLAIR"], (2.0, 2.0, 4.0))
