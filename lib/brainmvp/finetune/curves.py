@@ -64,12 +64,13 @@ def draw_examples(
             rows.append(Row(title, case.images[channel, :, :, middle].astype(np.float32)))
             continue
         found = problem.found(network, case)
-        z = widest_slice(case.labels)
+        labels = np.asarray(case.labels)
+        z = widest_slice(labels)
         rows.append(
             Row(
                 case.id,
                 case.images[channel, :, :, z].astype(np.float32),
-                case.labels[:, :, z],
+                labels[:, :, z],
                 found[:, :, z],
             )
         )

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import torch
 from brainmvp.case import Case, class_index, read_label
 from brainmvp.classify import resize
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import atomically, write_json
+from brainmvp.files import write_json
+from brainmvp.finetune.on_disk import OnDisk, write_array
 from brainmvp.prepare import Prepared, prepare
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, resample, resample_labels
@@ -23,7 +25,7 @@ from brainmvp.volume import Volume, read_volume
 
 # The grid of the BraTS data sets, in whose world the templates lie (see `templates.py`).
 _SRI24_SHAPE = (240, 240, 155)
-_VERSION = 3  # raise it when what is prepared changes, so that nothing old is used
+_VERSION = 4  # raise it when what is prepared changes, so that nothing old is used
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,15 @@ class PreparedCase:
 
     images: (C, X, Y, Z) float16, channels as the task's sequences, zero where missing; shown: (C,) bool, which are
     there; fill: like images, what may take a sequence's place, or None for zeros; labels: (X, Y, Z) uint8, or None;
-    target: position of the class, or None. Arrays of volumes are read from disk piece by piece.
+    target: position of the class, or None.
     """
 
     id: str
     patient: str
-    images: np.ndarray
+    images: np.ndarray | OnDisk
     shown: np.ndarray
-    fill: np.ndarray | None = None
-    labels: np.ndarray | None = None
+    fill: np.ndarray | OnDisk | None = None
+    labels: np.ndarray | OnDisk | None = None
     target: int | None = None
 
 
@@ -81,10 +83,10 @@ class Preparation:
         if not facts.is_file():
             arrays, shown, target = self._make(case)
             for name, array in arrays.items():
-                _write(stem.with_suffix(f".{name}.npy"), array)
+                write_array(stem.with_suffix(f".{name}.npy"), array)
             write_json(facts, {"id": case.id, "shown": shown, "target": target, "arrays": list(arrays)})
         known = json.loads(facts.read_text("utf-8"))
-        arrays = {n: np.load(stem.with_suffix(f".{n}.npy"), mmap_mode="r") for n in known["arrays"]}
+        arrays = {n: OnDisk(stem.with_suffix(f".{n}.npy")) for n in known["arrays"]}
         return PreparedCase(
             case.id, case.group, shown=np.array(known["shown"]), target=known["target"], **arrays
         )
@@ -118,10 +120,18 @@ class Preparation:
             raise BrainMVPError(
                 f"{error.filename} of {case.id} cannot be read ({error.strerror})."
             ) from error
-        means = [label.value for label in self.task.labels], sorted(self.task.read_as.items()), case.target
-        filled = self.templates and [float(t.data.max()) for t in self.templates.values()]
-        settled = (_VERSION, known, self.task.sequences, self.spacing, self.grid, means, filled)
+        task = self.task
+        classes = [c.key for c in task.classes]
+        means = [label.value for label in task.labels], sorted(task.read_as.items()), case.target, classes
+        settled = (_VERSION, known, task.sequences, self.spacing, self.grid, means, self._filling)
         return hashlib.sha256(repr(settled).encode()).hexdigest()[:24]
+
+    @cached_property
+    def _filling(self) -> list[str] | None:
+        """What tells the templates from others, or None if there are none."""
+        return self.templates and [
+            hashlib.sha256(t.data.tobytes() + t.affine.tobytes()).hexdigest() for t in self.templates.values()
+        ]
 
 
 def scaled_templates(templates: dict[Sequence, Volume]) -> dict[Sequence, Volume]:
@@ -154,14 +164,6 @@ def _middle(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
     return affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3]
 
 
-def _write(path: Path, array: np.ndarray) -> None:
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # numpy adds .npy to a name that lacks it
-            np.save(file, np.ascontiguousarray(array))
-
-    atomically(path, write)
-
-
 def read_templates(folder: Path, sequences: tuple[Sequence, ...]) -> dict[Sequence, Volume] | None:
     """Return the templates that lie beside an encoder's weights, or None if one of them is not there."""
     paths = {sequence: folder / "templates" / f"{sequence}.nii.gz" for sequence in sequences}
@@ -170,7 +172,7 @@ def read_templates(folder: Path, sequences: tuple[Sequence, ...]) -> dict[Sequen
     return {sequence: read_volume(path) for sequence, path in paths.items()}
 
 
-def to_tensor(array: np.ndarray) -> torch.Tensor:
+def to_tensor(array: np.ndarray | OnDisk) -> torch.Tensor:
     """Return a copy of a part of an array on disk as float32 (or as labels, uint8)."""
     copied = np.array(array)
     return torch.from_numpy(copied).float() if copied.dtype == np.float16 else torch.from_numpy(copied)

@@ -11,6 +11,7 @@ from brainmvp.calibration import temper
 from brainmvp.dice import dice
 from brainmvp.finetune.augment import change_intensity, draw_flips, replace_channels, seen_regions
 from brainmvp.finetune.calibrate import calibrated
+from brainmvp.finetune.on_disk import OnDisk
 from brainmvp.finetune.prepared import PreparedCase, to_tensor
 from brainmvp.finetune.problem import Sample, Validation
 from brainmvp.finetune.randomness import between, chance
@@ -145,8 +146,8 @@ class SegmentationProblem:
             for wish, room, own in zip(centred, rooms, corner, strict=True)
         ]
 
-    def _cut(self, array: np.ndarray, corner: list[int]) -> Tensor:
-        """Return a crop of an array on disk (..., X, Y, Z), zero outside it."""
+    def _cut(self, array: np.ndarray | OnDisk, corner: list[int]) -> Tensor:
+        """Return a crop of an array (..., X, Y, Z), zero outside it."""
         shape = array.shape[-3:]
         first = [max(c, 0) for c in corner]
         last = [min(c + edge, size) for c, edge, size in zip(corner, self.window, shape, strict=True)]
