@@ -3,8 +3,8 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from brainmvp.sequences import IMAGE_SUFFIXES
@@ -73,3 +73,17 @@ def folders_to_enter(
         for name in names
         if not name.startswith(".") and name not in skip and not _leads_back(Path(parent, name))
     )
+
+
+def data_folders(root: Path, closed: list[str]) -> Iterator[tuple[PurePosixPath, list[str], list[str]]]:
+    """Yield a folder and each below it that may hold data: relative, the names of its folders, and of its files.
+
+    Sorted, and without hidden files (macOS puts a `._` file beside each on other disks). Clear the list of folders to
+    go no deeper there. Folders that may not be looked into go to `closed`.
+    """
+    for folder, folders, names in os.walk(
+        root, onerror=lambda e: closed.append(e.filename), followlinks=True
+    ):
+        folders[:] = folders_to_enter(folder, folders)
+        relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
+        yield relative, folders, sorted(name for name in names if not name.startswith("."))

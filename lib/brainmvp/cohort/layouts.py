@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from brainmvp.sequences import strip_suffix
 
 _ONLY = "1"  # the session of a patient with one visit, where a data set does not number them
 _BIDS = re.compile(r"^sub-(?P<subject>[A-Za-z0-9]+)(?:_ses-(?P<session>[A-Za-z0-9]+))?(?:_|$)")
+_BIDS_FOLDER = re.compile(r"^sub-(?P<subject>[A-Za-z0-9]+)(?:/ses-(?P<session>[A-Za-z0-9]+))?(?:/[a-z]+)?$")
 
 # Data sets that write patient and visit into the name of a folder or file. Sources: the releases' own file names.
 _NAMED = tuple(
@@ -24,30 +25,36 @@ _NAMED = tuple(
     )
 )
 
-# What visits of one patient are called, in folders of their own: a date, or a word with a number.
+# What visits of one patient are called, in folders of their own: a word with a number, or a date, year or day first.
+_DAY, _MONTH, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:(?:19|20)?\d\d)"
+_DATE = (
+    r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+    rf"|{_YEAR}(?P<sep>[-_.]){_MONTH}(?P=sep){_DAY}|{_DAY}(?P<mark>[-_.]){_MONTH}(?P=mark){_YEAR}"
+)
 _VISIT = re.compile(
-    r"^(?:(?:ses|session|visit|timepoint|tp|fu|follow-?up)[-_ ]?\d+|baseline|follow-?up|(?:pre|post)-?op|"
-    r"(?:19|20)\d\d[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])(?:[-_ T].*)?)$",
+    r"^(?:(?:ses|session|visit|timepoint|tp|fu|follow-?up)[-_ ]?\d+|(?:mr|v|t)[-_ ]?\d\d?|baseline|follow-?up|"
+    rf"(?:pre|post)-?op|(?:{_DATE})(?:[-_ T].*)?)$",
     re.IGNORECASE,
 )
 
 
 @dataclass(frozen=True)
 class Place:
-    """Whose file it is."""
+    """Whose file it is; guessed: the data set's name could as well be a patient's, and the subject a visit."""
 
     dataset: str
     subject: str
     session: str
+    guessed: bool = field(default=False, compare=False, repr=False)
 
 
 def place_of(path: PurePosixPath, root_name: str) -> Place:
     """Return whose image a path is.
 
-    Understood are BIDS (entities in the name), the names of BraTS, UCSF-PDGM, UPENN-GBM and IXI, which also lie flat
-    in one folder per sequence, and else one folder per patient, or per visit in the patient's, if it is called by a
-    date (20240131, 2024-01-31) or as a visit (visit-1, baseline). The data set is the first folder where there is one
-    above these (as in BrainMVP-16k), else the root's name.
+    Understood are BIDS (entities in the file's name, else in those of its folders), the names of BraTS, UCSF-PDGM,
+    UPENN-GBM and IXI, which also lie flat in one folder per sequence, and else one folder per patient, or per visit in
+    the patient's, if it is called by a date (20240131, 2024-01-31, 31.1.2024) or as a visit (visit-1, MR1, baseline).
+    The data set is the first folder where there is one above these (as in BrainMVP-16k), else the root's name.
 
     Args:
         path: relative to the root.
@@ -60,10 +67,10 @@ def place_of(path: PurePosixPath, root_name: str) -> Place:
     """
     folders = path.parts[:-1]
     name = strip_suffix(path.name)
-    bids = _BIDS.match(name)
+    above = [part for part in folders if part != "derivatives"]
+    first = next((i for i, part in enumerate(above) if part.startswith("sub-")), len(above))
+    bids = _BIDS.match(name) or _BIDS_FOLDER.match("/".join(above[first:]))
     if bids:
-        above = [part for part in folders if part != "derivatives"]
-        first = next((i for i, part in enumerate(above) if part.startswith("sub-")), len(above))
         return Place(above[0] if first else root_name, bids["subject"], bids["session"] or _ONLY)
     for text in (*reversed(folders), name):
         for pattern in _NAMED:
@@ -74,7 +81,7 @@ def place_of(path: PurePosixPath, root_name: str) -> Place:
     if len(folders) > 1 and _VISIT.match(folders[-1]):
         return Place(_dataset(folders, folders[-2], root_name), folders[-2], folders[-1])
     subject = folders[-1] if folders else root_name
-    return Place(_dataset(folders, subject, root_name), subject, _ONLY)
+    return Place(_dataset(folders, subject, root_name), subject, _ONLY, guessed=len(folders) > 1)
 
 
 def _dataset(folders: tuple[str, ...], visit: str, root_name: str) -> str:

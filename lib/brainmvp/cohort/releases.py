@@ -15,8 +15,9 @@ from pathlib import Path
 
 from brainmvp.cohort.cases import listed
 from brainmvp.cohort.index import Image, Index, Session
-from brainmvp.cohort.scan import index_folder
+from brainmvp.cohort.scan import closed_note, index_folder
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import data_folders
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
 
 _LABEL = "label map"
@@ -83,7 +84,8 @@ def index_release(root: str | os.PathLike[str], layout: str) -> tuple[Index, lis
     given: dict[tuple[str, str], str] = {}
     others: list[str] = []
     second: list[str] = []
-    for path in _paths(root):
+    closed: list[str] = []
+    for path in _paths(root, closed):
         match = re.search(release.pattern + _END, path, re.IGNORECASE)
         if match is None:
             others.append(path)
@@ -102,7 +104,7 @@ def index_release(root: str | os.PathLike[str], layout: str) -> tuple[Index, lis
         raise BrainMVPError(
             f"{root} has no file of {release.dataset}, such as {release.example}; give its folder."
         )
-    notes = []
+    notes = [closed_note(folder) for folder in closed]
     if others:
         notes.append(
             f"Left out {listed(others)}: of {release.dataset}, files such as {release.example} are read."
@@ -132,13 +134,10 @@ def index_release(root: str | os.PathLike[str], layout: str) -> tuple[Index, lis
     return Index(root.resolve(), sessions), notes
 
 
-def _paths(root: Path) -> Iterator[str]:
+def _paths(root: Path, closed: list[str]) -> Iterator[str]:
     """Yield every image below the root, relative, with slashes, in the order of the alphabet."""
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
-            if name.lower().endswith(IMAGE_SUFFIXES):
-                yield (Path(folder).relative_to(root) / name).as_posix()
+    for relative, _, names in data_folders(root, closed):
+        yield from (str(relative / name) for name in names if name.lower().endswith(IMAGE_SUFFIXES))
 
 
 # LONI's table tells early and late MCI apart; ADHD-200's DX is 0 for typically developing, 1 to 3 for the types of

@@ -14,7 +14,7 @@ from pydicom.misc import is_dicom
 from brainmvp.cohort.index import Image, Index, Session
 from brainmvp.cohort.layouts import Place, place_of
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import folders_to_enter
+from brainmvp.files import data_folders
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of, strip_suffix
 from brainmvp.study import OVERRIDE, Study
 
@@ -47,20 +47,10 @@ def index_folder(
     unknown: Counter[str] = Counter()
     closed: list[str] = []
     for relative in _image_paths(root, tell, closed):
-        visit = visits.setdefault(place_of(relative, root.name), _Visit())
         if relative.name == OVERRIDE:
-            study = Study.from_folder(root / relative.parent)
-            files = {s: image for s, image in study.images.items() if isinstance(image, Path)}
-            visit.images += [
-                (s, str(relative.parent / path.relative_to(study.folder).as_posix()))
-                for s, path in files.items()
-            ]
-            visit.labels += (
-                [str(relative.parent / study.label.relative_to(study.folder).as_posix())]
-                if study.label
-                else []
-            )
+            _take_settled(root, relative.parent, visits)
             continue
+        visit = visits.setdefault(place_of(relative, root.name), _Visit())
         derived = _DERIVATIVES in relative.parts[:-1]
         if is_label(relative.name):
             if not derived or _shows_lesion(relative.name):
@@ -71,12 +61,18 @@ def index_folder(
                 visit.images.append((sequence, str(relative)))
             else:
                 unknown[_ending(relative.name)] += 1
-    notes = [f"Left out {folder}: it cannot be looked into." for folder in closed]
+    notes = [closed_note(folder) for folder in closed]
     if unknown:
         kinds = ", ".join(f"{count} named …{ending}" for ending, count in unknown.most_common())
         notes.append(
             f"Left out {kinds}: neither a known sequence (patient_t1.nii.gz) nor a segmentation (patient_seg.nii.gz); "
             f"rename them, or say in a folder's {OVERRIDE} what is what."
+        )
+    guessed = sorted({place.dataset for place in visits if place.guessed})
+    if len(guessed) > 1:
+        notes.append(
+            f"{' and '.join(guessed[:2])}{' and others' if len(guessed) > 2 else ''} were taken for data sets; if they "
+            "are patients, call their visits by a date (2024-01-31) or by a number (visit-1)."
         )
     sessions = []
     for place, visit in visits.items():
@@ -102,22 +98,40 @@ def _holds_dicom(root: Path) -> bool:
     return any(is_dicom(path) for path in islice(files, _LOOKED_AT))
 
 
+def closed_note(folder: str) -> str:
+    """Return the sentence on a folder that may not be looked into."""
+    return f"Left out {folder}: it cannot be looked into."
+
+
 def _image_paths(root: Path, tell: Callable[[str], None] | None, closed: list[str]) -> list[PurePosixPath]:
     """Return the images and the `study.json` below a folder; those that may not be looked into go to `closed`."""
     found = []
-    for folder, folders, names in os.walk(
-        root, onerror=lambda e: closed.append(e.filename), followlinks=True
-    ):
-        folders[:] = folders_to_enter(folder, folders)
-        relative = Path(folder).relative_to(root)
+    for relative, folders, names in data_folders(root, closed):
         if tell:
             tell(str(relative))
-        if OVERRIDE in names:
-            found.append(PurePosixPath((relative / OVERRIDE).as_posix()))
-            continue
-        images = (n for n in names if n.lower().endswith(IMAGE_SUFFIXES) and not n.startswith("."))
-        found += [PurePosixPath((relative / name).as_posix()) for name in sorted(images)]
+        if OVERRIDE in names:  # the folder is a study, and what it does not name is not used
+            folders.clear()
+            found.append(relative / OVERRIDE)
+        else:
+            found += [relative / name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
     return found
+
+
+def _take_settled(root: Path, folder: PurePosixPath, visits: dict[Place, _Visit]) -> None:
+    """Add the study of a folder whose `study.json` says what is what; whose it is tell folder and file names."""
+    study = Study.from_folder(root / folder)
+    files = {
+        s: folder / i.relative_to(study.folder).as_posix()
+        for s, i in study.images.items()
+        if isinstance(i, Path)
+    }
+    if not files:  # DICOM, by the numbers of its series
+        return
+    first = next(iter(files.values()))
+    visit = visits.setdefault(place_of(folder / first.name, root.name), _Visit())
+    visit.images += [(sequence, str(file)) for sequence, file in files.items()]
+    if study.label:
+        visit.labels.append(str(folder / study.label.relative_to(study.folder).as_posix()))
 
 
 def _session(place: Place, visit: _Visit, notes: list[str]) -> Session:

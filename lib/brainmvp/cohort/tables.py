@@ -82,8 +82,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
             f"{path} cannot be read as a table ({error}); save it as CSV in UTF-8."
         ) from error
     for row in rows:
-        if row.get("participant_id"):
-            row["subject"] = row["participant_id"].removeprefix("sub-")
+        row["subject"] = (row.get("participant_id") or row.get("subject") or "").removeprefix("sub-")
         if not row.get("subject") or None in row:
             raise BrainMVPError(
                 f"{path} needs a column 'subject' (or 'participant_id') with a value in every row; add it."

@@ -42,6 +42,9 @@ def session(subject: str, **more: str) -> Session:
         ("BrainAtlas/IXI002-Guys-0828/IXI002-Guys-0828-PD.nii.gz", "BrainAtlas", "IXI002", "1"),
         ("patient07/patient07_t1.nii.gz", "root", "patient07", "1"),
         ("clinic/patient07/t1.nii.gz", "clinic", "patient07", "1"),
+        ("sub-01/ses-2/anat/scan_004.nii.gz", "root", "01", "2"),
+        ("sub-01/flair.nii.gz", "root", "01", "1"),
+        ("sub-01/2024-01-31/flair.nii.gz", "root", "sub-01", "2024-01-31"),
     ],
 )  # fmt: skip
 def test_a_path_tells_data_set_patient_and_visit(path: str, dataset: str, subject: str, visit: str) -> None:
@@ -91,6 +94,29 @@ def test_visits_in_a_patients_folder_stay_on_one_side(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "visit",
+    ["31.01.2024", "1.2.2024", "2024-1-31", "24-01-31", "31_01_24", "MR1", "T0", "v 02", "2024-1-31 head"],
+)
+def test_visits_are_called_in_many_ways(visit: str) -> None:
+    assert place_of(PurePosixPath("Miller", visit, "flair.nii.gz"), "root") == Place("root", "Miller", visit)
+
+
+def test_patients_taken_for_data_sets_are_told(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "Miller/before/t1.nii.gz",
+        "Smith/after/t1.nii.gz",
+        "BraTS/BraTS2021_00001/BraTS2021_00001_t1.nii",
+    )
+    (note,) = index_folder(tmp_path)[1]
+    assert note.startswith(
+        "Miller and Smith were taken for data sets; if they are patients, call their visits by"
+    )
+    touch(tmp_path / "trial", "p1/t1.nii.gz", "BraTS/BraTS2021_00001/BraTS2021_00001_t1.nii")
+    assert not index_folder(tmp_path / "trial")[1]
+
+
 def test_a_folder_of_dicom_is_told_how_to_become_a_cohort(tmp_path: Path) -> None:
     touch(tmp_path, "Miller/notes.txt", "Miller/IM0001")
     (tmp_path / "Miller" / "IM0001").write_bytes(bytes(128) + b"DICM")
@@ -107,6 +133,28 @@ def test_a_study_json_settles_names_that_cannot_be_told(tmp_path: Path) -> None:
         "p2/t1.nii.gz",
     ]
     assert not notes
+
+
+TWO = {"01": ["1", "2"]}
+
+
+@pytest.mark.parametrize(
+    ("folder", "image", "other", "patients"),
+    [
+        ("sub-01/ses-2", "anat/sub-01_ses-2_T1w.nii.gz", "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz", TWO),
+        ("sub-01/ses-2/anat", "scan.nii.gz", "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz", TWO),
+        ("Miller", "scans/a_flair.nii.gz", "Smith/t1.nii.gz", {"Miller": ["1"], "Smith": ["1"]}),
+        (".", "scans/a_flair.nii.gz", "Smith/t1.nii.gz", {"root": ["1"]}),
+    ],
+)  # fmt: skip
+def test_a_study_json_settles_its_whole_folder(tmp_path: Path, folder, image, other, patients) -> None:
+    root = touch(tmp_path / "root", f"{folder}/{image}", other)
+    (root / folder / "study.json").write_text(json.dumps({"sequences": {"T1": image}}))
+    found: dict[str, list[str]] = {}
+    for session in index_folder(root)[0].sessions:
+        found.setdefault(session.subject, []).append(session.session)
+        assert session.dataset == "root" and len(session.images) == 1
+    assert found == patients
 
 
 def test_an_index_comes_back_from_its_file_and_moves_with_its_folder(tmp_path: Path) -> None:

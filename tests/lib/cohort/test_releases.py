@@ -116,3 +116,17 @@ def test_what_a_data_set_holds_besides_is_told(tmp_path):
     index, notes = index_release(tmp_path / "adhd", "adhd-200")
     assert index.sessions[0].images[0].file.endswith("anat_1/mprage.nii.gz")
     assert any("anat_2/mprage.nii.gz: of a visit, the first image" in note for note in notes)
+
+
+def test_hidden_files_are_no_images_and_linked_folders_are_entered(tmp_path):
+    write_miniature("upenn-gbm", tmp_path / "disk")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "linked").symlink_to(tmp_path / "disk", target_is_directory=True)
+    visit = "UPENN-GBM-00001_11/UPENN-GBM-00001_11_FLAIR.nii.gz"
+    for hidden in (visit.replace("/", "/._"), f".snapshot/{visit}"):
+        (root / "0" / hidden).parent.mkdir(parents=True, exist_ok=True)
+        (root / "0" / hidden).touch()
+    index, notes = index_release(root, "upenn-gbm")
+    assert len(index.sessions[0].images) == 4 and not any("second" in note for note in notes)
+    assert all(image.file.startswith("linked/images_structural/") for image in index.sessions[0].images)
