@@ -13,6 +13,12 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise BrainMVPError(f"'{name}' is no device; use cpu, cuda or auto.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise BrainMVPError(f"'{name}' is no device that is used here; use cpu, cuda or auto.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BrainMVPError("This computer has no CUDA device that PyTorch can use; choose --device cpu.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BrainMVPError(
+            f"There is no '{name}' here; this computer's last is cuda:{torch.cuda.device_count() - 1}."
+        )
     return device

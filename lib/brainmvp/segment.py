@@ -136,7 +136,8 @@ class Segmenter:
         for outer, region in pairwise(self.task.regions):
             if region.filled and region.name in masks:
                 masks[region.name] = fill_enclosed(masks[region.name], reference.spacing)
-                masks[outer.name] |= masks[region.name]
+                if outer.name in masks:
+                    masks[outer.name] |= masks[region.name]
         smallest = self.card.minimum_lesion_ml / reference.voxel_ml
         if smallest > 1:
             outermost = next(iter(masks))

@@ -1,6 +1,7 @@
 """Segmentations as `.seg.nrrd`, the file that 3D Slicer opens with names, colours and terminology in place."""
 
 import os
+from io import BytesIO
 from pathlib import Path
 
 import nrrd
@@ -19,7 +20,7 @@ def write_seg_nrrd(
     names: what to call a label where it is not the task's own name, by value. The header follows Slicer's
     segmentation file format; the geometry is in RAS, as in the volume's affine.
     """
-    header: dict[str, object] = {
+    header = {
         "type": "unsigned char",
         "dimension": 3,
         "space": "right-anterior-superior",
@@ -27,15 +28,21 @@ def write_seg_nrrd(
         "space directions": labels.affine[:3, :3].T,
         "space origin": labels.affine[:3, 3],
         "encoding": "gzip",
+    }
+    fields = {
         "Segmentation_MasterRepresentation": "Binary labelmap",
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
     for index, label in enumerate(task.labels):
-        header |= _segment(index, label, (names or {}).get(label.value, label.name), labels.data)
-    data = np.ascontiguousarray(labels.data.astype(np.uint8))
+        fields |= _segment(index, label, (names or {}).get(label.value, label.name), labels.data)
+    buffer = BytesIO()
+    nrrd.write(buffer, np.ascontiguousarray(labels.data.astype(np.uint8)), header)
+    # pynrrd writes ASCII; Slicer reads and writes its own fields in UTF-8. They stand before the first empty line.
+    lines, _, voxels = buffer.getvalue().partition(b"\n\n")
+    own = "\n".join(f"{key}:={value}" for key, value in fields.items()).encode()
     path = Path(path)
-    atomically(path, lambda temporary: nrrd.write(str(temporary), data, header))
+    atomically(path, lambda temporary: temporary.write_bytes(lines + b"\n" + own + b"\n\n" + voxels))
     return path
 
 

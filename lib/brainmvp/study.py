@@ -150,10 +150,11 @@ def _studies_to_read(root: Path) -> Iterator[tuple[Path, Callable[[], Study]]]:
         else:
             others.append(folder)
     dicom = dicom_studies(others)
-    names = Counter(study.folder.name for study in dicom)
+    names = Counter(_name(study.folder) for study in dicom)
     for study in dicom:
         # Several studies in one flat folder, or on CDs that call every study ST000000.
-        name = study.folder.name if names[study.folder.name] == 1 else f"{study.folder.name}-{study.mark}"
+        name = _name(study.folder)
+        name = name if names[name] == 1 else f"{name}-{study.mark}"
         yield study.folder, partial(_from_dicom, study, name, study.folder)
 
 
@@ -186,7 +187,12 @@ def _scans(folder: Path) -> list[Path]:
 
 def _study_id(folder: Path) -> str:
     is_session = folder.name.startswith("ses-") and folder.parent.name.startswith("sub-")
-    return f"{folder.parent.name}_{folder.name}" if is_session else folder.name
+    return f"{_name(folder.parent)}_{_name(folder)}" if is_session else _name(folder)
+
+
+def _name(folder: Path) -> str:
+    """Return a folder's name, which an old archive may have written in another encoding, as text."""
+    return os.fsencode(folder.name).decode("utf-8", "replace")
 
 
 def _from_names(folder: Path) -> tuple[dict[Sequence, Path], Path | None]:

@@ -89,6 +89,15 @@ def test_progress_is_told_in_order(tumour, write_study):
     assert told[0] == 0 and told[-1] == 1 and told == sorted(told)
 
 
+def test_an_inner_region_is_filled_where_the_outer_one_cannot_be_shown(tumour, write_study, monkeypatch):
+    regions = list(tumour.task.regions)
+    assert regions[1].filled
+    regions[0] = regions[0].model_copy(update={"requires": (Sequence.FLAIR,)})
+    monkeypatch.setattr(tumour, "task", tumour.task.model_copy(update={"regions": tuple(regions)}))
+    result = tumour.segment(Study.from_folder(write_study("p1", "T1CE")))
+    assert list(result.probabilities) == ["TC", "ET"] and set(result.left_out) == {"WT"}
+
+
 def test_seg_nrrd_carries_names_colours_and_codes(tumour, write_study):
     result = tumour.segment(Study.from_folder(write_study("p1", "T1CE FLAIR")))
     data, header = nrrd.read(str(result.save(result.study.folder / "out" / "x.seg.nrrd")))

@@ -8,6 +8,7 @@ import pytest
 
 from brainmvp.cohort.scan import index_folder
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import write_json
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study, find_studies
 from brainmvp.tasks import get_task
@@ -99,6 +100,18 @@ def test_links_are_followed_but_not_in_circles(touch):
     index, _ = index_folder(root / "cohort")
     assert [session.subject for session in index.sessions] == ["one", "two"]
     assert all(index.study(session).images for session in index.sessions)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_in_an_old_encoding_becomes_one_that_can_be_written(touch, tmp_path):
+    root = touch("cohort/plain/a_t1.nii.gz") / "cohort"
+    try:
+        (root / "plain").rename(os.fsdecode(os.fsencode(root) + b"/M\xfcller"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    (study,) = find_studies(root)
+    assert study.id == "M\ufffdller"
+    write_json(tmp_path / "report.json", {"study": study.id})
 
 
 def test_what_windows_writes_is_read(touch):

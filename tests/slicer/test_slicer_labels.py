@@ -15,6 +15,10 @@ from BrainMVPLib.tables import LabelTable, Structure, load_tasks
 from heads import oblique
 from vtk.util import numpy_support
 
+from brainmvp.segnrrd import write_seg_nrrd
+from brainmvp.tasks import get_task
+from brainmvp.volume import Volume
+
 TUMOUR = load_tasks(shared_package() / "tasks")["tumour"].table
 
 
@@ -42,6 +46,17 @@ def paint(segmentation, number, box):
     )
     image.GetPointData().GetScalars().Modified()
     image.Modified()
+
+
+def test_slicer_reads_the_names_of_a_segmentation_in_any_script(scene, tmp_path):
+    names = {1: "Ödem", 2: "急性梗死"}
+    labels = np.ascontiguousarray(drawn((2, 1)).T)
+    path = write_seg_nrrd(Volume(labels, oblique()), get_task("tumour"), tmp_path / "x.seg.nrrd", names)
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    storage = scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
+    storage.SetFileName(str(path))
+    assert storage.ReadData(node)
+    assert [s.GetName() for s in segments(node)][:2] == list(names.values())
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "LAI"])

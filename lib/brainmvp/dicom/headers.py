@@ -5,6 +5,7 @@ Only the keywords listed here are kept, and none of them names a patient: what i
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
 KEYWORDS = (
@@ -26,6 +26,16 @@ KEYWORDS = (
     "ImageOrientationPatient", "ImagePositionPatient",
 )  # fmt: skip
 _TAGS = {keyword: Tag(keyword) for keyword in KEYWORDS}
+# What a value has to be; all other keywords are texts. A damaged header holds anything anywhere.
+_VECTORS = {
+    "PixelSpacing": 2, "ImagePositionPatient": 3, "ImageOrientationPatient": 6, "DiffusionGradientOrientation": 3,
+}  # fmt: skip
+_NUMBERS = (
+    "SamplesPerPixel", "SeriesNumber", "RepetitionTime", "EchoTime", "InversionTime", "DiffusionBValue",
+    "AcquisitionNumber", "TemporalPositionIdentifier", "TriggerTime", "InstanceNumber", "ImagesInAcquisition",
+    "Rows", "Columns", "SliceThickness",
+)  # fmt: skip
+_LISTS = ("ImageType", "ScanningSequence", "EchoNumbers")
 # Where vendors keep the b-value, from their DICOM conformance statements.
 _SIEMENS_B, _GE_B, _PHILIPS_B = Tag(0x0019100C), Tag(0x00431039), Tag(0x20011003)
 # GE adds 10^9 to a b-value that stands for itself and not for the series.
@@ -67,9 +77,12 @@ class Slice:
 
 
 def read_slices(path: Path) -> list[Slice]:
-    """Return the slices of a DICOM file; none if it is no DICOM file or holds no image."""
-    dataset = _read(path)
-    return [] if dataset is None else list(slices_of(dataset, path))
+    """Return the slices of a DICOM file; none if it is no DICOM file, is damaged or holds no image."""
+    try:
+        dataset = _read(path)
+        return [] if dataset is None else list(slices_of(dataset, path))
+    except Exception:  # pydicom raises whatever it likes about a damaged file
+        return []
 
 
 def slices_of(dataset: Dataset, path: Path) -> Iterator[Slice]:
@@ -87,15 +100,12 @@ def slices_of(dataset: Dataset, path: Path) -> Iterator[Slice]:
 
 
 def _read(path: Path) -> Dataset | None:
-    try:
-        with path.open("rb") as file:
-            has_preamble = file.read(132)[128:] == b"DICM"
-        # Files from before DICOM part 10 begin without the preamble; then only the name says what they are.
-        if not has_preamble and path.suffix.lower() not in (".dcm", ".ima"):
-            return None
-        return dcmread(path, stop_before_pixels=True, force=not has_preamble)
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, struct.error):
+    with path.open("rb") as file:
+        has_preamble = file.read(132)[128:] == b"DICM"
+    # Files from before DICOM part 10 begin without the preamble; then only the name says what they are.
+    if not has_preamble and path.suffix.lower() not in (".dcm", ".ima"):
         return None
+    return dcmread(path, stop_before_pixels=True, force=not has_preamble)
 
 
 def _plain_facts(dataset: Dataset) -> dict[str, Any]:
@@ -111,7 +121,7 @@ def _plain_facts(dataset: Dataset) -> dict[str, Any]:
     if not facts.get("ScanningSequence"):
         kinds = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": ("SE", "GR")}
         facts["ScanningSequence"] = kinds.get(facts.get("EchoPulseSequence"))
-    return {keyword: value for keyword, value in facts.items() if value not in (None, "", ())}
+    return _sound(facts)
 
 
 def _frame_facts(shared: Dataset, frame: Dataset) -> dict[str, Any]:
@@ -121,11 +131,31 @@ def _frame_facts(shared: Dataset, frame: Dataset) -> dict[str, Any]:
             for item in list(source.get(group) or [])[:1]:
                 for theirs, ours in names.items():
                     value = _plain(_value(item, Tag(theirs))) if theirs in item else None
-                    if value not in (None, "", ()):
-                        facts[ours] = value
-    if isinstance(facts.get("InversionTime"), tuple):
-        facts["InversionTime"] = facts["InversionTime"][0]
+                    if theirs == "InversionTimes" and isinstance(value, tuple):
+                        value = _first(*value)
+                    facts |= _sound({ours: value})
     return facts
+
+
+def _sound(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts that are there and of the kind that their keyword has."""
+    known = {keyword: _of_its_kind(keyword, value) for keyword, value in facts.items()}
+    return {keyword: value for keyword, value in known.items() if value not in (None, "", ())}
+
+
+def _of_its_kind(keyword: str, value: Any) -> Any:
+    if value is None or keyword in _LISTS:
+        return value
+    if keyword in _NUMBERS:
+        return value if _is_number(value) else None
+    if length := _VECTORS.get(keyword):
+        good = isinstance(value, tuple) and len(value) == length and all(map(_is_number, value))
+        return value if good else None
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _private_b_values(dataset: Dataset) -> Iterator[float | None]:
@@ -152,7 +182,11 @@ def _number(dataset: Dataset, tag: BaseTag) -> float | None:
 def _value(dataset: Dataset, tag: BaseTag) -> Any:
     try:
         return dataset[tag].value
-    except (ValueError, TypeError):  # not what the element's type allows: as good as empty
+    except (
+        ValueError,
+        TypeError,
+        NotImplementedError,
+    ):  # not what the element's type allows: as good as empty
         return None
 
 

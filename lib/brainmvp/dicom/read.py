@@ -1,5 +1,7 @@
 """The voxels of a DICOM image, decoded from any transfer syntax that pydicom and pylibjpeg know."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,31 +25,44 @@ def read_image(image: "DicomImage") -> Volume:
     slices = []
     for plane in image.planes:
         dataset, pixels = frames(plane.path)
-        pixels = pixels if plane.frame is None else pixels[plane.frame]
+        with _decoding(plane.path):
+            pixels = pixels if plane.frame is None else pixels[plane.frame]
+            slope, intercept = _rescaling(dataset, plane.frame)
         if pixels.shape != image.shape[1::-1]:
             raise BrainMVPError(
                 f"{plane.path} holds {' x '.join(map(str, pixels.shape))} pixels and not what its header says; "
                 "export it again."
             )
-        slope, intercept = _rescaling(dataset, plane.frame)
         slices.append(_rescaled(pixels, slope, intercept).T)
-    return Volume(np.stack(slices, axis=-1), image.affine)
+    return Volume(np.stack(slices, axis=-1), image.affine, image.planes[0].path)
 
 
 def read_headers(image: "DicomImage") -> list[Dataset]:
-    """Return the headers of an image's files without their voxels, in the order of its slices."""
-    files = dict.fromkeys(plane.path for plane in image.planes)
-    return [dcmread(path, stop_before_pixels=True, force=True) for path in files]
+    """Return the headers of an image's files without their voxels, in the order of its slices.
+
+    Raises `BrainMVPError` naming the file that cannot be decoded.
+    """
+    headers = []
+    for path in dict.fromkeys(plane.path for plane in image.planes):
+        with _decoding(path):
+            headers.append(dcmread(path, stop_before_pixels=True, force=True))
+    return headers
 
 
-def _frames(path: Path) -> tuple[Dataset, np.ndarray]:
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
     try:
-        dataset = dcmread(path, force=True)
-        pixels = dataset.pixel_array
+        yield
     except Exception as error:  # the decoders raise whatever they like
         raise BrainMVPError(
             f"{path} cannot be decoded ({first_line(error)}); export or send it again."
         ) from error
+
+
+def _frames(path: Path) -> tuple[Dataset, np.ndarray]:
+    with _decoding(path):
+        dataset = dcmread(path, force=True)
+        pixels = dataset.pixel_array
     if pixels.ndim == 2 and "PerFrameFunctionalGroupsSequence" in dataset:
         pixels = pixels[None]
     return dataset, pixels
@@ -61,7 +76,7 @@ def _rescaling(dataset: Dataset, frame: int | None) -> tuple[float, float]:
         groups += list(dataset.get("SharedFunctionalGroupsSequence") or [])
         sources = [item for group in groups for item in group.get("PixelValueTransformationSequence") or []]
     for source in sources:
-        if "RescaleSlope" in source:
+        if source.get("RescaleSlope") not in (None, ""):
             return float(source.RescaleSlope), float(source.get("RescaleIntercept") or 0)
     return 1.0, 0.0
 

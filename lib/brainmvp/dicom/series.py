@@ -29,6 +29,7 @@ _EVEN = 0.05  # of the step between slices
 _STRAIGHT_MM = 0.5
 _THINNEST_MM = 0.01
 _TILTED_DEG = 0.5
+_LEAST_NORMAL = 0.9  # of the product of two directions, which is 1 where they are sound
 
 
 @dataclass(frozen=True)
@@ -218,9 +219,10 @@ def _tilt_deg(affine: np.ndarray, normal: np.ndarray) -> float:
 def _is_placed(one: Slice) -> bool:
     lengths = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
     sized = one.facts.get("Rows") and one.facts.get("Columns")
-    return bool(sized) and all(
-        len(one.facts.get(keyword) or ()) == length for keyword, length in lengths.items()
-    )
+    if not sized or any(len(one.facts.get(keyword) or ()) != n for keyword, n in lengths.items()):
+        return False
+    row, column = np.array(one.facts["ImageOrientationPatient"], float).reshape(2, 3)
+    return min(one.facts["PixelSpacing"]) > 0 and np.linalg.norm(np.cross(row, column)) > _LEAST_NORMAL
 
 
 def _ordered(placed: list[Slice]) -> tuple[list[Slice], np.ndarray, np.ndarray]:

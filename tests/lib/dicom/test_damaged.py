@@ -1,0 +1,76 @@
+"""A damaged header costs its slice, never the study beside it."""
+
+import random
+from contextlib import suppress
+
+import dicom_files as habit
+import numpy as np
+import pytest
+from dicom_files import right_handed, write_series
+from heads import centre_of, head, oblique
+from pydicom.uid import generate_uid
+
+from brainmvp.dicom.choose import choose
+from brainmvp.dicom.headers import read_slices
+from brainmvp.dicom.series import images_of
+from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import Sequence
+from brainmvp.study import Study, find_studies
+from brainmvp.volume import read_volume
+
+_COPIES = 400  # of a header, each with a few of its bytes changed at random
+
+
+@pytest.fixture
+def series(tmp_path):
+    """The files of a small FLAIR, in the order of its slices."""
+    shape, affine = (12, 12, 8), oblique((6.0, 6.0, 6.0), "LAS")
+    volume = right_handed(head(shape, affine, centre_of(shape, affine)))
+    # A slope, so that one can be damaged; spacing and slope as texts that are found again.
+    facts = habit.FLAIR | {"PixelSpacing": ["6.25", "6.25"], "RescaleSlope": "1.0", "RescaleIntercept": "0"}
+    return write_series(tmp_path / "all" / "visit", volume, generate_uid(), **facts)
+
+
+def _damage(file, old, new):
+    data = file.read_bytes()
+    assert data.count(old) == 1 and len(old) == len(new)
+    file.write_bytes(data.replace(old, new))
+
+
+@pytest.mark.parametrize("spacing", [b"6,25\\6,25 ", b"6.25000000", b"0.00\\0.00 ", b"nan\\nan   "])
+def test_a_slice_without_a_sound_spacing_is_missing_and_the_others_are_read(series, spacing):
+    _damage(series[0], b"6.25\\6.25 ", spacing)
+    (study,) = find_studies(series[0].parents[1])
+    assert study.images[Sequence.FLAIR].shape == (12, 12, 7)
+
+
+def test_no_damage_of_a_header_ends_in_a_traceback(series):
+    draw, whole = random.Random(0), series[3].read_bytes()
+    end = whole.index(b"\xe0\x7f\x10\x00")  # where the voxels begin
+    good = [one for file in series if file != series[3] for one in read_slices(file)]
+    lost = 0
+    for _ in range(_COPIES):
+        damaged = bytearray(whole)
+        for _ in range(draw.choice((1, 1, 2, 4))):
+            damaged[draw.randrange(132, end)] = draw.randrange(256)
+        series[3].write_bytes(damaged)
+        slices = read_slices(series[3])
+        lost += not slices
+        images, _ = choose(images_of([*good, *slices]))
+        for image in images.values():
+            with suppress(BrainMVPError):
+                read_volume(image)
+    assert lost < _COPIES / 2
+
+
+def test_an_empty_slope_is_none(series):
+    study = Study.from_folder(series[0].parent)
+    expected = read_volume(study.images[Sequence.FLAIR]).data
+    for file in series:
+        _damage(file, b"\x28\x00\x53\x10DS\x04\x001.0 ", b"\x28\x00\x53\x10DS\x04\x00    ")
+    assert np.array_equal(read_volume(study.images[Sequence.FLAIR]).data, expected)
+
+
+def test_a_sentence_about_an_image_can_name_its_file(series):
+    image = read_volume(Study.from_folder(series[0].parent).images[Sequence.FLAIR])
+    assert image.path == series[0]
