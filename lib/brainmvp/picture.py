@@ -57,7 +57,7 @@ def draw_segmentation(
         show_slice(axis, images[reference], values, plane, centre, colours, filled=True)
         axis.set_title(f"{reference}, {title}", color="white", fontsize=11)
     _legend(axes[1, 3], labels, names, colours)
-    figure.suptitle(f"{study.id}   ·   {task.title}", color="white", fontsize=15)
+    figure.suptitle(f"{study.id}   ·   {task.title}", color="white", fontsize=15, parse_math=False)
     path = Path(path)
     atomically(path, lambda temporary: figure.savefig(temporary, dpi=100, facecolor="black", format="png"))
     return path

@@ -137,10 +137,10 @@ class Segmentation:
         return write_volume(Volume(self.uncertainty, self.labels.affine), path)
 
     def save_picture(self, path: str | Path) -> Path:
-        """Draw the sequences with the outlines of the structures."""
+        """Draw the sequences that were used with the outlines of the structures."""
         worlds = {sequence: a.world for sequence, a in self.alignments.items()}
         return draw_segmentation(
-            self.study,
+            self.study.only((self.reference, *self.used)),
             self.labels,
             self.task,
             path,

@@ -142,10 +142,10 @@ def image_files(folder: Path) -> list[Path]:
 def _studies_to_read(root: Path) -> Iterator[tuple[Path, Callable[[], Study]]]:
     """Yield the folder of each study and what reads it; DICOM is looked for where no images lie."""
     others = []
-    for folder in _folders_below(root, stop=lambda each: _is_closed(each) or _holds_images(each)):
+    for folder in _folders_below(root, stop=lambda each: _is_closed(each) or holds_images(each)):
         if _is_closed(folder):
             yield folder, partial(_refuse_closed, folder)
-        elif _holds_images(folder):
+        elif holds_images(folder):
             yield folder, partial(Study.from_folder, folder)
         else:
             others.append(folder)
@@ -176,7 +176,8 @@ def _refuse_closed(folder: Path) -> Study:
     raise BrainMVPError(f"{folder} cannot be looked into; ask its owner for the permission.")
 
 
-def _holds_images(folder: Path) -> bool:
+def holds_images(folder: Path) -> bool:
+    """Tell whether a folder is a study by its image files or `study.json`: the search for studies ends there."""
     return (folder / OVERRIDE).is_file() or bool(_scans(folder))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import dicom_files as habit
@@ -13,6 +14,8 @@ from dicom_files import right_handed, write_series
 from heads import centre_of, head, oblique
 from pydicom import dcmread
 from pydicom.uid import generate_uid
+
+from brainmvp.segment import Segmenter
 
 
 def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
@@ -100,8 +103,12 @@ def test_bad_options_end_in_one_sentence(brainmvp, write_study, tmp_path, monkey
     ("options", "sentence"),
     [
         (["--out", "all/a/a_flair.nii.gz"], "is a scan of the study"),
-        (["--out", "all/a/result.nii.gz"], "or a name such as result_seg.nii.gz"),
-        (["--out", "a.nii.gz", "--uncertainty", "all/a/u.nii.gz"], "would be taken for a scan"),
+        (["--out", "all/a/a_seg.nii.gz"], "is a segmentation beside the scans"),
+        (["--out", "all/a/a_unused.nii.gz"], "is a scan of the study"),
+        (["--out", "a.nii.gz", "--report", "all/a/study.json"], "is what says which scan is which"),
+        (["--out", "all/a/result_seg.nii.gz", "--picture", "all/a/result_seg_alignment.png"], "both name"),
+        (["--out", "all/b/result.nii.gz"], "or a name such as result_seg.nii.gz"),
+        (["--out", "a.nii.gz", "--uncertainty", "all/b/u.nii.gz"], "would be taken for a scan"),
         (["--out", "a.nii.gz", "--uncertainty", "a.nii.gz"], "--out and --uncertainty both name"),
         (["--out", "all"], "would lie among the scans"),
     ],
@@ -109,16 +116,22 @@ def test_bad_options_end_in_one_sentence(brainmvp, write_study, tmp_path, monkey
 def test_results_neither_replace_scans_nor_pass_for_them(
     brainmvp, write_study, tmp_path, monkeypatch, options, sentence
 ):
-    study = write_study("a", "FLAIR", tmp_path / "all")
-    scan = (study / "a_flair.nii.gz").read_bytes()
+    for name in "ab":
+        write_study(name, "FLAIR", tmp_path / "all")
+    study = tmp_path / "all" / ("b" if "all/b" in " ".join(options) else "a")
+    shutil.copy(study / f"{study.name}_flair.nii.gz", tmp_path / "all" / "a" / "a_unused.nii.gz")
+    shutil.copy(study / f"{study.name}_flair.nii.gz", tmp_path / "all" / "a" / "a_seg.nii.gz")
+    (tmp_path / "all" / "a" / "study.json").write_text('{"sequences": {"FLAIR": "a_flair.nii.gz"}}')
+    before = contents(tmp_path)
     monkeypatch.chdir(tmp_path)
     result = brainmvp("segment", study, "--task", "tumour", *options)
     assert result.exit_code == 2
     assert sentence in result.stderr
-    assert [file.name for file in tmp_path.rglob("*") if file.is_file() and "models" not in str(file)] == [
-        "a_flair.nii.gz"
-    ]
-    assert (study / "a_flair.nii.gz").read_bytes() == scan
+    assert contents(tmp_path) == before
+
+
+def contents(folder):
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_results_of_a_cohort_do_not_become_studies_of_it(brainmvp, write_study, tmp_path):
@@ -126,6 +139,53 @@ def test_results_of_a_cohort_do_not_become_studies_of_it(brainmvp, write_study, 
     result = brainmvp("segment", tmp_path / "all", "--task", "tumour", "--out", tmp_path / "all" / "results")
     assert result.exit_code == 2
     assert "choose a folder outside" in result.stderr
+
+
+def test_every_study_that_fails_is_counted_whatever_its_folder_is_called(brainmvp, write_study, tmp_path):
+    for patient in ("P1", "P2", "P3"):
+        write_study("MRI", "FLAIR" if patient == "P1" else "DWI", tmp_path / "all" / patient)
+    arguments = ("segment", tmp_path / "all", "--task", "tumour", "--out", tmp_path / "out")
+    result = brainmvp(*arguments, "--json")
+    assert result.exit_code == 2
+    listed = json.loads(result.stdout)
+    assert [one["study"] for one in listed["results"]] == ["MRI"]
+    assert {Path(one["folder"]).parent.name for one in listed["failures"]} == {"P2", "P3"}
+
+
+def test_the_search_goes_on_below_a_folder_of_dicom_files(brainmvp, dicom_visit):
+    inside = ("segment", dicom_visit, "--task", "tumour", "--out")
+    assert "choose a folder outside" in brainmvp(*inside, dicom_visit / "results").stderr
+    assert "would be taken for a scan" in brainmvp(*inside, dicom_visit / "results" / "tumour.nii.gz").stderr
+
+
+def test_what_a_computation_raises_costs_one_study(brainmvp, write_study, tmp_path, monkeypatch):
+    for name in "ab":
+        write_study(name, "FLAIR", tmp_path / "all")
+    compute = Segmenter.segment
+
+    def short_of_memory(self, study, *rest):
+        if study.id == "a":
+            raise MemoryError
+        return compute(self, study, *rest)
+
+    monkeypatch.setattr(Segmenter, "segment", short_of_memory)
+    result = brainmvp("segment", tmp_path / "all", "--task", "tumour", "--out", tmp_path / "out")
+    assert result.exit_code == 2 and (tmp_path / "out" / "b" / "tumour.pdf").exists()
+    assert f"{tmp_path / 'all' / 'a'} could not be computed (MemoryError)" in result.stderr
+
+
+def test_what_the_task_does_not_use_may_be_anything(brainmvp, write_study, tmp_path):
+    study = write_study("visit", "FLAIR DWI")
+    image = nib.load(study / "visit_dwi.nii.gz")
+    series = np.stack([image.get_fdata()] * 6, axis=-1)  # every direction of a diffusion scan
+    nib.save(nib.Nifti1Image(series, image.affine), study / "visit_dwi.nii.gz")
+    out = tmp_path / "out" / "visit"
+    (out / "tumour_alignment.png").parent.mkdir(parents=True)
+    (out / "tumour_alignment.png").write_bytes(b"DOUBTFUL, of an earlier run")
+    result = brainmvp("segment", study, "--task", "tumour", "--out", out.parent)
+    assert result.exit_code == 0, result.output
+    assert {"tumour.png", "tumour.pdf"} <= {file.name for file in out.iterdir()}
+    assert not (out / "tumour_alignment.png").exists()
 
 
 @pytest.fixture
@@ -162,8 +222,13 @@ def test_a_dicom_seg_can_be_asked_for_alone(brainmvp, dicom_visit, write_study, 
     assert brainmvp("segment", dicom_visit, "--task", "tumour", "--out", out).exit_code == 0
     assert dcmread(out).Modality == "SEG"
     # A result beside the series does not hide them.
-    beside = ("segment", dicom_visit, "--task", "tumour", "--out", dicom_visit / "tumour.seg.nrrd")
-    assert [brainmvp(*beside).exit_code for _ in range(2)] == [0, 0]
+    beside = ("segment", dicom_visit, "--task", "tumour", "--out")
+    assert [brainmvp(*beside, dicom_visit / name).exit_code for name in ("a.seg.nrrd", "b.dcm")] == [0, 0]
+    assert "is a segmentation beside the scans" in brainmvp(*beside, dicom_visit / "a.seg.nrrd").stderr
+    (dicom_visit / "study.json").write_text('{"sequences": {"T1CE": 1}}')
+    for unused in ("b.dcm", "2/IM0003.dcm"):
+        assert "is a DICOM file of the study" in brainmvp(*beside, dicom_visit / unused).stderr
+    (dicom_visit / "study.json").unlink()
     among = brainmvp("segment", dicom_visit, "--task", "tumour", "--out", dicom_visit / "1" / "tumour.nii.gz")
     assert "would be taken for a scan" in among.stderr
     result = brainmvp(

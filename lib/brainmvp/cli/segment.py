@@ -6,18 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brainmvp.cli.console import BAD_INPUT, complain, print_json, print_table, progress_bar, say
-from brainmvp.errors import BrainMVPError
+from brainmvp.cli.outputs import LABEL_SUFFIXES, check_names, spare_scans, spare_studies
+from brainmvp.errors import BrainMVPError, first_line
 from brainmvp.files import write_json
-from brainmvp.sequences import Sequence, is_label
+from brainmvp.sequences import Sequence
 
 if TYPE_CHECKING:
     from brainmvp.segment import Segmenter
     from brainmvp.segmentation import Segmentation
     from brainmvp.study import Study
-
-# What the writers of label maps and of plain images can write.
-_IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
-_LABEL_SUFFIXES = (*_IMAGE_SUFFIXES, ".dcm")
 
 
 def segment(
@@ -60,7 +57,7 @@ def segment(
     TASK.png, TASK.pdf, and TASK.dcm if it is DICOM); a bad study is passed over and listed at the end, with exit
     code 2. A sequence that does not align with the others is not used; a picture (…_alignment.png) then shows why.
     """
-    into_folder = not out.name.lower().endswith(_LABEL_SUFFIXES)
+    into_folder = not out.name.lower().endswith(LABEL_SUFFIXES)
     extras = {
         "--report": report,
         "--picture": picture,
@@ -68,7 +65,7 @@ def segment(
         "--alignment": alignment,
         "--uncertainty": uncertainty,
     }
-    _check_names(out, into_folder, extras)
+    check_names(out, into_folder, extras)
     if into_folder:
         _segment_many(study, task, out, model, device, reference, brain, as_json)
         return
@@ -77,17 +74,14 @@ def segment(
     from brainmvp.study import Study
 
     found = Study.from_folder(study)
-    _spare_scans(found, {"--out": out, **extras})
+    checkerboards = alignment or out.parent / f"{out.name.split('.')[0]}_alignment.png"
+    spare_scans(found, {"--out": out, **extras, "--alignment": checkerboards})
     if out.suffix.lower() == ".dcm" and not found.series:
         raise BrainMVPError(f"{study} is not DICOM; {out} needs DICOM series to refer to. Use .seg.nrrd.")
     segmenter = Segmenter.load(task, model, device, brain=brain)
     result = _run(segmenter, found, reference)
     result.save(out)
-    if alignment:
-        flagged = None
-        result.save_alignment_picture(alignment)
-    else:
-        flagged = _draw_flagged(result, out.parent / f"{out.name.split('.')[0]}_alignment.png")
+    drawn = _draw_alignments(result, checkerboards, always=alignment is not None)
     if uncertainty:
         result.save_uncertainty(uncertainty)
     if picture:
@@ -100,70 +94,8 @@ def segment(
         print_json(result.report())
     else:
         show(result)
-        say(f"Written: {', '.join(str(path) for path in (out, *extras.values(), flagged) if path)}")
-
-
-def _check_names(out: Path, into_folder: bool, extras: dict[str, Path | None]) -> None:
-    """Refuse names that could not be written, before the minutes of work and not after."""
-    if into_folder and out.suffix and not out.is_dir():
-        raise BrainMVPError(
-            f"{out} is no format that is written here; use {', '.join(_LABEL_SUFFIXES)} or a folder."
-        )
-    if out.is_file() and into_folder:
-        raise BrainMVPError(f"{out} is a file; give a folder, or a name such as {out}.nii.gz.")
-    wanted = {
-        "--report": (".json",),
-        "--picture": (".png",),
-        "--page": (".html", ".pdf"),
-        "--alignment": (".png",),
-        "--uncertainty": _IMAGE_SUFFIXES,
-    }
-    for option, path in extras.items():
-        if path is None:
-            continue
-        if into_folder:
-            raise BrainMVPError(
-                f"{option} goes with one output file; an output folder gets the report, the picture and the page."
-            )
-        if not path.name.lower().endswith(wanted[option]):
-            raise BrainMVPError(f"{option} {path} must end in {' or '.join(wanted[option])}.")
-
-
-def _spare_scans(study: "Study", outputs: dict[str, Path | None]) -> None:
-    """Refuse to write over a scan, over another output, or what would be taken for a scan of the study later."""
-    from brainmvp.study import OVERRIDE, files_of
-
-    scans = {file.resolve() for image in study.images.values() for file in files_of(image)}
-    folders = {study.folder, *(scan.parent for scan in scans)}
-    settled = (study.folder / OVERRIDE).is_file()
-    taken: dict[Path, str] = {}
-    for option, path in outputs.items():
-        if path is None:
-            continue
-        place = path.resolve()
-        if place in scans:
-            raise BrainMVPError(f"{option} {path} is a scan of the study; choose another name.")
-        if first := taken.get(place):
-            raise BrainMVPError(f"{first} and {option} both name {path}; give each a name of its own.")
-        taken[place] = option
-        beside = place.parent in folders and path.name.lower().endswith(_IMAGE_SUFFIXES)
-        if beside and not settled and not is_label(path.name):
-            name = path.name.partition(".")
-            raise BrainMVPError(
-                f"{option} {path} would be taken for a scan of the study from then on; "
-                f"choose another folder, or a name such as {name[0]}_seg.{name[2]}."
-            )
-
-
-def _spare_studies(root: Path, studies: "list[Study]", out: Path) -> None:
-    """Refuse an output folder whose results would be taken for studies, or for scans of one, later."""
-    place, root = out.resolve(), root.resolve()
-    if any(place / study.id == study.folder for study in studies):
-        raise BrainMVPError(f"The results in {out} would lie among the scans; choose another folder.")
-    if place.is_relative_to(root) and root not in (study.folder for study in studies):
-        raise BrainMVPError(
-            f"The results in {out} would be taken for studies of {root} from then on; choose a folder outside."
-        )
+        written = {path: None for path in (out, *extras.values(), drawn) if path}
+        say(f"Written: {', '.join(map(str, written))}")
 
 
 def _segment_many(
@@ -179,11 +111,11 @@ def _segment_many(
     from brainmvp.segment import Segmenter
     from brainmvp.study import find_studies
 
-    failures: dict[str, BrainMVPError] = {}
-    studies = find_studies(root, on_error=lambda folder, error: failures.update({folder.name: error}))
+    failures: list[tuple[Path, BrainMVPError]] = []
+    studies = find_studies(root, on_error=lambda folder, error: failures.append((folder, error)))
     if not studies and not failures:
         raise BrainMVPError(f"{root} holds no study; expected folders with files such as patient_t1.nii.gz.")
-    _spare_studies(root, studies, out)
+    spare_studies(root, studies, out)
     segmenter = Segmenter.load(task, model, device, brain=brain)
     reports = []
     for number, study in enumerate(studies, start=1):
@@ -191,16 +123,17 @@ def _segment_many(
             result = _run(segmenter, study, reference, f"{number}/{len(studies)} ")
             save_all(result, out / study.id)
         except BrainMVPError as error:
-            failures[study.id] = error
+            failures.append((study.folder, error))
             continue
         reports.append(result.report())
         if not as_json:
             show(result)
     if as_json:
-        print_json({"results": reports, "failures": {name: str(error) for name, error in failures.items()}})
+        listed = [{"folder": str(folder), "error": str(error)} for folder, error in failures]
+        print_json({"results": reports, "failures": listed})
     else:
         say(f"{len(reports)} segmented into {out}, {len(failures)} not.")
-    for error in failures.values():
+    for _, error in failures:
         complain(error)
     if failures:
         raise typer.Exit(BAD_INPUT)
@@ -216,19 +149,31 @@ def save_all(result: "Segmentation", folder: Path) -> None:
     result.save_picture(folder / f"{name}.png")
     write_json(folder / f"{name}.json", result.report())
     _write_page(result, folder / f"{name}.pdf")
-    _draw_flagged(result, folder / f"{name}_alignment.png")
+    _draw_alignments(result, folder / f"{name}_alignment.png")
 
 
-def _draw_flagged(result: "Segmentation", path: Path) -> Path | None:
-    """Draw the alignments if one of them is doubtful: a number alone convinces nobody."""
-    return result.save_alignment_picture(path) if result.flagged else None
+def _draw_alignments(result: "Segmentation", path: Path, always: bool = False) -> Path | None:
+    """Draw the alignments if one of them is doubtful: a number alone convinces nobody.
+
+    Else what an earlier run drew there goes: it speaks of another result.
+    """
+    if always or result.flagged:
+        return result.save_alignment_picture(path)
+    path.unlink(missing_ok=True)
+    return None
 
 
 def _run(
     segmenter: "Segmenter", study: "Study", reference: Sequence | None, prefix: str = ""
 ) -> "Segmentation":
-    with progress_bar(f"{prefix}{study.id}") as tell:
-        return segmenter.segment(study, reference, tell)
+    try:
+        with progress_bar(f"{prefix}{study.id}") as tell:
+            return segmenter.segment(study, reference, tell)
+    except (RuntimeError, MemoryError) as error:  # of PyTorch and ITK: most often too little memory
+        raise BrainMVPError(
+            f"{study.folder} could not be computed ({first_line(error)}); if it was memory, free some or choose "
+            "another --device."
+        ) from error
 
 
 def _write_page(result: "Segmentation", path: Path) -> None:

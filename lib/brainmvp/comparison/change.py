@@ -109,10 +109,10 @@ def _remarks(before: Visit, after: Visit, task: Task, alignment: Alignment) -> l
         )
     if before.reference is not after.reference:
         remarks.append(f"Measured on {before.reference} before and on {after.reference} after.")
-    seen = [set(visit.study.images) & set(task.sequences) for visit in (before, after)]
-    if seen[0] != seen[1]:
-        names = ", ".join(s for s in task.sequences if s in seen[0] ^ seen[1])
-        remarks.append(f"Only one of the visits has {names}: part of a change may come from that.")
+    remarks += [f"Before: {doubt}" for doubt in before.doubts] + [f"After: {doubt}" for doubt in after.doubts]
+    if differ := set(before.used) ^ set(after.used):
+        names = ", ".join(s for s in task.sequences if s in differ)
+        remarks.append(f"Only one of the visits could use {names}: part of a change may come from that.")
     if before.source != after.source:
         remarks.append(f"Segmented by {before.source} before and by {after.source} after.")
     if not np.allclose(before.labels.spacing, after.labels.spacing, rtol=0.05):

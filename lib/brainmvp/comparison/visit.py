@@ -18,7 +18,8 @@ class Visit:
     """A study and its label map, which lies on the grid of the sequence `reference`.
 
     labels: (X, Y, Z) uint8, values of the task; regions: the names of those that it tells apart; source: the model that
-    made it, or that it was given; brain: (X, Y, Z) bool on the labels' grid, or None where it was not looked for.
+    made it, or that it was given; used: the sequences that it was made from, or could have been; doubts: what to look
+    at, a sentence each; brain: (X, Y, Z) bool on the labels' grid, or None where it was not looked for.
     """
 
     study: Study
@@ -26,6 +27,8 @@ class Visit:
     reference: Sequence
     regions: tuple[str, ...]
     source: str
+    used: tuple[Sequence, ...]
+    doubts: tuple[str, ...] = ()
     brain: np.ndarray | None = None
 
     @classmethod
@@ -33,7 +36,12 @@ class Visit:
         """Return the visit of a segmentation."""
         brain = result.brain.mask if result.brain else None
         regions = tuple(result.probabilities)
-        return cls(result.study, result.labels, result.reference, regions, result.model, brain)
+        doubts = [f"{s} is not used, its alignment is doubtful: {why}." for s, why in result.flagged.items()]
+        if result.brain and result.brain.doubt:
+            doubts.append(f"look at the brain: {result.brain.doubt}.")
+        return cls(
+            result.study, result.labels, result.reference, regions, result.model, result.used, tuple(doubts), brain
+        )  # fmt: skip
 
     @classmethod
     def of_file(cls, study: Study, task: Task, labels: Path) -> "Visit":
@@ -43,6 +51,6 @@ class Visit:
         of the study's sequences.
         """
         volume, reference = read_label(task, Case(study, labels))
-        return cls(
-            study, volume, reference, tuple(region.name for region in task.regions), "hand or another program"
-        )
+        regions = tuple(region.name for region in task.regions)
+        used = tuple(sequence for sequence in task.sequences if sequence in study.images)
+        return cls(study, volume, reference, regions, "hand or another program", used)

@@ -71,7 +71,7 @@ def draw_page(task: Task, rows: list[Row], path: str | os.PathLike[str], heading
             labelcolor="white",
             fontsize=8,
         )
-    figure.suptitle(heading, color="white", fontsize=10)
+    figure.suptitle(heading, color="white", fontsize=10, parse_math=False)
     path = Path(path)
     atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, facecolor="black", format="png"))
     return path

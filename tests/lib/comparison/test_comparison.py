@@ -1,16 +1,20 @@
 """Two visits of one patient: the change is that of the labels, wherever the head lay."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from heads import head, oblique
 from typer.testing import CliRunner
 
+from brainmvp.brain import Brain
 from brainmvp.cli import app
 from brainmvp.comparison import Visit, compare
 from brainmvp.errors import BrainMVPError
+from brainmvp.registration import Alignment
 from brainmvp.registration.motion import rigid
+from brainmvp.segmentation import Segmentation
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import get_task
@@ -54,11 +58,31 @@ def test_the_change_is_counted_and_the_heads_are_aligned(visits):
 def test_what_limits_the_comparison_is_said(visits):
     first, second = map(_visit, visits)
     write_volume(head(_SHAPE, np.eye(4), np.full(3, 22.0)), visits[1] / "v2_flair.nii.gz")
-    other = Visit(Study.from_folder(visits[1]), second.labels, Sequence.T1CE, ("WT",), "tumour@1")
+    used = (Sequence.T1CE, Sequence.FLAIR)
+    other = Visit(Study.from_folder(visits[1]), second.labels, Sequence.T1CE, ("WT",), "tumour@1", used)
     result = compare(first, other, get_task("tumour"))
     assert [change.name for change in result.changes] == ["Whole tumour"]
-    assert any("Only one of the visits has FLAIR" in remark for remark in result.remarks)
+    assert any("Only one of the visits could use FLAIR" in remark for remark in result.remarks)
     assert any("tumour@1" in remark for remark in result.remarks)
+
+
+def test_what_was_doubted_is_said_and_not_taken_for_used(visits):
+    first, second = map(_visit, visits)
+    task, nothing = get_task("tumour"), np.zeros(_SHAPE, np.float32)
+    result = Segmentation(
+        second.study, task, "tumour@1", second.labels, dict.fromkeys(task.outputs, nothing), nothing,
+        Sequence.T1CE, (Sequence.T1CE,), (), {}, task.label_names(list(task.outputs)),
+        alignments={Sequence.FLAIR: Alignment(np.eye(4), True, 1.1, 1.0, 0.1, doubt="it covers too little")},
+        brain=Brain(np.ones(_SHAPE, bool), "built-in", "it is small"),
+    )  # fmt: skip
+    before = replace(first, used=(Sequence.T1CE, Sequence.FLAIR))
+    remarks = compare(before, Visit.of_result(result), task).report()["remarks"]
+    for sentence in (
+        "After: FLAIR is not used, its alignment is doubtful: it covers too little.",
+        "After: look at the brain: it is small.",
+        "Only one of the visits could use FLAIR: part of a change may come from that.",
+    ):
+        assert sentence in remarks
 
 
 def test_the_command_writes_report_and_picture(visits, tmp_path):
