@@ -9,11 +9,20 @@ from types import FrameType
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 
+class StoppedError(Exception):
+    """Work ended before its result was there, because a signal came."""
+
+
 class Stop:
     """Tells whether a signal came."""
 
     def __init__(self) -> None:
         self.signal: str | None = None
+
+    def check(self) -> None:
+        """Raise `StoppedError` if a signal came: for work that is done in parts, each of which is kept."""
+        if self.signal:
+            raise StoppedError(self.signal)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number).name

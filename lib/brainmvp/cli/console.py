@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -81,8 +82,16 @@ def print_table(title: str | None, columns: dict[str, str], rows: Iterable[Seque
 
 
 def print_json(value: Any) -> None:
-    """Print a JSON-ready value to standard output."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    """Print a JSON-ready value to standard output; a number that is not one becomes null, as JSON has no NaN."""
+    typer.echo(json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

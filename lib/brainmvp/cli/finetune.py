@@ -168,11 +168,11 @@ def finetune(
         if first and model:
             _warn_of_start(model, parts, cases, store)
         result = _learn(chosen, parts, model, recipe, folder, device, machine, kept, workers)
-        if not result.finished:
+        if result is None:
             break
         if first:
             made.append(_keep(result, recipe, folder, store, name))
-    if first and not result.finished:
+    if first and result is None:
         named = f" --name {name}" if name != chosen.name else ""
         say(
             f"Stopped; go on with: brainmvp finetune {chosen.name} {index} --out {out}{where}{named} --resume"
@@ -191,24 +191,34 @@ def _folder(out: Path, number: int | None, fold: int) -> Path:
 def _learn(
     task: "Task", parts: dict[str, Any], start: "Model | None", recipe: "Recipe", out: Path, device: str,
     machine: "OneDevice | None", cache: Path | None, workers: int,
-) -> "FineTuned":  # fmt: skip
+) -> "FineTuned | None":  # fmt: skip
+    """Return the finished run, or None if it was stopped."""
     from brainmvp.finetune import finetune as run
-    from brainmvp.stop import stoppable
+    from brainmvp.stop import StoppedError, stoppable
 
     with progress_bar(task.name) as tell, stoppable() as stop:
-        return run(
-            task, parts["train"], parts[recipe.chooser], start, recipe, out, device=device, machine=machine,
-            cache=cache, workers=workers, progress=lambda p: tell(describe(p), p.share),
-            opening=lambda begun: say(describe_start(begun, start, recipe)),
-            preparing=lambda done, total: tell(f"preparing {done}/{total}", done / total),
-            should_stop=lambda: stop.signal is not None,
-        )  # fmt: skip
+
+        def preparing(done: int, total: int) -> None:
+            stop.check()
+            tell(f"preparing {done}/{total}", done / total)
+
+        try:
+            result = run(
+                task, parts["train"], parts[recipe.chooser], start, recipe, out, device=device, machine=machine,
+                cache=cache, workers=workers, progress=lambda p: tell(describe(p), p.share),
+                opening=lambda begun: say(describe_start(begun, start, recipe)),
+                preparing=preparing, should_stop=lambda: stop.signal is not None,
+            )  # fmt: skip
+        except StoppedError:
+            return None
+    return result if result.finished else None
 
 
 def _keep(result: "FineTuned", recipe: "Recipe", out: Path, store: "ModelStore", name: str) -> "Model":
     """Return the finished run's model in the store, and say how good it is."""
     epochs = len(result.history)
-    stored = keep_once(out, {"epochs": epochs}, store, lambda: result.store(store, name))
+    mark = {"epochs": epochs, "name": name, "weights": result.fingerprint}
+    stored = keep_once(out, mark, store, lambda: result.store(store, name))
     scores = ", ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
     chosen_by = "validation" if recipe.chooser == "validation" else "the test studies, as published"
     say(f"Best of {epochs} epochs, by {chosen_by}: {scores}")
@@ -324,8 +334,8 @@ def _experiment(
     variants += [Variant(f"from {model.card.id}", model, None) for model in models]
     with progress_bar(task.name) as tell, stoppable() as stop:
         rows = run_experiment(
-            task, parts, variants, fractions, seeds, recipe, out, tell, cache=cache, device=device, workers=workers,
-            should_stop=lambda: stop.signal is not None,
+            task, parts, variants, fractions, seeds, recipe, out, tell, stop, cache=cache, device=device,
+            workers=workers,
         )  # fmt: skip
     if rows is None:
         say("Stopped; the same command goes on from here.")

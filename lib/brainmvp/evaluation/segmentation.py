@@ -84,7 +84,7 @@ def score_case(
     for region, found, wanted in masks:
         if region.name not in result.probabilities:
             continue
-        metrics[region.name] = mask_metrics(found, wanted, label.spacing, lesions).as_dict()
+        metrics[region.name] = mask_metrics(found, wanted, result.labels.spacing, lesions).as_dict()
         values = result.probabilities[region.name]
         doubted = (values > _DOUBTED) | wanted
         said[region.name] = values[doubted], wanted[doubted]

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from brainmvp.case import Case
 from brainmvp.classify import StudyClassifier
+from brainmvp.errors import BrainMVPError
 from brainmvp.evaluation.classes import METRICS, answer_cases
 from brainmvp.evaluation.classification import classification_metrics
 from brainmvp.evaluation.regions import by_patient
@@ -19,12 +20,12 @@ from brainmvp.evaluation.segmentation import CaseScore, score_cases
 from brainmvp.evaluation.statistics import patient_means
 from brainmvp.evaluation.tables import markdown, write_csv
 from brainmvp.files import atomically, write_json, write_text
-from brainmvp.finetune.folder import RunFolder
 from brainmvp.finetune.loop import facts, finetune
 from brainmvp.finetune.result import duration
 from brainmvp.finetune.split import fraction_of
 from brainmvp.modelstore import Model, write_model
 from brainmvp.segment import Segmenter
+from brainmvp.stop import Stop, StoppedError
 from brainmvp.tasks import Recipe, Task
 
 Tell = Callable[[str, float], None]
@@ -52,17 +53,23 @@ def run_experiment(
     recipe: Recipe,
     out: Path,
     tell: Tell,
+    stop: Stop,
     *,
     cache: Path,
     device: str = "auto",
     workers: int = 2,
-    should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Row] | None:
     """Fine-tune every variant on every share of the training patients with every seed, and test each once.
 
     Writes `runs.csv`, `summary.md` and, for several shares, `curve.png`. The same call goes on from what is in `out`:
     what is trained and tested is not so again. None: it was stopped. cache: where prepared studies are kept.
+    Raises `BrainMVPError` if there is nobody to test on.
     """
+    if not parts["test"]:
+        raise BrainMVPError(
+            "The split has nobody in test, and runs are compared there; give --split another file to draw one with a "
+            "test, or put patients there."
+        )
     plan = [(variant, share, seed) for variant in variants for share in fractions for seed in seeds]
     choosers = parts[recipe.chooser]
     rows: list[Row] = []
@@ -74,21 +81,32 @@ def run_experiment(
         train = fraction_of(parts["train"], share, seed)
         folder = out / f"{_slug(variant.name)}-{share:g}-{seed}"
         start = None if variant.fresh else variant.start
-        tested = _tested(folder, facts(task, train, choosers, start, own), parts["test"])
+        test = {
+            "run": facts(task, train, choosers, start, own), "cases": [case.id for case in parts["test"]],
+        }  # fmt: skip
+        tested = _tested(folder, test)
         if tested is None:
-            result = finetune(
-                task, train, choosers, variant.start, own, folder, device=device, cache=cache,
-                workers=workers, fresh=variant.fresh, should_stop=should_stop,
-                progress=lambda p, s=said: tell(*clock.told(f"{s}: epoch {p.epoch}/{p.epochs}", p.share)),
-                preparing=lambda done, total, s=said: tell(*clock.told(f"{s}: preparing {done}/{total}", 0.0)),
-            )  # fmt: skip
+
+            def preparing(done: int, total: int, said: str = said) -> None:
+                stop.check()
+                tell(*clock.told(f"{said}: preparing {done}/{total}", 0.0))
+
+            try:
+                result = finetune(
+                    task, train, choosers, variant.start, own, folder, device=device, cache=cache,
+                    workers=workers, fresh=variant.fresh, preparing=preparing,
+                    should_stop=lambda: stop.signal is not None,
+                    progress=lambda p, s=said: tell(*clock.told(f"{s}: epoch {p.epoch}/{p.epochs}", p.share)),
+                )  # fmt: skip
+            except StoppedError:
+                return None
             if not result.finished:
                 return None
             tell(*clock.told(f"{said}: testing", 1.0))
             write_model(result.card, result.weights, folder)
             tested = _test(task, Model(result.card, folder), parts["test"], device)
             tested |= {"training_s": result.history[-1]["seconds"]}
-            write_json(folder / _TESTED, {"cases": [case.id for case in parts["test"]], "row": tested})
+            write_json(folder / _TESTED, test | {"row": tested})
             clock.ran()
         else:
             clock.skipped()
@@ -109,14 +127,13 @@ def _write(task: Task, rows: list[Row], out: Path, studies: int) -> None:
         draw_efficiency(task, rows, out / "curve.png")
 
 
-def _tested(folder: Path, run: dict[str, Any], test: list[Case]) -> Row | None:
-    """Return what an earlier call measured of this run, or None; raises `BrainMVPError` if it was another run."""
+def _tested(folder: Path, test: dict[str, Any]) -> Row | None:
+    """Return what an earlier call measured, or None if it was another run or test; test: JSON-ready, what is tested."""
     path = folder / _TESTED
     if not path.is_file():
         return None
-    RunFolder(folder).open(run)
     known = json.loads(path.read_text("utf-8"))
-    return known["row"] if known["cases"] == [case.id for case in test] else None
+    return known["row"] if {key: known.get(key) for key in test} == test else None
 
 
 class _Clock:

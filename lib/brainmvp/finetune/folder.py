@@ -30,20 +30,22 @@ class RunFolder:
     def open(self, facts: dict[str, Any]) -> None:
         """Begin a run, or check that the one that is here has the same facts; raises `BrainMVPError` if not.
 
-        One that ended before it kept a state, by a bad label perhaps, has nothing to lose: it is begun anew.
+        One that kept neither state nor weights, ended by a bad label perhaps, has nothing to lose: whatever is asked
+        for is begun. One whose state was deleted begins anew.
         """
         path = self.path / _RUN
         facts = json.loads(json.dumps(facts))
-        if not path.is_file() or not (self.path / _STATE).is_file():
-            (self.path / _BEST).unlink(missing_ok=True)
+        state, best = self.path / _STATE, self.path / _BEST
+        if path.is_file() and (state.is_file() or best.is_file()):
+            stored = self._read(path)
+            different = [name for name in facts if stored.get(name) != facts[name]]
+            if different:
+                raise BrainMVPError(
+                    f"{self.path} holds another run (its {', '.join(different)} differs); choose an empty folder."
+                )
+        if not state.is_file():
+            best.unlink(missing_ok=True)
             write_json(path, facts)
-            return
-        stored = self._read(path)
-        different = [name for name in facts if stored.get(name) != facts[name]]
-        if different:
-            raise BrainMVPError(
-                f"{self.path} holds another run (its {', '.join(different)} differs); choose an empty folder."
-            )
 
     def begun(self) -> tuple[Recipe, str | None] | None:
         """Return the recipe of the run that is here and the model that it starts from, or None if there is no run."""

@@ -88,7 +88,7 @@ def finetune(
             opening(begun)
     kept = cache or folder.path / "prepared"
     if machine.world > 1:  # each process prepares its share, then all find everything
-        preparation.all([*train, *validation][machine.rank :: machine.world], kept, None, workers)
+        preparation.all([*train, *validation][machine.rank :: machine.world], kept, preparing, workers)
         machine.gather(None)
     prepared = preparation.all([*train, *validation], kept, preparing, workers)
     train_set, validation_set = prepared[: len(train)], prepared[len(train) :]

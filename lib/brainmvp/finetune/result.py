@@ -1,5 +1,6 @@
 """What a fine-tuning tells while it runs, and what comes out of it."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,14 @@ class FineTuned:
     metrics: dict[str, float]
     history: list[dict[str, Any]]
     finished: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.weights.items()):
+            digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def store(self, store: ModelStore, name: str | None = None) -> Model:
         """Put the model into a store as the next version of `name` (the task's); it is not served by that."""

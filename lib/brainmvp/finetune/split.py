@@ -48,7 +48,7 @@ class SplitFile(BaseModel):
     def read(cls, path: str | os.PathLike[str], task: str) -> SplitFile:
         """Read a task's split; raises `BrainMVPError` for another task's or no split, or a patient on two sides."""
         try:
-            split = cls.model_validate_json(Path(path).read_text("utf-8"))
+            split = cls.model_validate_json(Path(path).read_bytes())
         except OSError as error:
             raise BrainMVPError(f"{path} cannot be read ({error.strerror}); check the path.") from error
         except ValidationError as error:

@@ -49,7 +49,8 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
     the first convolution is shared out over the task's sequences, and a head is new. Without a start, everything is;
     `fresh` takes the start's network, spacing and window, and none of its weights. Where the recipe is not `as_start`,
     spacing and window are the recipe's.
-    Raises `BrainMVPError` if there is no such network, or nothing of the start's encoder fits.
+    Raises `BrainMVPError` if there is no such network, the window is no multiple of its stride, or nothing of the
+    start's encoder fits.
     """
     config = _config(task, start, recipe)
     if config.backbone not in ("uniformer", "unet") and (
@@ -66,6 +67,12 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
         set_first_logit(network, 0.0)
     known = start.card if start is not None and recipe.as_start else recipe
     window = known.window if task.kind == "segmentation" else recipe.window
+    if any(edge % config.stride for edge in window):
+        edges = " x ".join(map(str, window))
+        raise BrainMVPError(
+            f"A window of {edges} voxels does not fit this {config.backbone}; choose one with edges that are multiples "
+            f"of {config.stride}."
+        )
     same = start.card if start is not None and not fresh and start.card.task == task.name else None
     thresholds, temperatures = (dict(same.thresholds), dict(same.temperatures)) if same else ({}, {})
     begun = Start(network, config, known.spacing, window, known.overlap, thresholds, temperatures)

@@ -66,7 +66,8 @@ def _check_same_run(out: Path, recipe: Recipe) -> None:
     if not path.is_file():
         return
     stored = json.loads(path.read_text("utf-8"))
-    if stored["task"] != recipe.task or tuple(stored["networks"]) != recipe.networks:
+    task, networks, start = stored["task"], tuple(stored["networks"]), stored.get("start")
+    if (task, networks, start) != (recipe.task, recipe.networks, recipe.start):
         raise BrainMVPError(
-            f"{out} holds a run of {stored['task']}, {stored['networks']}; choose an empty folder."
+            f"{out} holds a run of {task}, {', '.join(networks)}, from {start or 'nothing'}; choose an empty folder."
         )

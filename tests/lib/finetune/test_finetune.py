@@ -123,8 +123,11 @@ def test_the_run_folder_of_another_run_is_left_alone(strokes, tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"half a fi")
     with pytest.raises(BrainMVPError, match="is damaged; delete it"):
         finetune(STROKE, strokes[:1], strokes[2:], None, tiny(STROKE, epochs=1), tmp_path)
-    (tmp_path / "checkpoint.pt").unlink()  # as a run that never kept a state: it can be set up anew
+    (tmp_path / "checkpoint.pt").unlink()
     again = tiny(STROKE, epochs=1, network="unet-compact")
+    with pytest.raises(BrainMVPError, match="another run"):  # whose best weights are worth something
+        finetune(STROKE, strokes[:1], strokes[2:], None, again, tmp_path)
+    (tmp_path / "best.safetensors").unlink()  # as a run that never kept a state: it can be set up anew
     stopped = finetune(STROKE, strokes[:1], strokes[2:], None, again, tmp_path, should_stop=lambda: True)
     assert not stopped.finished and stopped.card.network.backbone == "unet"
 
