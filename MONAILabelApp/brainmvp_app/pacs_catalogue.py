@@ -10,9 +10,11 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
+from pydicom import Dataset
+
 from brainmvp.annotation.database import HIDDEN
 from brainmvp.dicom.choose import SeriesEntry, choose
-from brainmvp.dicom.headers import Slice, slices_of
+from brainmvp.dicom.headers import slices_of
 from brainmvp.dicom.recognise import Verdict
 from brainmvp.dicom.series import images_of
 from brainmvp.errors import BrainMVPError
@@ -155,15 +157,14 @@ class PacsCatalogue:
         if known and known.series == series:  # something else came, such as our own result
             known.instances = count
             return
-        slices: list[Slice] = []
+        headers: list[Dataset] = []
         for series_uid in series:
             try:
-                headers = self._pacs.headers(uid, series_uid)
-                slices += [one for header in headers for one in slices_of(header, Path())]
+                headers += self._pacs.headers(uid, series_uid)
             except BrainMVPError as error:
                 troubles[study_id] = f"A series was left out: {error}"
         try:
-            _, found = choose(images_of(slices))
+            _, found = choose(images_of(one for header in headers for one in slices_of(header, Path())))
         except Exception as error:  # one study whose headers make no sense: the others go on
             troubles[study_id] = (
                 f"Its headers make no sense ({type(error).__name__}); see what the archive holds."

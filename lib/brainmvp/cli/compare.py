@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brainmvp.cli.console import print_json, print_table, progress_bar, say
+from brainmvp.cli.console import print_json, print_table, say
+from brainmvp.cli.segment import run
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
 
@@ -49,8 +50,7 @@ def compare(
         if labels:
             visits.append(Visit.of_file(study, chosen, labels))
             continue
-        with progress_bar(study.id) as tell:
-            visits.append(Visit.of_result(segmenter.segment(study, progress=tell)))
+        visits.append(Visit.of_result(run(segmenter, study)))
     result = compare_visits(*visits, chosen)
     if report:
         write_json(report, result.report())

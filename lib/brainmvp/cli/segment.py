@@ -79,7 +79,7 @@ def segment(
     if out.suffix.lower() == ".dcm" and not found.series:
         raise BrainMVPError(f"{study} is not DICOM; {out} needs DICOM series to refer to. Use .seg.nrrd.")
     segmenter = Segmenter.load(task, model, device, brain=brain)
-    result = _run(segmenter, found, reference)
+    result = run(segmenter, found, reference)
     result.save(out)
     drawn = _draw_alignments(result, checkerboards, always=alignment is not None)
     if uncertainty:
@@ -120,7 +120,7 @@ def _segment_many(
     reports = []
     for number, study in enumerate(studies, start=1):
         try:
-            result = _run(segmenter, study, reference, f"{number}/{len(studies)} ")
+            result = run(segmenter, study, reference, f"{number}/{len(studies)} ")
             save_all(result, out / study.id)
         except BrainMVPError as error:
             failures.append((study.folder, error))
@@ -163,9 +163,10 @@ def _draw_alignments(result: "Segmentation", path: Path, always: bool = False) -
     return None
 
 
-def _run(
-    segmenter: "Segmenter", study: "Study", reference: Sequence | None, prefix: str = ""
+def run(
+    segmenter: "Segmenter", study: "Study", reference: Sequence | None = None, prefix: str = ""
 ) -> "Segmentation":
+    """Segment with a progress bar; what the libraries raise over a study becomes a sentence that names it."""
     try:
         with progress_bar(f"{prefix}{study.id}") as tell:
             return segmenter.segment(study, reference, tell)
