@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -14,7 +15,7 @@ import blosc2
 import numpy as np
 
 from brainmvp.cohort import Index, Session
-from brainmvp.errors import BrainMVPError
+from brainmvp.errors import BrainMVPError, first_line
 from brainmvp.files import TEMPORARY, atomically, write_json
 from brainmvp.sequences import Sequence
 
@@ -64,12 +65,16 @@ class Cache:
     """
 
     def __init__(self, folder: Path, spacing: float) -> None:
-        self.folder, self.spacing = folder, spacing
+        # Another computer of a cluster works in another folder.
+        self.folder, self.spacing = folder.absolute(), spacing
 
     def prepare(self, index: Index, session: Session) -> list[str]:
-        """Prepare a study if it is not done; return what is wrong with its files, in sentences."""
+        """Prepare a study if it is not done, or some file of it could not be used; return what is wrong, in sentences.
+
+        A file that could not be used is tried again: what was in its way, a permission perhaps, may be gone.
+        """
         record = self._record(index, session)
-        if record is None:
+        if record is None or record["bad"]:
             record = self._make(index, session)
         return list(record["bad"].values())
 
@@ -114,9 +119,10 @@ class Cache:
         return record if record.get("signature") == self._signature(index, session) else None
 
     def _place(self, session: Session) -> Path:
-        """Return a study's folder; ids come from outside, so their characters are checked."""
+        """Return a study's folder, one for each spacing; ids come from outside, so their characters are checked."""
         readable = re.sub(r"[^A-Za-z0-9_-]", "_", session.id)[:80]
-        return self.folder / f"{readable}-{hashlib.sha256(session.id.encode()).hexdigest()[:8]}"
+        spacing = "" if self.spacing == 1 else f"-{self.spacing:g}mm"
+        return self.folder / f"{readable}-{hashlib.sha256(session.id.encode()).hexdigest()[:8]}{spacing}"
 
     def _signature(self, index: Index, session: Session) -> str:
         parts: list = [_VERSION, self.spacing]
@@ -128,8 +134,14 @@ class Cache:
 
 
 def _writer(values: np.ndarray) -> Callable[[Path], object]:
-    return lambda path: blosc2.asarray(
-        np.ascontiguousarray(values), urlpath=str(path), mode="w",
-        chunks=tuple(map(min, _CHUNKS, values.shape)), blocks=tuple(map(min, _BLOCKS, values.shape)),
-        cparams={"codec": blosc2.Codec.ZSTD, "clevel": 5, "filters": [blosc2.Filter.BITSHUFFLE]},
-    )  # fmt: skip
+    def write(path: Path) -> None:
+        try:
+            blosc2.asarray(
+                np.ascontiguousarray(values), urlpath=str(path), mode="w",
+                chunks=tuple(map(min, _CHUNKS, values.shape)), blocks=tuple(map(min, _BLOCKS, values.shape)),
+                cparams={"codec": blosc2.Codec.ZSTD, "clevel": 5, "filters": [blosc2.Filter.BITSHUFFLE]},
+            )  # fmt: skip
+        except RuntimeError as error:  # what blosc2 makes of a full disk
+            raise OSError(errno.ENOSPC, first_line(error)) from error
+
+    return write

@@ -72,12 +72,13 @@ def cluster(workers: int, address: str | None) -> Iterator[Client | None]:
         raise BrainMVPError("Dask is not installed; run `pip install 'brainmvp[train]'`.") from error
     if address is not None:
         try:
-            with Client(address, timeout=5) as client:
-                yield client
-        except OSError as error:
+            client = Client(address, timeout=5)
+        except (OSError, ValueError) as error:  # ValueError: not of the form of an address
             raise BrainMVPError(
-                f"No Dask scheduler answers at {address}; start one or correct it."
+                f"No Dask scheduler answers at {address}; start one, or correct it as in tcp://node01:8786."
             ) from error
+        with client:
+            yield client
         return
     local = LocalCluster(
         n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
@@ -100,9 +101,10 @@ def _outcomes(
     if client is None:
         for session in index.sessions:
             try:
-                yield session, cache.prepare(index, session)
-            except OSError as error:
-                yield session, error
+                outcome: list[str] | Exception = cache.prepare(index, session)
+            except Exception as error:
+                outcome = error
+            yield session, outcome
         return
     from distributed import as_completed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -45,18 +46,22 @@ class Batches:
                 self._tell(f"A worker died ({first_line(error)}). New workers go on from batch {self._next}.")
 
     def _from_workers(self) -> Iterator[Batch]:
-        loader = DataLoader(
-            self._stream, batch_size=None, sampler=range(self._next, self._last), num_workers=self._workers,
-            pin_memory=self._pin, prefetch_factor=4 if self._workers else None, worker_init_fn=_start_worker,
-            multiprocessing_context="forkserver" if self._workers else None,
-        )  # fmt: skip
-        batches = iter(loader)
+        batches = iter(self._loader())
         while self._next < self._last:
             begin = time.perf_counter()
             batch = next(batches)
             self.waited += time.perf_counter() - begin
             self._next += 1
             yield batch
+
+    def _loader(self) -> DataLoader:
+        # A forked process may hang on the locks of the parent's threads; Windows has neither way.
+        start = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        return DataLoader(
+            self._stream, batch_size=None, sampler=range(self._next, self._last), num_workers=self._workers,
+            pin_memory=self._pin, prefetch_factor=4 if self._workers else None, worker_init_fn=_start_worker,
+            multiprocessing_context=start if self._workers else None,
+        )  # fmt: skip
 
 
 def _start_worker(worker: int) -> None:

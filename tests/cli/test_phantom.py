@@ -28,6 +28,9 @@ def test_preview_is_a_picture(brainmvp, tmp_path):
 
 def test_an_unknown_task_is_refused(brainmvp, tmp_path):
     assert "no task named 'gout'" in brainmvp("phantom", "--out", tmp_path, "--tasks", "gout").stderr
+    for options in (("adni",), ("isles-2022", "--preview")):
+        result = brainmvp("phantom", "--out", tmp_path, "--tasks", *options)
+        assert result.exit_code == 2 and f"Made-up brains have no {options[0]}" in result.stderr
 
 
 def test_any_of_the_eight_sequences_are_made_at_any_spacing(brainmvp, tmp_path):

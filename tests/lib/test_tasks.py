@@ -55,6 +55,20 @@ def test_a_hospital_adds_a_task_by_writing_a_data_file(tmp_path, monkeypatch):
     assert task.data is None and not task.published  # these are of the children of BraTS
 
 
+def test_what_a_part_of_an_own_task_does_not_say_is_taken_over(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path))
+    own_folder().mkdir()
+    parts = {"split": {"folds": 5}, "recipe": {"epochs": 7}, "lesions": {"dilation": 2}}
+    for base in ("isles-2022", "adni"):
+        (own_folder() / "ours.json").write_text(
+            json.dumps({"extends": base, "name": "ours", "title": "Ours", **parts})
+        )
+        task, other = get_task("ours"), get_task(base)
+        assert task.recipe == other.recipe.model_copy(update=parts["recipe"])
+        assert task.split == other.split.model_copy(update=parts["split"])
+        assert task.lesions == other.lesions.model_copy(update=parts["lesions"])
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -64,6 +78,14 @@ def test_a_hospital_adds_a_task_by_writing_a_data_file(tmp_path, monkeypatch):
         ('{"extends": "adni", "name": "bad", "classes": []}', "two or more classes"),
         ('{"extends": "isles-2022", "name": "other"}', "name the file other.json"),
         ('{"extends": "liver", "name": "bad"}', "no task named 'liver'"),
+        ('{"extends": "tumour", "name": "bad", "read_as": {"9": 7}}', "read_as leads to a value"),
+        (
+            (
+                '{"extends": "isles-2022", "name": "bad", "labels": [{"value": 1001, "key": "A", "name": "A", '
+                '"color": [1, 2, 3], "code": {"scheme": "SCT", "value": "1", "meaning": "A"}}]}'
+            ),
+            "labels.0.value: Input should be less than or equal to 255",
+        ),
         (
             (
                 '{"extends": "mrbrains-13", "name": "bad", "regions": [{"name": "A", "title": "A", "labels": [1, 2],'

@@ -22,6 +22,7 @@ from pretraining.data.prepare import cluster, prepare_cohort
 from pretraining.data.preprocess import LEVELS, PreparedStudy, preprocess, symmetric_box
 from pretraining.data.stream import Sampling, Stream
 from pretraining.recipe import RECIPES
+from pretraining.run.loader import Batches
 
 
 def cohort(write_study: Callable[..., Path], root: Path, studies: dict[str, str]) -> Index:
@@ -133,8 +134,67 @@ def test_what_is_done_is_skipped_until_its_files_change(write_study, tmp_path: P
     write_volume(Volume(volume.data[::-1].copy(), volume.affine), changed)
     prepare_cohort(index, cache)
     assert [path.stat().st_mtime_ns != time for path, time in sorted(before.items())] == [True, False]
-    with pytest.raises(BrainMVPError, match="is not prepared"):  # at another spacing
-        Cache(tmp_path / "cache", 1.0).open(index, index.sessions[0])
+    coarse = Cache(tmp_path / "cache", 4.0)
+    with pytest.raises(BrainMVPError, match="is not prepared"):
+        coarse.open(index, index.sessions[0])
+    prepare_cohort(index, coarse)
+    fine, rough = (each.open(index, index.sessions[0]).shape for each in (cache, coarse))  # side by side
+    assert fine[0] > 1.5 * rough[0]
+
+
+def test_a_bad_file_is_tried_again_though_it_looks_the_same(write_study, tmp_path: Path) -> None:
+    index = cohort(write_study, tmp_path / "in", {"a": "t1"})
+    path, cache = index.path(index.sessions[0].images[0].file), Cache(tmp_path / "cache", 4.0)
+    good, before = path.read_bytes(), path.stat()
+    for content, count in ((b"?" * len(good), 1), (good, 0)):
+        path.write_bytes(content)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert len(prepare_cohort(index, cache)) == count
+    assert cache.open(index, index.sessions[0])
+
+
+def test_a_relative_cache_is_where_it_was_asked_for(write_study, tmp_path: Path, monkeypatch) -> None:
+    index = cohort(write_study, tmp_path / "in", {"a": "t1"})
+    monkeypatch.chdir(tmp_path)
+    cache = Cache(Path("cache"), 4.0)
+    monkeypatch.chdir(tmp_path / "in")  # as a worker of a cluster, in a folder of its own
+    prepare_cohort(index, cache)
+    assert list((tmp_path / "cache").rglob("*.b2nd"))
+
+
+def test_a_full_disk_ends_it_in_one_sentence(write_study, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    index = cohort(write_study, tmp_path / "in", {"a": "t1"})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+    try:
+        with pytest.raises(BrainMVPError, match=r"cache has no space left .*; free some and run it again"):
+            prepare_cohort(index, Cache(tmp_path / "cache", 1.0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_what_nobody_foresaw_costs_its_study_only(write_study, tmp_path: Path, monkeypatch) -> None:
+    def preprocess_b(index, session, *more):
+        if session.subject == "a":
+            raise MemoryError("Unable to allocate 9 GiB")
+        return preprocess(index, session, *more)
+
+    index = cohort(write_study, tmp_path / "in", {"a": "t1", "b": "t1"})
+    cache = Cache(tmp_path / "cache", 4.0)
+    monkeypatch.setattr("pretraining.data.cache.preprocess", preprocess_b)
+    assert prepare_cohort(index, cache) == [
+        "in/a/1 could not be prepared (Unable to allocate 9 GiB); run it again."
+    ]
+    assert cache.open(index, index.sessions[1])
+
+
+def test_the_readers_start_in_a_way_that_the_system_has(monkeypatch) -> None:
+    for known in (["fork", "spawn", "forkserver"], ["spawn"]):  # as on Linux, and on Windows
+        monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda known=known: known)
+        loader = Batches(Stream([], sampling(), 1), 0, 1, workers=1, pin=False, tell=print)._loader()
+        assert loader.multiprocessing_context.get_start_method() == known[-1]
 
 
 def test_every_bad_file_is_one_line_and_no_good_one_is_lost(write_study, tmp_path: Path) -> None:

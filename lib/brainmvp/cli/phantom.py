@@ -35,9 +35,15 @@ def phantom(
 
     The same seed gives the same patient. Some are healthy, and some have the other task's disease, unlabelled.
     """
+    from brainmvp.phantom.write import USUAL_SEQUENCES, make_study
     from brainmvp.tasks import get_task
 
     names = [get_task(name.strip()).name for name in tasks.split(",")]
+    unmade = [name for name in names if name not in USUAL_SEQUENCES]
+    if unmade:
+        raise BrainMVPError(
+            f"Made-up brains have no {unmade[0]}; the tasks are {', '.join(USUAL_SEQUENCES)}."
+        )
     wanted = None if sequences is None else _named(sequences)
     with progress_bar("Phantoms") as tell:
         for number, name in enumerate(names):
@@ -49,8 +55,6 @@ def phantom(
                     out / f"preview-{name}.png", name, count=subjects, first_seed=seed, difficulty=difficulty
                 )
                 continue
-            from brainmvp.phantom.write import make_study
-
             for subject in range(subjects):
                 study = f"{name}-{seed + subject:04d}"
                 tell(study, (number + subject / subjects) / len(names))

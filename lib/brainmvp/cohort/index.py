@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -99,11 +100,12 @@ class Index:
         return cls((path.parent / content["root"]).resolve(), sessions)
 
     def write(self, path: str | os.PathLike[str]) -> Path:
-        """Write the index, complete or not at all; the root is kept relative to the file's folder."""
-        path = Path(path)
-        root = Path(os.path.relpath(self.root.resolve(), path.parent.resolve())).as_posix()
+        """Write the index, complete or not at all; the root is kept relative to the file's folder where it can be."""
+        path, root = Path(path), self.root.resolve()
+        with suppress(ValueError):  # of another drive of Windows
+            root = Path(os.path.relpath(root, path.parent.resolve()))
         content = {
-            "format": "brainmvp-index", "version": _VERSION, "root": root,
+            "format": "brainmvp-index", "version": _VERSION, "root": root.as_posix(),
             "sessions": [session.model_dump(mode="json", exclude_none=True) for session in self.sessions],
         }  # fmt: skip
         write_json(path, content)

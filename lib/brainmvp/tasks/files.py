@@ -48,8 +48,8 @@ def get_task(name: str) -> Task:
 def read_task(text: str, source: str) -> Task:
     """Return the task of a data file's text; raises `BrainMVPError` naming `source`.
 
-    `"extends": NAME` takes what the file does not say from another task, but not its data set and its published
-    numbers.
+    `"extends": NAME` takes what the file does not say from another task, within its split, recipe and lesions too, but
+    not its data set and its published numbers.
     """
     try:
         content: dict[str, Any] = json.loads(text)
@@ -59,6 +59,9 @@ def read_task(text: str, source: str) -> Task:
         inherited = (
             get_task(base).model_dump(exclude_unset=True, exclude={"data", "published"}) if base else {}
         )
+        for part in ("split", "recipe", "lesions"):
+            if isinstance(content.get(part), dict):
+                content[part] = {**inherited.get(part, {}), **content[part]}
         task = Task.model_validate({**inherited, **content})
     except ValidationError as error:
         first = error.errors()[0]

@@ -3,7 +3,7 @@
 from typing import Literal
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
@@ -24,9 +24,9 @@ BRAIN = Code(scheme="SCT", value="12738006", meaning="Brain")
 
 
 class Label(Record):
-    """One value of the label map, with the colour (red, green, blue; 0 to 255) that every front end shows."""
+    """One value of a label map (uint8), with the colour (red, green, blue; 0 to 255) that every front end shows."""
 
-    value: int
+    value: int = Field(ge=1, le=255)
     key: str
     name: str
     color: tuple[int, int, int]
@@ -91,8 +91,11 @@ class Task(Record):
         if not self.regions or self.classes:
             raise ValueError("a segmentation has regions, and no classes")
         used = [set(region.labels) for region in self.regions]
-        if not set().union(*used) <= {label.value for label in self.labels}:
+        values = {label.value for label in self.labels}
+        if not set().union(*used) <= values:
             raise ValueError("a region names a label value that is not in the task's labels")
+        if not set(self.read_as.values()) <= {0, *values}:
+            raise ValueError("read_as leads to a value that is neither 0 nor in the task's labels")
         if not self.nested and sum(map(len, used)) != len(set().union(*used)):
             raise ValueError("regions lie one inside the other, outermost first, or have no label in common")
         return self

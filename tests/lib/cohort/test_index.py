@@ -169,6 +169,15 @@ def test_an_index_comes_back_from_its_file_and_moves_with_its_folder(tmp_path: P
     assert study.label == tmp_path / "b" / "p1" / "p1_seg.nii.gz"
 
 
+def test_an_index_on_another_drive_names_its_root_in_full(tmp_path: Path, monkeypatch) -> None:
+    def refuse(path: Path, start: Path) -> str:  # as Windows does
+        raise ValueError("path is on mount 'C:', start on mount 'D:'")
+
+    monkeypatch.setattr("os.path.relpath", refuse)
+    path = Index(tmp_path / "a", [session("p1")]).write(tmp_path / "b" / "index.json")
+    assert Index.read(path).root == tmp_path / "a"
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     index = Index(tmp_path, [session("p1")])
     with pytest.raises(BrainMVPError, match=r"p1_t1\.nii\.gz is in the index but not there"):
