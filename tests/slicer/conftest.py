@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,9 +20,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP
 
 import slicer
 from BrainMVPLib import scene as ops
+from BrainMVPLib import transport
 from BrainMVPLib.nrrd import write_nrrd
 from BrainMVPLib.session import Session
 from BrainMVPLib.tables import LabelTable, Structure
+from stock_server import AFFINE, StockServer, answer
 
 MODULE = Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP"
 _NUMBERS = count(1)
@@ -134,6 +137,30 @@ def brats() -> LabelTable:
             Structure(4, "Enhancing tumour", (64, 156, 255)),
         )
     )
+
+
+@pytest.fixture
+def stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StockServer]:
+    """A server like MONAI Label's own, whose model finds two lesions."""
+    monkeypatch.setattr(transport, "_PAUSES", (0.01, 0.02))
+    with StockServer() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        answer(server, tmp_path, AFFINE, (2, 7))
+        yield server
+        server.release.set()
+        server.shutdown()
+
+
+@pytest.fixture
+def study(
+    session: Session, stock: StockServer, volume: Callable[..., object], settle: Callable[..., None]
+) -> Session:
+    """A session with one image, connected to the server like MONAI Label's own."""
+    volume(np.arange(1680, dtype=np.int16).reshape(10, 12, 14), AFFINE, "head")
+    session.connect(stock.url)
+    settle(session)
+    assert session.errors == []
+    return session
 
 
 @pytest.fixture(scope="session")

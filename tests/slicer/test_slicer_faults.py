@@ -1,136 +1,23 @@
 """What goes wrong between Slicer and a server: one sentence each, and nothing of the scene is lost."""
 
-import json
 import shutil
 import ssl
 import subprocess
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from functools import partial
 
-import numpy as np
 import pytest
 from BrainMVPLib import scene as ops
-from BrainMVPLib import transport
+from BrainMVPLib.drawn import state_of
 from BrainMVPLib.errors import ServerError
-from BrainMVPLib.nrrd import write_nrrd
 from BrainMVPLib.opening import Opening
 from BrainMVPLib.outbox import Outbox
 from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.submitting import Submitting
 from BrainMVPLib.training import Training
 from BrainMVPLib.transport import Transport
-from heads import oblique
-
-AFFINE = oblique()
-LABELS = {"lesion": 2, "rim": 7}
-
-
-class StockServer(ThreadingHTTPServer):
-    """Answers like a stock MONAI Label server with a model for one image, and badly where a test wants it.
-
-    wrong: by path, how: an HTTP status, "slow", "cut" (closes in the middle of the body), "gone" (closes at once).
-    """
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.wrong = {}
-        self.calls = []
-        self.images = {}
-        self.labels = {}
-        self.tokens = set()
-        self.result = b""
-        self.release = threading.Event()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def handle_error(self, request, client_address):
-        pass  # closing early is what some tests want
-
-
-class Handler(BaseHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-    def answer(self):
-        server, path = self.server, self.path.split("?")[0]
-        server.calls.append(f"{self.command} {path}")
-        server.tokens.add(self.headers.get("Authorization"))
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        wrong = server.wrong.get(path)
-        if wrong == "gone":
-            self.close_connection = True
-            self.connection.close()
-            return None
-        if wrong == "slow":
-            server.release.wait(20)
-        if isinstance(wrong, int):
-            return self.send(wrong, b"Internal Server Error", "text/plain")
-        if path == "/info/":
-            models = {"lesions": {"labels": LABELS, "description": "Lesions"}}
-            facts = {"name": "Stock", "version": "1", "models": models, "strategies": {"random": {}}}
-            return self.send(200, json.dumps(facts).encode())
-        if path == "/datastore/image/info":
-            name = self.path.split("image=")[1]
-            return self.send(200 if name in server.images else 404, b"{}")
-        if path == "/datastore/image":
-            server.images[self.path.split("image=")[1]] = body
-            return self.send(200, b"{}")
-        if path == "/datastore/label":
-            server.labels[self.path.split("image=")[1]] = body
-            return self.send(200, b"{}")
-        if path == "/infer/lesions":
-            parts = (
-                b'--B\r\nContent-Disposition: form-data; name="params"\r\n\r\n{}\r\n'
-                b'--B\r\nContent-Disposition: form-data; name="file"; filename="r.nrrd"\r\n\r\n'
-            )
-            return self.send(200, parts + server.result + b"\r\n--B--\r\n", "multipart/form-data; boundary=B")
-        return self.send(404, b'{"detail": "Not Found"}')
-
-    do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815  # the names that http.server calls
-
-    def send(self, status, body, kind="application/json"):
-        cut = self.server.wrong.get(self.path.split("?")[0]) == "cut"
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if cut else body)
-        self.close_connection = True
-
-
-@pytest.fixture
-def stock(tmp_path, monkeypatch):
-    monkeypatch.setattr(transport, "_PAUSES", (0.01, 0.02))
-    with StockServer() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        answer(server, tmp_path, AFFINE, (2, 7))
-        yield server
-        server.release.set()
-        server.shutdown()
-
-
-def answer(server, folder, affine, values, shape=(10, 12, 14)):
-    """Let the server answer inferences with boxes of some values on a grid."""
-    labels = np.zeros(shape, np.uint8)
-    for number, value in enumerate(values):
-        labels[2 + number : 8, 3 + number : 9, 2:9] = value
-    server.result = Path(write_nrrd(str(folder / "answer.nrrd"), labels, affine)).read_bytes()
-    return labels
-
-
-@pytest.fixture
-def study(session, stock, volume, settle):
-    volume(np.arange(1680, dtype=np.int16).reshape(10, 12, 14), AFFINE, "head")
-    session.connect(stock.url)
-    settle(session)
-    assert session.errors == []
-    return session
+from stock_server import AFFINE, LABELS, StockServer, answer
 
 
 def test_a_stock_server_with_one_image_works_without_what_it_lacks(study, stock, settle):
@@ -220,7 +107,7 @@ def test_a_server_that_fails_later_is_told_and_the_result_stays(study, stock, se
     settle(study)
     segmentation, before = study.state.segmentation, scene.GetNumberOfNodes()
     if path.startswith("/activelearning"):
-        segmentation.SetAttribute(ops.SENT, str(segmentation.GetSegmentation().GetMTime()))
+        segmentation.SetAttribute(ops.SENT, state_of(segmentation))
     stock.wrong[path] = how
     act(study)
     settle(study)
@@ -228,8 +115,9 @@ def test_a_server_that_fails_later_is_told_and_the_result_stays(study, stock, se
     assert not study.busy
     assert study.state.segmentation is segmentation
     assert scene.GetNumberOfNodes() == before
-    if path == "/datastore/label" and how == "gone":
+    if path == "/datastore/label" and how in ("gone", 500):
         assert study.errors == []
+        assert ("failed (500" in study.heard[-1]) == (how == 500)
         assert len(study.outbox.letters()) == 1
     elif path == "/datastore/label" and how == "cut":  # it arrived, whatever became of the answer
         assert len(stock.labels) == 1
@@ -355,9 +243,10 @@ def test_a_refused_label_stays_and_says_why(study, stock, settle):
 def test_a_waiting_label_with_a_damaged_note_is_told_and_hinders_no_other(tmp_path):
     outbox, label = Outbox(tmp_path / "outbox"), tmp_path / "label.nrrd"
     label.write_bytes(b"label")
-    damaged = outbox.put(label, "http://one", "a", "final", {})
+    write = partial(shutil.copyfile, label)
+    damaged = outbox.put(write, "http://one", "a", "final", {})
     damaged.file.with_suffix(".json").write_text("{")
-    outbox.put(label, "http://one", "b", "final", {})
+    outbox.put(write, "http://one", "b", "final", {})
     assert [letter.study for letter in outbox.letters("http://one")] == ["b"]
     told = next(letter for letter in outbox.letters() if letter.study != "b")
     assert damaged.file.stem in told.problem and damaged.file.is_file()
@@ -379,6 +268,7 @@ def test_what_is_no_server_is_told(session, settle, stock):
         ("ftp://somewhere", "is no address of a server"),
         ("http://127.0.0.1:1", "No server answers"),
         (f"{stock.url}/datastore", "Not Found"),
+        ("http://[abc", "is no address of a server"),
     ):
         session.connect(url)
         settle(session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +92,28 @@ def copy_drawn(segmentation: Any, table: LabelTable, reference: Any) -> Drawn:
         segment = segmentation.GetSegmentation().GetSegment(segment_id)
         segments.append((layers[key], segment.GetLabelValue(), value))
     return Drawn(shape, tuple(segments))
+
+
+def state_of(segmentation: Any) -> str:
+    """Return a text that changes when somebody draws: Slicer's effects do not touch the segmentation's own time.
+
+    It is the same again after the scene was saved and opened, which packs the voxels in another way.
+    """
+    segments, state = segmentation.GetSegmentation(), 0
+    for number in range(segments.GetNumberOfSegments()):
+        segment = segments.GetNthSegment(number)
+        state = zlib.crc32(segment.GetName().encode(), state)
+        image = segment.GetRepresentation(LABELMAP)
+        scalars = image.GetPointData().GetScalars() if image is not None and not image.IsEmpty() else None
+        if scalars is None:
+            continue
+        voxels = numpy_support.vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1])
+        for place, plane in enumerate(voxels, image.GetExtent()[4]):  # see `labelmap.count`
+            rows, columns = np.nonzero(plane == segment.GetLabelValue())
+            if len(rows):
+                inside = np.stack([rows + image.GetExtent()[2], columns + image.GetExtent()[0]])
+                state = zlib.crc32(inside.astype(np.int32).tobytes(), zlib.crc32(str(place).encode(), state))
+    return f"{state:08x}"
 
 
 def _fits(image: Any, reference: Any) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# No valid token, too slow, too many requests.
+_LATER = (401, 403, 408, 429)
+
 
 class ModuleError(Exception):
     """Something the user can do something about: one sentence with the remedy, and details for those who ask."""
@@ -16,7 +19,8 @@ class ServerError(ModuleError):
     """A request that failed.
 
     status: of the HTTP answer, None where there was none. Away is a server that gave no answer, or none that
-    anybody could have given: asking again later may help.
+    anybody could have given. Final is a refusal of what was sent; anything else may be accepted later: with another
+    token, when there is room again, when the server is mended.
     """
 
     def __init__(self, sentence: str, details: str = "", status: int | None = None) -> None:
@@ -26,6 +30,10 @@ class ServerError(ModuleError):
     @property
     def away(self) -> bool:
         return self.status is None or self.status in (502, 503, 504)
+
+    @property
+    def final(self) -> bool:
+        return self.status is not None and 400 <= self.status < 500 and self.status not in _LATER
 
 
 class Abandoned(Exception):  # noqa: N818  # not an error: somebody decided so

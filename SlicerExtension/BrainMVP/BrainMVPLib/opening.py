@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from . import scene as ops
 from .background import Job
 from .client import Client
-from .errors import ModuleError
+from .drawn import state_of
+from .errors import ModuleError, ServerError
 from .grids import file_affine
 from .origin import Origin, content_of, note, sha256_of
 from .session import Session
@@ -27,28 +30,32 @@ class Opening:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._warned = ""
+        self._warned = ("", "")
 
     def next_study(self) -> None:
         """Open the study that the server proposes, in the place of the one that is open."""
         session, state = self.session, self.session.state
         with session.refusing():
             client, strategy, annotator = session.need_client(), state.strategy or "random", state.annotator
-            self._may_leave()
-            folder = session.workplace("study", kept=True)
+            left, open_already = self._may_leave(), state.study
+            folder = session.workplace("study")
 
-            def work(job: Job) -> Any:
+            def work(job: Job) -> Arrived:
                 study = client.next_study(strategy, annotator)
-                if not study.get("id"):
-                    return study, {}, {}
-                files = _download(client, study, folder, job)
-                return study, files, {sequence: sha256_of(path) for sequence, path in files.items()}
+                arrived = Arrived(client, annotator, study, folder, again=study.get("id") == open_already)
+                if study.get("id"):
+                    try:
+                        arrived.fetch(job)
+                    except BaseException:
+                        arrived.give_back()
+                        raise
+                return arrived
 
-            session.wait_for("Next study", work, lambda answer: self._opened(client.url, answer))
+            session.wait_for("Next study", work, lambda arrived: self._open(arrived, left))
 
-    def _opened(self, server: str, answer: tuple[dict[str, Any], dict[str, Path], dict[str, str]]) -> None:
+    def _open(self, arrived: Arrived, left: tuple[str, str]) -> None:
         session, state = self.session, self.session.state
-        study, files, sums = answer
+        study, files = arrived.study, arrived.files
         if not study.get("id"):
             nothing = "Every study has a final label; there is nothing left to do."
             session.said.emit(why_in_words(study) or nothing)
@@ -56,16 +63,24 @@ class Opening:
         nodes: dict[str, Any] = {}
 
         def opened(_: Any) -> None:
+            if not self._stayed(left, nodes):
+                self._aside(arrived.give_back)
+                return
+            if not arrived.again:
+                self._release()
             self.close_study()
+            session.keep(arrived.folder)
             for sequence, node in nodes.items():
                 image = (study.get("sequences") or {}).get(sequence, {}).get("image", study["id"])
                 ops.mark(node, study["id"], "sequence", sequence)
                 content = content_of(ops.voxels(node), ops.affine(node))
-                note(node, Origin(image, sums[sequence], file_affine(files[sequence]), content, server))
+                place = file_affine(files[sequence])
+                note(node, Origin(image, arrived.sums[sequence], place, content, arrived.client.url))
                 state.set_volume(sequence, node.GetID())
             state.study, state.study_name, state.from_server = study["id"], study["id"], True
-            state.server = server
+            state.server = arrived.client.url
             state.why = why_in_words(study)
+            state.reference = str(study.get("reference") or "")
             state.series = list(study.get("series") or [])
             state.opened = time.time()
             model = study.get("task")
@@ -74,7 +89,12 @@ class Opening:
             session.said.emit(f"{study['id']} is open: {', '.join(nodes)}.")
 
         named = {sequence: (path, f"{study['id']} {sequence}") for sequence, path in files.items()}
-        session.wait_for_steps("Opening", self._load(named, nodes), opened)
+        steps = self._load(named, nodes, lambda: self._aside(arrived.give_back))
+        session.wait_for_steps("Opening", steps, opened)
+
+    def _aside(self, action: Callable[[], Any]) -> None:
+        """Do something that nobody waits for, nor needs to know of if it fails."""
+        self.session.background.start("Giving back", lambda job: action(), lambda _: None, lambda error: None)
 
     def open_folder(self, folder: Path) -> None:
         """Load every image of a folder as a study of that name, in the place of the one that is open."""
@@ -88,10 +108,13 @@ class Opening:
                     f"{folder} holds no images ({', '.join(_SUFFIXES)}); choose another folder. DICOM goes into the "
                     "scene by Slicer's DICOM module first, then press Use scene."
                 )
-            self._may_leave()
+            left = self._may_leave()
             nodes: dict[str, Any] = {}
 
             def opened(_: Any) -> None:
+                if not self._stayed(left, nodes):
+                    return
+                self._release()
                 self.close_study()
                 for node in nodes.values():
                     ops.mark(node, folder.name, "sequence")
@@ -102,7 +125,10 @@ class Opening:
             named = {path.name: (path, _stem(path.name)) for path in paths}
             session.wait_for_steps("Opening", self._load(named, nodes), opened)
 
-    def _load(self, files: dict[str, tuple[Path, str]], nodes: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    def _load(
+        self, files: dict[str, tuple[Path, str]], nodes: dict[str, Any],
+        undo: Callable[[], Any] = lambda: None,
+    ) -> Iterator[tuple[str, float]]:  # fmt: skip
         """Read files, each under a name, into `nodes`, one at a step; stopped or refused, it leaves nothing behind."""
         try:
             for number, (key, (path, name)) in enumerate(files.items()):
@@ -112,6 +138,7 @@ class Opening:
         except BaseException:
             for node in nodes.values():
                 ops.remove(self.session.scene, node)
+            undo()
             raise
 
     def use_scene(self) -> None:
@@ -119,6 +146,7 @@ class Opening:
         session = self.session
         with session.refusing():
             self._may_leave()
+            self._release()
             session.state.forget_study()
             session.state.opened = time.time()
             session.changed.emit()
@@ -134,18 +162,42 @@ class Opening:
                     shutil.rmtree(folder, ignore_errors=True)
         state.forget_study()
 
-    def _may_leave(self) -> None:
-        """Raise `ModuleError`, once, if the open study's segmentation was not submitted as it is now."""
-        session = self.session
-        segmentation = session.state.segmentation
-        if segmentation is None or segmentation.GetID() == self._warned:
-            return
-        if segmentation.GetAttribute(ops.SENT) != str(segmentation.GetSegmentation().GetMTime()):
-            self._warned = segmentation.GetID()
-            raise ModuleError(
-                f"{segmentation.GetName()} is not submitted as it is now; submit it or keep it as a draft first. To "
-                "leave it without, do the same again."
+    def _release(self) -> None:
+        """Give the open study back to the server if it heard nothing of it, so that others need not wait for it."""
+        session, state = self.session, self.session.state
+        client, study, annotator = session.client, state.study, state.annotator
+        if state.from_server and not state.answered and client is not None and client.url == state.server:
+            self._aside(lambda: client.release(study, annotator))
+
+    def _drawn(self) -> tuple[str, str]:
+        """Return which segmentation is open, and what is drawn in it."""
+        segmentation = self.session.state.segmentation
+        return (segmentation.GetID(), state_of(segmentation)) if segmentation is not None else ("", "")
+
+    def _may_leave(self) -> tuple[str, str]:
+        """Return what is drawn, which may be left; raises `ModuleError`, once, if it was not submitted as it is."""
+        drawn, segmentation = self._drawn(), self.session.state.segmentation
+        if segmentation is None or drawn == self._warned or segmentation.GetAttribute(ops.SENT) == drawn[1]:
+            return drawn
+        self._warned = drawn
+        raise ModuleError(
+            f"{segmentation.GetName()} is not submitted as it is now; submit it or keep it as a draft first. To leave "
+            "it without, do the same again."
+        )
+
+    def _stayed(self, left: tuple[str, str], nodes: dict[str, Any]) -> bool:
+        """Tell whether nothing was drawn since it could be left; else take away what came to take its place."""
+        if self._drawn() == left:
+            return True
+        for node in nodes.values():
+            ops.remove(self.session.scene, node)
+        self.session.failed.emit(
+            ModuleError(
+                "Something was drawn while the next study came, so this one stays open; submit it, or keep it as a "
+                "draft, then go on."
             )
+        )
+        return False
 
     def choose(self, sequence: str, node_id: str | None) -> None:
         """Give a sequence another volume, or none."""
@@ -154,6 +206,44 @@ class Opening:
         others = [s for s in state.left_empty if s != sequence]
         state.left_empty = others if node_id else [*others, sequence]
         self.session.changed.emit()
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A study that the server proposed to an annotator; its methods are for a thread.
+
+    folder: of its files; files, sums: the files by sequence, and their SHA-256; again: whether it is open already.
+    """
+
+    client: Client
+    annotator: str
+    study: dict[str, Any]
+    folder: Path
+    again: bool
+    files: dict[str, Path] = field(default_factory=dict)
+    sums: dict[str, str] = field(default_factory=dict)
+
+    def fetch(self, job: Job) -> None:
+        """Store its sequences as files; a server that knows no sequences has one image."""
+        study = self.study
+        name = str(study.get("name") or f"{study['id']}.nii.gz")
+        parts = study.get("sequences") or {ANY_SEQUENCE: {"image": study["id"], "name": name}}
+        for number, (sequence, part) in enumerate(parts.items()):
+
+            def report(fraction: float, number: int = number, sequence: str = sequence) -> None:
+                job.report(f"Downloading {sequence}", (number + fraction) / len(parts))
+
+            target = self.folder / Path(part["name"]).name
+            self.files[sequence] = self.client.download_image(part["image"], target, report)
+            self.sums[sequence] = sha256_of(target)
+        job.report("Opening")
+
+    def give_back(self) -> None:
+        """Remove its files and let others have it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(ServerError):  # then it is reserved until its time is up
+            if not self.again:
+                self.client.release(self.study["id"], self.annotator)
 
 
 def why_in_words(study: dict[str, Any]) -> str:
@@ -174,20 +264,6 @@ def _clock(moment: Any) -> str:
         return datetime.fromisoformat(str(moment).replace("Z", "+00:00")).astimezone().strftime("%H:%M")
     except ValueError:
         return str(moment or "")
-
-
-def _download(client: Client, study: dict[str, Any], folder: Path, job: Job) -> dict[str, Path]:
-    """Store a study's sequences as files; a server that knows no sequences has one image."""
-    name = str(study.get("name") or f"{study['id']}.nii.gz")
-    parts = study.get("sequences") or {ANY_SEQUENCE: {"image": study["id"], "name": name}}
-    files = {}
-    for number, (sequence, part) in enumerate(parts.items()):
-
-        def report(fraction: float, number: int = number, sequence: str = sequence) -> None:
-            job.report(f"Downloading {sequence}", (number + fraction) / len(parts))
-
-        files[sequence] = client.download_image(part["image"], folder / Path(part["name"]).name, report)
-    return files
 
 
 def _stem(name: str) -> str:

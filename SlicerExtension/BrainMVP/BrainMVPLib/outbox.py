@@ -1,17 +1,19 @@
-"""Labels that could not be sent: kept on disk, sent later, visible all the time."""
+"""Labels on their way to a server: on disk from the moment they are submitted until the server has them."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from .client import Client
 from .errors import ServerError
+from .transport import Report
 
 
 @dataclass(frozen=True)
@@ -27,21 +29,33 @@ class Letter:
 
 
 class Outbox:
-    """A folder with a label file and a note for each label that waits."""
+    """A folder with a label file and a note for each label that waits; threads may share it.
+
+    Labels are sent one at a time: an older label of a study that is on its way arrives before the newer one.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._turn = threading.Lock()
 
-    def put(self, file: Path, url: str, study: str, tag: str, notes: dict[str, Any]) -> Letter:
-        """Keep a copy of a label file until it is sent, in place of an older one for the same study and tag."""
+    def put(
+        self, write: Callable[[Path], Any], url: str, study: str, tag: str, notes: dict[str, Any]
+    ) -> Letter:
+        """Have a label written here, in place of an older one for the same study and tag, until it is sent."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for older in self.letters(url):
-            if (older.study, older.tag) == (study, tag):
-                self.remove(older)
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000_000:09d}.nrrd"
-        letter = Letter(self.folder / name, url, study, tag, notes)
-        shutil.copyfile(file, letter.file)
-        self._note(letter)
+        moment = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000_000:09d}"
+        readable = re.sub(r"[^A-Za-z0-9.-]+", "-", study)[:60]
+        letter = Letter(self.folder / f"{moment}-{readable}.nrrd", url, study, tag, notes)
+        older = [other for other in self.letters(url) if (other.study, other.tag) == (study, tag)]
+        try:
+            write(letter.file)
+            self._note(letter)
+        except BaseException:
+            letter.file.unlink(missing_ok=True)
+            raise
+        with self._turn:
+            for other in older:
+                self.remove(other)
         return letter
 
     def letters(self, url: str | None = None) -> list[Letter]:
@@ -49,23 +63,42 @@ class Outbox:
         letters = [self._letter(note) for note in sorted(self.folder.glob("*.json"))]
         return [letter for letter in letters if letter.file.is_file() and url in (None, letter.url)]
 
-    def send(self, letter: Letter, client: Client) -> None:
-        """Send a label and forget it. A refusal is noted and stays; raises `ServerError` if the server is away."""
-        try:
-            client.submit_label(letter.study, letter.file, letter.tag, letter.notes, lambda fraction: None)
-        except ServerError as error:
-            if error.away:
+    def send(self, letter: Letter, client: Client, report: Report = lambda fraction: None) -> bool:
+        """Send a label and forget it; return False where it waits no more: sent meanwhile, or replaced.
+
+        Raises `ServerError` if it did not arrive; it stays, and if it would be refused again, so does the reason.
+        """
+        with self._turn:
+            if not letter.file.is_file():
+                return False
+            try:
+                client.submit_label(letter.study, letter.file, letter.tag, letter.notes, report)
+            except ServerError as error:
+                if error.final:
+                    self._note(replace(letter, problem=error.sentence))
                 raise
-            self._note(
-                Letter(letter.file, letter.url, letter.study, letter.tag, letter.notes, error.sentence)
-            )
-        else:
             self.remove(letter)
+            return True
+
+    def send_all(self, letters: list[Letter], client: Client) -> tuple[int, ServerError | None]:
+        """Send labels; return how many arrived, and why the last one that did not did not.
+
+        One that the server does not take hinders no other; where nobody answers, the rest need not try.
+        """
+        number, problem = 0, None
+        for letter in letters:
+            try:
+                number += self.send(letter, client)
+            except ServerError as error:  # noqa: PERF203
+                problem = error
+                if error.status is None:
+                    break
+        return number, problem
 
     def remove(self, letter: Letter) -> None:
         """Forget a label."""
-        letter.file.with_suffix(".json").unlink()
-        letter.file.unlink()
+        letter.file.with_suffix(".json").unlink(missing_ok=True)
+        letter.file.unlink(missing_ok=True)
 
     def _letter(self, note: Path) -> Letter:
         file = note.with_suffix(".nrrd")

@@ -122,6 +122,7 @@ class Segmenting:
                 if node is not None:
                     origin.note(node, known)
             state.study, state.server = study_of(result.image), result.server
+        state.task = task.name
         state.facts = {
             **result.facts,
             "image": result.image,

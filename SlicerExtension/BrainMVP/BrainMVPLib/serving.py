@@ -11,6 +11,7 @@ from .background import Job
 from .errors import ModuleError
 from .local_server import LocalServer
 from .session import Session
+from .transport import DIRECT
 
 _START_SECONDS = 180.0  # a first start on a slow disk reads some 2 GB of libraries
 
@@ -60,6 +61,6 @@ class Serving:
 
 def _answers(url: str) -> bool:
     try:
-        return requests.get(f"{url}/info/", timeout=5).ok
+        return requests.get(f"{url}/info/", timeout=5, proxies=DIRECT).ok
     except requests.RequestException:
         return False

@@ -122,43 +122,51 @@ class Session:
             f"Connected: {name} {self.info.get('version', '')}, {len(self.info['models'])} models, {labelled}"
         )
 
-    def send_waiting(self) -> None:
-        """Send the labels that wait for this server, one after another, without making anybody wait."""
+    def send_waiting(self, asked: bool = False) -> None:
+        """Send the labels that wait for this server, one after another, without making anybody wait.
+
+        asked: whether the user did: then also those that were refused before, and what goes wrong is told.
+        """
         if self.client is None or self._sending:
             return
         client = self.client
-        letters = [letter for letter in self.outbox.letters(client.url) if not letter.problem]
+        letters = [letter for letter in self.outbox.letters(client.url) if asked or not letter.problem]
 
-        def send(job: Job) -> int:
-            for letter in letters:
-                self.outbox.send(letter, client)
-            return len(letters)
-
-        def sent(number: int) -> None:
+        def sent(result: tuple[int, ModuleError | None]) -> None:
             self._sending = False
-            self.said.emit(f"{number} waiting label{'s' if number > 1 else ''} sent.")
+            number, problem = result
+            if number:
+                self.said.emit(f"{number} waiting label{'s' if number > 1 else ''} sent.")
+            if problem is not None and asked:
+                self.failed.emit(problem)
             self.changed.emit()
-
-        def still_away(error: ModuleError) -> None:
-            self._sending = False
 
         if letters:
             self._sending = True
-            self.background.start("Sending", send, sent, still_away)
+            self.background.start(
+                "Sending", lambda job: self.outbox.send_all(letters, client), sent, lambda e: sent((0, e))
+            )
 
     # Task and study
 
     @property
     def task(self) -> TaskSpec | None:
         """What the chosen model does; from our own tasks while no server is connected."""
-        name = self.state.model
+        return self._task_named(self.state.model)
+
+    @property
+    def drawn_task(self) -> TaskSpec | None:
+        """What the segmentation that is open is of, whichever model was chosen since it was made."""
+        return self._task_named(self.state.task or self.state.model)
+
+    def _task_named(self, name: str) -> TaskSpec | None:
         if name in self.info.get("models", {}):
             return task_of_model(name, self.info["models"][name], self.tasks)
         return self.tasks.get(name)
 
-    def rows(self) -> list[Row]:
-        """Return, for each sequence of the task, which volume it has; what is found is remembered as chosen."""
-        task = self.task
+    def rows(self, task: TaskSpec | None = None) -> list[Row]:
+        """Return, for each sequence of a task, by default the chosen model's, which volume it has."""
+        task = task or self.task
         if task is None:
             return []
         found = ops.volumes(self.scene)
@@ -173,14 +181,15 @@ class Session:
 
         return assemble(task, found, chosen, self.state.left_empty, tell)
 
-    def chosen_volumes(self) -> dict[str, Any]:
-        """Return the volume node of each sequence that has one."""
-        return {row.sequence: self.scene.GetNodeByID(row.chosen) for row in self.rows() if row.chosen}
+    def chosen_volumes(self, task: TaskSpec | None = None) -> dict[str, Any]:
+        """Return the volume node of each sequence of a task, by default the chosen model's, that has one."""
+        return {row.sequence: self.scene.GetNodeByID(row.chosen) for row in self.rows(task) if row.chosen}
 
-    def reference(self) -> tuple[str, Any] | None:
-        """Return the sequence on whose grid results lie, and its volume."""
-        volumes = self.chosen_volumes()
-        sequence = self.task.reference_of(volumes) if self.task else None
+    def reference(self, task: TaskSpec | None = None) -> tuple[str, Any] | None:
+        """Return the sequence on whose grid results lie, and its volume; of the chosen model by default."""
+        task = task or self.task
+        volumes = self.chosen_volumes(task)
+        sequence = task.reference_of(volumes) if task else None
         return (sequence, volumes[sequence]) if sequence else None
 
     # Work
@@ -258,7 +267,11 @@ class Session:
         for signal in (self.changed, self.failed, self.said, self.progress, self.idle):
             signal.disconnect_all()
 
-    def workplace(self, name: str, kept: bool = False) -> Path:
+    def keep(self, folder: Path) -> None:
+        """Let a workplace outlive the session: a scene that is saved may name the files in it."""
+        self._temporary.remove(folder)
+
+    def workplace(self, name: str) -> Path:
         """Return a new folder for the files of one piece of work; it goes with the session, unless kept."""
         for number in range(1, 1 << 20):
             path = self.folder / "work" / f"{name}-{os.getpid()}-{number}"
@@ -266,6 +279,6 @@ class Session:
                 path.mkdir(parents=True)
             except FileExistsError:
                 continue
-            self._temporary += [] if kept else [path]
+            self._temporary.append(path)
             return path
         raise ModuleError(f"{self.folder} is full; delete what is in it.")

@@ -38,10 +38,11 @@ class State:
     node: a `vtkMRMLScriptedModuleNode`. `study`: its id at the server, empty where it is known only here; `server`:
     the address of the server that knows it; `study_name`: the mark of its nodes, empty where it is made of the
     user's own; `from_server`: whether its volumes were downloaded; `series`: what the server says of each series of
-    a DICOM study; `left_empty`: sequences that the user wants without a volume; `facts`: what the server said of
-    the last result; `proposal`: its label map, packed by `measure.pack`; `opened`: when the study was opened,
-    seconds since 1970; `layout`: the view arrangement before the comparison; `compared`: whether the sequences are
-    to be shown side by side.
+    a DICOM study; `reference`: the sequence on whose grid the server wants the study's labels; `left_empty`:
+    sequences that the user wants without a volume; `facts`: what the server said of the last result; `proposal`: its
+    label map, packed by `measure.pack`; `task`: the name of what the segmentation is of; `opened`: when the study was
+    opened, seconds since 1970; `answered`: whether the server got a label of it, or a reason to skip it; `layout`:
+    the view arrangement before the comparison; `compared`: whether the sequences are to be shown side by side.
     """
 
     url = _Remembered("http://127.0.0.1:8000")
@@ -55,10 +56,13 @@ class State:
     from_server = _Remembered(False)
     why = _Remembered("")
     series = _Remembered([])
+    reference = _Remembered("")
     left_empty = _Remembered([])
     facts = _Remembered({})
+    task = _Remembered("")
     proposal = _Remembered("")
     opened = _Remembered(0.0)
+    answered = _Remembered(False)
     layout = _Remembered(-1)
     compared = _Remembered(False)
 
@@ -109,9 +113,12 @@ class State:
             "from_server",
             "why",
             "series",
+            "reference",
             "left_empty",
             "facts",
+            "task",
             "proposal",
             "opened",
+            "answered",
         ):
             self.node.UnsetParameter(name)

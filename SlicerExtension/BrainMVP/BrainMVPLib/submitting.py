@@ -1,9 +1,8 @@
-"""Submit: final, draft, or skip; where the server is away the label waits on disk."""
+"""Submit: final, draft, or skip; a label waits on disk until the server has it."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from . import measure, origin
 from . import scene as ops
 from .background import Job
-from .drawn import copy_drawn
+from .drawn import copy_drawn, state_of
 from .errors import ModuleError, ServerError
 from .grids import reorder
 from .measure import Change
@@ -19,6 +18,9 @@ from .nrrd import write_nrrd
 from .segmentations import new_segmentation
 from .session import Session
 from .tables import LabelTable
+
+# Seconds that the server takes for the time that a label took: 116 days. A study that was never opened took longer.
+_LONGEST = 1e7
 
 
 class Submitting:
@@ -30,13 +32,13 @@ class Submitting:
 
     def table(self) -> LabelTable:
         """Return the structures of the segmentation that is open: all of the task's, or what the result offered."""
-        session = self.session
-        if session.task is None:
+        session, task = self.session, self.session.drawn_task
+        if task is None:
             raise ModuleError(
                 "No model is chosen, so the structures are not known; connect to a server first."
             )
         names = {int(value): name for value, name in session.state.facts.get("table_names", {}).items()}
-        return session.task.table.renamed(names) if names else session.task.table
+        return task.table.renamed(names) if names else task.table
 
     def start_empty(self) -> None:
         """Make an empty segmentation with the task's segments, to draw without a proposal."""
@@ -50,13 +52,14 @@ class Submitting:
                 segmentation = new_segmentation(session.scene, reference[1], title, task.table)
                 ops.mark(segmentation, session.state.study_name, "segmentation")
                 session.state.set_segmentation(segmentation.GetID())
+                session.state.task = task.name
             session.changed.emit()
 
     def submit(self, tag: str, then: Any = lambda: None) -> None:
         """Send the segmentation as `final` or `draft`; `then` is called when it is sent, or kept to be sent."""
         session, state = self.session, self.session.state
         with session.refusing():
-            segmentation, reference, table = state.segmentation, session.reference(), self.table()
+            segmentation, reference, table = state.segmentation, self._reference(), self.table()
             if segmentation is None or reference is None:
                 raise ModuleError(
                     "There is no segmentation to submit; run Auto-segment, or start an empty one."
@@ -66,41 +69,56 @@ class Submitting:
                     "The server does not know this study yet; run Auto-segment once, which sends it."
                 )
             session.check_server()
-            drawn = copy_drawn(segmentation, table, reference[1])
-            mtime = str(segmentation.GetSegmentation().GetMTime())
-            grid, proposal = ops.affine(reference[1]), state.proposal
-            known = origin.noted(reference[1])
+            drawn, as_sent = copy_drawn(segmentation, table, reference), state_of(segmentation)
+            grid, proposal = ops.affine(reference), state.proposal
+            known = origin.noted(reference)
             study, url, client = state.study, state.server or state.url, session.client
             notes = self._notes()
-            folder = session.workplace("submit")
 
             def work(job: Job) -> tuple[str, list[Change]]:
                 labels = drawn.labels()
                 place = known.grid if known else grid
-                ordered = reorder(labels, grid, place)
-                file = Path(write_nrrd(str(folder / f"{study}.nrrd"), ordered, place))
                 changes = _compare(proposal, labels, grid, table)
+                letter = session.outbox.put(
+                    lambda file: write_nrrd(str(file), reorder(labels, grid, place), place),
+                    url, study, tag, notes,
+                )  # fmt: skip
                 try:
                     if client is None:
                         raise ServerError("No server is connected.")
-                    client.submit_label(study, file, tag, notes, lambda part: job.report("Submitting", part))
+                    session.outbox.send(letter, client, lambda part: job.report("Submitting", part))
                 except ServerError as error:
-                    if not error.away:
+                    if error.final:  # told now, while what was drawn is still there to be mended
+                        session.outbox.remove(letter)
                         raise
-                    session.outbox.put(file, url, study, tag, notes)
-                    return (
-                        f"The server is away; the label of {study} is kept here and sent by itself later.",
-                        changes,
-                    )
+                    why = "The server is away;" if error.away else error.sentence
+                    return f"{why} the label of {study} is kept here and sent by itself later.", changes
                 return f"The {tag} label of {study} is stored at the server.", changes
 
             def done(result: tuple[str, list[Change]]) -> None:
                 sentence, self.changes = result
-                segmentation.SetAttribute(ops.SENT, mtime)
+                segmentation.SetAttribute(ops.SENT, as_sent)
+                state.answered = True
                 session.said.emit(f"{sentence} {changes_in_words(self.changes)}".strip())
                 then()
 
             session.wait_for("Submit", work, done)
+
+    def _reference(self) -> Any:
+        """Return the volume on whose grid the label has to lie, or None.
+
+        It is the one that the server names: labels of all models lie on one grid, whichever sequence a model is for.
+        """
+        session, state = self.session, self.session.state
+        named = [
+            node
+            for node in ops.nodes_of(session.scene, "vtkMRMLScalarVolumeNode")
+            if state.reference
+            and node.GetAttribute(ops.STUDY) == state.study_name
+            and node.GetAttribute(ops.SEQUENCE) == state.reference
+        ]
+        drawn = session.reference(session.drawn_task)
+        return named[0] if named else drawn and drawn[1]
 
     def skip(self, reason: str, then: Any = lambda: None) -> None:
         """Tell the server that the study shall not be labelled, and why."""
@@ -112,6 +130,8 @@ class Submitting:
             session.check_server()
             if not reason.strip():
                 raise ModuleError("Say why the study is skipped, for whoever runs the project.")
+            segmentation = state.segmentation
+            as_seen = state_of(segmentation) if segmentation is not None else ""
 
             def done(understood: bool) -> None:
                 session.said.emit(
@@ -119,9 +139,9 @@ class Submitting:
                     if understood
                     else f"This server cannot note a skip; {study} may come again."
                 )
-                segmentation = state.segmentation
                 if segmentation is not None:
-                    segmentation.SetAttribute(ops.SENT, str(segmentation.GetSegmentation().GetMTime()))
+                    segmentation.SetAttribute(ops.SENT, as_seen)
+                state.answered = True
                 then()
 
             session.wait_for("Skip", lambda job: client.skip(study, reason.strip(), annotator), done)
@@ -129,10 +149,12 @@ class Submitting:
     def _notes(self) -> dict[str, Any]:
         state = self.session.state
         notes: dict[str, Any] = {"annotator": state.annotator, "model": state.facts.get("model", "")}
-        if state.model in self.session.tasks:
-            notes["task"] = state.model
-        if state.opened:
-            notes["seconds"] = round(time.time() - state.opened)
+        task = state.task or state.model
+        if task in self.session.tasks:
+            notes["task"] = task
+        seconds = round(time.time() - state.opened)
+        if 0 <= seconds < _LONGEST:  # else the clock was set, or the study is an old scene's
+            notes["seconds"] = seconds
         return notes
 
 

@@ -21,6 +21,9 @@ _PAUSES = (0.3, 1.0)  # before the second and the third attempt
 # Asking twice changes no more than asking once. The server takes the same image, or the same label, again.
 _REPEATABLE = ("GET", "HEAD", "PUT", "DELETE")
 _CHUNK = 1 << 18
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# Whatever proxy the environment names: it would look on a computer of its own.
+DIRECT = {"http": "", "https": ""}
 
 
 class Transport:
@@ -30,11 +33,15 @@ class Transport:
     """
 
     def __init__(self, url: str, token: str = "", verify: bool | str = True) -> None:
-        address = urlsplit(url.strip() if "//" in url else f"http://{url.strip()}")
+        try:
+            address = urlsplit(url.strip() if "//" in url else f"http://{url.strip()}")
+        except ValueError:  # a bracket that is never closed
+            address = urlsplit("")
         if address.scheme not in ("http", "https") or not address.hostname:
             raise ServerError(f"{url!r} is no address of a server; write it like http://127.0.0.1:8000.")
         self.url = address.geturl().rstrip("/")
         self.verify = verify
+        self._proxies = DIRECT if address.hostname in _LOOPBACK else None
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def json(self, method: str, path: str, seconds: float = _READ_SECONDS, **options: Any) -> Any:
@@ -126,6 +133,7 @@ class Transport:
                     self.url + path,
                     timeout=(_CONNECT_SECONDS, seconds),
                     verify=self.verify,
+                    proxies=self._proxies,
                     headers=self._headers | (headers or {}) if headers else self._headers,
                     **options,
                 )

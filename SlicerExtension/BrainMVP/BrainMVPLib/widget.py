@@ -137,7 +137,7 @@ class Panel:
             ui.submitButton: lambda: self.submitting.submit("final", self._after_final),
             ui.draftButton: lambda: self.submitting.submit("draft"),
             ui.skipButton: lambda: self.submitting.skip(ui.skipEdit.text, self._after_skip),
-            ui.sendButton: lambda: self.session.send_waiting(),
+            ui.sendButton: lambda: self.session.send_waiting(asked=True),
             ui.trainButton: lambda: self.training.start(),
             ui.stopTrainButton: lambda: self.training.stop(),
             ui.restoreButton: self._restore,
