@@ -138,6 +138,7 @@ class BrainMVPApp(MONAILabelApp):
             notes = {"model": model, "task": model, "params": result["params"]}
             try:
                 result |= {"label": store.save_label(study.id, result["file"], tag, notes), "tag": tag}
+                store.hand_on(study.id, Path(result["file"]), tag, notes)
             except BaseException:
                 Path(result["file"]).unlink(missing_ok=True)
                 raise
@@ -152,7 +153,10 @@ class BrainMVPApp(MONAILabelApp):
         return chosen | self._datastore.get_image_info(chosen["id"]) if "id" in chosen else chosen
 
     def submit(self, image: str, file: Path, tag: str, notes: dict[str, Any], user: str = "") -> str:
-        """Store an annotator's label, write down who drew it and how long it took, and return the label's id."""
+        """Store an annotator's label, write down who drew it and how long it took, and return the label's id.
+
+        Storing the same again, as a client does that got no answer, changes nothing.
+        """
         annotator, seconds = annotator_of(notes, user), seconds_of(notes)
         study = self._datastore.save_label(image, str(file), tag, notes)
         if tag == DefaultLabelTag.FINAL.value:
@@ -162,9 +166,10 @@ class BrainMVPApp(MONAILabelApp):
         if tag in (DefaultLabelTag.FINAL.value, DRAFT):
             detail = {"model": notes.get("model")}
             task = self._datastore.task_of_label(self._datastore.study(study), notes).name
-            self.state.journal.add(
+            self.state.journal.add_once(
                 tag, task=task, study=study, annotator=annotator, seconds=seconds, detail=detail
             )
+        self._datastore.hand_on(study, file, tag, notes)  # last: an archive may be away
         return study
 
     def on_save_label(self, image_id: str, label_id: str) -> None:

@@ -16,7 +16,8 @@ def write_archive(studies: Iterable[Study], labels: dict[tuple[str, str], Path],
     """
 
     def write(file: Path) -> None:
-        with zipfile.ZipFile(file, "w") as archive:
+        # A file from before 1980, or without a date, gets the first that ZIP knows.
+        with zipfile.ZipFile(file, "w", strict_timestamps=False) as archive:
             for study in studies:
                 for path in study.images.values():
                     archive.write(path, f"images/{study.id}/{path.name}")

@@ -28,24 +28,40 @@ class Catalogue:
 
     def changed(self) -> bool:
         """Tell whether the disk is no longer as `scan` found it."""
-        return any(changed_at(folder) != time for folder, time in self._times.items())
+        return not self._times or any(changed_at(folder) != time for folder, time in self._times.items())
 
     def scan(self) -> None:
-        """Read the folder again."""
-        self._times = dict(self._folders())
+        """Read the folder again; raises `BrainMVPError` if it cannot be reached, and stays as it was."""
+        times = dict(self._folders())
         problems: dict[str, str] = {}
-        studies = find_studies(
-            self.root,
-            on_error=lambda folder, error: problems.update({os.path.relpath(folder, self.root): str(error)}),
-        )
+
+        def note(folder: Path, error: object) -> None:
+            problems[_readable(os.path.relpath(folder, self.root))] = _readable(str(error))
+
+        studies = find_studies(self.root, on_error=note)
         made = self.root / HIDDEN / "images"
-        self.studies = {study.id: with_files(study, made / study.id) for study in studies}
+        self.studies = {}
+        for study in studies:
+            if strange := next((path for path in _paths(study) if str(path) != _readable(str(path))), None):
+                note(study.folder, f"the name {strange.name!a} is in an old encoding; rename it.")
+            else:
+                self.studies[study.id] = with_files(study, made / study.id)
         self.problems = problems
+        self._times = times  # not before: a folder that is away for a while is looked at again
 
     def _folders(self) -> Iterator[tuple[str, int]]:
         for folder, below, _ in os.walk(self.root, followlinks=True):
             below[:] = folders_to_enter(folder, below, skip=NOT_STUDIES)
             yield folder, changed_at(folder)
+
+
+def _paths(study: Study) -> list[Path]:
+    return [study.folder, *(image for image in study.images.values() if isinstance(image, Path))]
+
+
+def _readable(text: str) -> str:
+    """Return a path as text that can be sent and stored: what is no UTF-8 in it is replaced."""
+    return os.fsencode(text).decode("utf-8", "replace")
 
 
 def changed_at(folder: str) -> int:

@@ -67,6 +67,9 @@ class StudyDatastore(ImageStore):
             self._update_datastore_file()
         return study.id
 
+    def hand_on(self, study_id: str, label: Path, tag: str, notes: dict[str, Any]) -> None:
+        """Send a label that is stored to where the study came from: here it is there already."""
+
     def _keep(self, study_id: str, tag: str, file: Path) -> None:
         entry = self._datastore.objects.get(study_id)
         noted = entry.labels.get(tag) if entry else None

@@ -81,6 +81,8 @@ class ImageStore(StudyIndex):
         if not known and folder.exists() and image_files(folder):
             problem = self.catalogue.problems.get(study_id, "its images cannot be used")
             raise RefusedError(409, f"Nothing can be added to {study_id}: {problem}")
+        if not known and any(folder in study.folder.parents for study in self.catalogue.studies.values()):
+            raise RefusedError(409, f"{study_id} is a folder of studies; give the new one another name.")
         if (folder / OVERRIDE).exists():
             raise RefusedError(
                 409, f"The sequences of {study_id} are fixed by its {OVERRIDE}; add the file there."
@@ -107,6 +109,8 @@ class ImageStore(StudyIndex):
             for tag in self.get_labels_by_image_id(study.id):
                 Path(self.get_label_uri(study.id, tag)).unlink(missing_ok=True)
             LabelVersions(self.root).remove(study.id)
+            del self._datastore.objects[study.id]
+            self._update_datastore_file()
             (study.folder / OVERRIDE).unlink(missing_ok=True)
         for path in files:
             path.unlink(missing_ok=True)

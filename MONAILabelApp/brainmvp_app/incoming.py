@@ -1,5 +1,6 @@
 """Files that clients send: read completely and checked before anything stored is touched."""
 
+import os
 import re
 import shutil
 import tempfile
@@ -30,7 +31,8 @@ def received(stream: BinaryIO, filename: str | None) -> Iterator[Path]:
             400, f"{shown} is not an image that is accepted; send {', '.join(UPLOAD_SUFFIXES)}."
         )
     with tempfile.TemporaryDirectory(prefix="brainmvp-upload-") as folder:
-        path = Path(folder) / f"upload{image_suffix(name)}" if len(name) > 200 else Path(folder) / name
+        long = len(os.fsencode(name)) > 200
+        path = Path(folder) / (f"upload{image_suffix(name)}" if long else name)
         with path.open("wb") as file:
             shutil.copyfileobj(stream, file)
         yield path

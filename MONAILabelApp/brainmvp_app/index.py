@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -27,7 +28,7 @@ _NOTES = Path(HIDDEN, "datastore_v2.json")
 
 
 def _of_studies(listed: Callable[..., list[str]]) -> Callable[..., list[str]]:
-    """Return a stock method that lists ids, without those whose folder is still there but holds no study any more."""
+    """Return a stock method that lists ids, without those of studies that are out of sight."""
 
     @wraps(listed)
     def list_studies(self: "StudyIndex", *args: Any, **options: Any) -> list[str]:
@@ -94,13 +95,12 @@ class StudyIndex(LocalDatastore):
             self._follow_labels()
 
     def _reconcile_datastore(self) -> None:
-        """Take over what is on the disk: the stock method asks it some dozen questions for every study."""
+        """Take over what is on the disk: the stock method asks it some dozen questions for every study.
+
+        What is noted about studies that are out of sight is kept: a share that is away comes back.
+        """
         self.catalogue.scan()
         objects = self._datastore.objects
-        for study_id in [name for name in objects if name not in self.catalogue.studies]:
-            if not (self.root / study_id).exists():
-                del objects[study_id]
-                self._update_datastore_file()
         for study_id in self.catalogue.studies:
             if study_id not in objects:
                 objects[study_id] = ImageLabelModel(image=_noted(self._filename(study_id, "")))
@@ -109,7 +109,7 @@ class StudyIndex(LocalDatastore):
 
     def _follow_labels(self) -> None:
         found = self._label_folders.scan()
-        for study_id, entry in self._datastore.objects.items():
+        for study_id, entry in self._in_sight().items():
             for tag in [t for t, label in entry.labels.items() if label.ext not in _in(found, t, study_id)]:
                 del entry.labels[tag]
                 self._update_datastore_file()
@@ -118,6 +118,9 @@ class StudyIndex(LocalDatastore):
                     suffix = min(suffixes)
                     entry.labels[tag] = _noted(study_id + suffix, suffix)
                     self._update_datastore_file()
+
+    def _in_sight(self) -> dict[str, ImageLabelModel]:
+        return {name: one for name, one in self._datastore.objects.items() if name in self.catalogue.studies}
 
     def _filename(self, id: str, ext: str) -> str:
         study = None if ext else self.catalogue.studies.get(id)
@@ -134,9 +137,16 @@ class StudyIndex(LocalDatastore):
         write_text(Path(self._datastore_config_path), content)
 
     @in_turn
+    def json(self) -> dict[str, Any]:
+        """Return what is noted about the studies that are there."""
+        notes = self._datastore.model_copy(update={"objects": self._in_sight()})
+        return notes.model_dump(exclude={"base_path"})
+
+    @in_turn
     def status(self) -> dict[str, Any]:
         """Return the counts of studies and labels, and why folders that look like studies are none."""
-        return super().status() | {"problems": dict(self.catalogue.problems)}
+        tags = Counter(tag for entry in self._in_sight().values() for tag in entry.labels)
+        return super().status() | {"label_tags": dict(tags), "problems": dict(self.catalogue.problems)}
 
     def refresh(self) -> None:
         """Read the disk again."""
@@ -154,7 +164,6 @@ class StudyIndex(LocalDatastore):
     get_label_uri = in_turn(LocalDatastore.get_label_uri)
     get_labels_by_image_id = in_turn(LocalDatastore.get_labels_by_image_id)
     get_label_by_image_id = in_turn(LocalDatastore.get_label_by_image_id)
-    json = in_turn(LocalDatastore.json)
     list_images = in_turn(_of_studies(LocalDatastore.list_images))
     get_labeled_images = in_turn(_of_studies(LocalDatastore.get_labeled_images))
     get_unlabeled_images = in_turn(_of_studies(LocalDatastore.get_unlabeled_images))

@@ -17,7 +17,7 @@ from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.fetched import as_dicom
 from brainmvp_app.info import client_info
-from brainmvp_app.pacs import Pacs
+from brainmvp_app.pacs import ArchiveError, Pacs
 from brainmvp_app.pacs_catalogue import PacsCatalogue
 
 
@@ -41,23 +41,20 @@ class PacsDatastore(StudyDatastore):
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(str(folder), tasks, PacsCatalogue(folder, self._pacs))
 
-    def save_label(
-        self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]
-    ) -> str:
-        """Store a label here and, if it is final, as DICOM SEG in the archive too; return the study's id.
+    def hand_on(self, study_id: str, label: Path, tag: str, notes: dict[str, Any]) -> None:
+        """Send a final label to the archive as DICOM SEG; the notes may name the `model` whose draft it was.
 
-        The notes may name the `model` whose draft it was. Raises `RefusedError` (502) if the archive does not take
-        the label; it is stored here all the same.
+        Raises `RefusedError` if the archive does not get it: 502 if it may another time, else 409.
         """
-        study_id = super().save_label(image_id, label_filename, label_tag, label_info)
-        if label_tag == DefaultLabelTag.FINAL.value:
-            try:
-                self._send(study_id, Path(label_filename), client_info(label_info))
-            except BrainMVPError as error:
-                raise RefusedError(
-                    502, f"The label of {study_id} is stored on this server, but not in the archive: {error}"
-                ) from error
-        return study_id
+        if tag != DefaultLabelTag.FINAL.value:
+            return
+        try:
+            self._send(study_id, label, client_info(notes))
+        except BrainMVPError as error:
+            raise RefusedError(
+                502 if isinstance(error, ArchiveError) else 409,
+                f"The label of {study_id} is stored on this server, but not in the archive: {error}",
+            ) from error
 
     def _send(self, study_id: str, label: Path, info: dict[str, Any]) -> None:
         study = self.study(study_id)

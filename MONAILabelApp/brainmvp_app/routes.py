@@ -8,7 +8,7 @@ other client would get an answer.
 import asyncio
 import inspect
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, UploadFile
@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute
 from monailabel.endpoints import activelearning, batch_infer, datastore, infer, info, logs, scoring, train
 from monailabel.endpoints.infer import ResultType
 from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import remove_file
 
@@ -26,7 +27,7 @@ from brainmvp_app.classify import ClassificationTask
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.incoming import received
 from brainmvp_app.infer import DICOM_SEG
-from brainmvp_app.roles import Annotator, Reader
+from brainmvp_app.roles import Admin, Annotator, Reader
 
 Params = Annotated[str, Form()]
 Upload = Annotated[UploadFile, File()]
@@ -35,6 +36,8 @@ _OURS = (event_routes, annotation_routes, version_routes, transfer_routes, train
 _STOCK = (infer, datastore, activelearning, info, batch_infer, train, scoring, logs)
 # What the path, the query and the uploads of a request say, its params may not say otherwise.
 _FIXED = ("image", "model", "label", "session", "study", "description")
+# What MONAI Label makes of params when it starts a process: module paths, and the GPUs that it sees.
+_OF_THE_PROCESS = ("bundle_path", "gpus")
 _CLOSED = {
     "/model/{rest:path}": "Models are kept in versions; use `brainmvp models` on the server.",
     "/session/{rest:path}": "There are no sessions; upload the study's sequences with PUT /datastore/image.",
@@ -56,6 +59,7 @@ def make_router() -> APIRouter:
     # PUT /datastore/ is the old path, which MONAI Label's own client still uses.
     for path in ("/datastore/image", "/datastore/"):
         router.add_api_route(path, add_image, methods=["PUT"])
+    router.add_api_route("/batch/infer/{model}", run_batch, methods=["POST"])
     router.add_api_route("/datastore/label", save_label, methods=["PUT"])
     router.add_api_route("/datastore/dataset", download_dataset, methods=["GET"])
     for module in _STOCK:
@@ -85,15 +89,25 @@ def run_inference(
             400,
             "Give the id of a study as image; one that is not here yet goes up with PUT /datastore/image.",
         )
-    if named := [key for key in _FIXED if key in wishes]:
-        raise RefusedError(
-            400, f"params may not set {', '.join(named)}; give image and model in the address."
-        )
+    _refuse(wishes, _FIXED)
     if output == ResultType.dicom_seg:
         output, params = ResultType.image, json.dumps(wishes | {"result_extension": DICOM_SEG})
     if output == ResultType.image and isinstance(app_instance()._infers.get(model), ClassificationTask):
         raise RefusedError(400, f"{model} gives probabilities, not an image; ask for output=json.")
     return infer.run_inference(background_tasks, model, image, "", params, None, None, output)
+
+
+def run_batch(
+    user: Admin,
+    model: str,
+    images: BatchInferImageType = BatchInferImageType.IMAGES_ALL,
+    params: dict[str, Any] | None = None,
+    run_sync: bool = False,
+) -> Any:
+    """Segment many studies and store the labels, in a process of its own unless `run_sync`."""
+    wishes = {"save_label": True, "label_tag": DefaultLabelTag.ORIGINAL} if params is None else params
+    _refuse(wishes, (*_FIXED, *_OF_THE_PROCESS))
+    return batch_infer.run(model, images, wishes, run_sync)
 
 
 def add_image(
@@ -140,9 +154,20 @@ def json_object(text: str, field: str = "params") -> dict[str, Any]:
         value = json.loads(text or "{}")
     except ValueError as error:
         raise RefusedError(400, f"{field} is not JSON ({error}).") from error
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:  # half of a character: neither a file nor an answer could hold it
+        raise RefusedError(400, f"{field} holds text that is no Unicode; send it again.") from error
     if not isinstance(value, dict):
         raise RefusedError(400, f'{field} has to be a JSON object, such as {{"sequence": "FLAIR"}}.')
     return value
+
+
+def _refuse(wishes: dict[str, Any], keys: Iterable[str]) -> None:
+    if named := [key for key in keys if key in wishes]:
+        raise RefusedError(
+            400, f"params may not set {', '.join(named)}; give image and model in the address."
+        )
 
 
 def _in_worker_thread(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:

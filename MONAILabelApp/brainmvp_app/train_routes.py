@@ -11,7 +11,7 @@ from monailabel.utils.async_tasks.utils import tasks
 from brainmvp.annotation.status import TrainingFile
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.roles import Annotator, Reader
-from brainmvp_app.training import start_training, training_progress
+from brainmvp_app.training import start_training, training_progress, training_task
 
 router = APIRouter(tags=["Train"])
 
@@ -45,11 +45,11 @@ def training_status(user: Reader, all: bool = False, check_if_running: bool = Fa
 def stop_training(user: Annotator) -> dict[str, Any] | None:
     """Stop the training after its step; what it learned is kept, and it goes on from there when started again."""
     file = TrainingFile(app_instance().state.studies)
-    if not file.running() and not AsyncTask.status("train", check_if_running=True)[0]:
+    if not file.running() and not training_task():
         return None
     file.ask_to_stop()
     end = time.monotonic() + _STOP_SECONDS
-    while AsyncTask.status("train", check_if_running=True)[0] and time.monotonic() < end:
+    while training_task() and time.monotonic() < end:
         time.sleep(0.1)
     stopped = AsyncTask.stop("train")
     if stopped is None:

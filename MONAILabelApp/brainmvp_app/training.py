@@ -4,10 +4,12 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from threading import Lock
 from typing import Any
 
 from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.utils.async_tasks.task import AsyncTask
+from monailabel.utils.async_tasks.utils import tasks
 
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.annotation.status import TrainingFile, TrainingStatus
@@ -18,6 +20,10 @@ from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
 
 logger = logging.getLogger(__name__)
+
+# What a client may say of a training. MONAI Label takes more from a request, such as folders to find modules in.
+_WISHES = ("epochs", "max_epochs", "steps", "seed")
+_starting = Lock()  # from the look whether one runs until the new one is known
 
 
 class FineTuning(TrainTask):
@@ -55,7 +61,7 @@ class FineTuning(TrainTask):
             return file.stop_wanted() or os.getppid() != parent  # stopped, or the server is gone
 
         try:
-            seen = len(self._training.cases())
+            seen = self._training.labels_of_run()
             self._note("started", seen=seen)
             outcome = self._run(request, file, should_stop)
             self._note("finished" if outcome.finished else "stopped", outcome.message, seen)
@@ -109,19 +115,21 @@ def start_training(trainer: FineTuning, state: AnnotationState, request: dict[st
     Raises `RefusedError`: 429 if one runs, 400 for a malformed wish; `BrainMVPError` if labels are missing.
     """
     file = TrainingFile(state.studies)
-    runs = RefusedError(429, "A training runs already; wait for it, or stop it with DELETE /train/.")
-    if file.running() or AsyncTask.status("train", check_if_running=True)[0]:
-        raise runs
-    trainer.check(request)
-    file.announce(trainer.task.name)
-    task, _ = AsyncTask.run("train", request=request | {"model": trainer.task.name})
-    if task is None:
-        raise runs
-    return task
+    wishes = {key: request[key] for key in _WISHES if key in request}
+    with _starting:
+        if file.running() or training_task():
+            raise RefusedError(429, "A training runs already; wait for it, or stop it with DELETE /train/.")
+        trainer.check(wishes)
+        file.announce(trainer.task.name)
+        return AsyncTask.run("train", request=wishes | {"model": trainer.task.name}, enqueue=True)[0]
+
+
+def training_task() -> dict[str, Any] | None:
+    """Return MONAI Label's task of the training that runs here, or was started and has no process yet; or None."""
+    return next((task for task in tasks("train") if task["status"] in ("SUBMITTED", "RUNNING")), None)
 
 
 def training_progress(state: AnnotationState) -> dict[str, Any] | None:
     """Return the status of the last training, of this server or one before it, or None."""
-    running = AsyncTask.status("train", check_if_running=True)[0] is not None
-    status = TrainingFile(state.studies).read(starting=running)
+    status = TrainingFile(state.studies).read(starting=training_task() is not None)
     return asdict(status) if status else None

@@ -138,7 +138,7 @@ def test_a_label_outlives_the_scene_that_is_closed_while_it_goes_up(opened, stoc
     for thread in threading.enumerate():
         if thread.name == "BrainMVP Submit":
             thread.join(60)
-    assert len(opened.outbox.letters()) + len(stock.received) == 1
+    assert opened.outbox.letters() or any(body.endswith(b"--\r\n") for body in stock.received)
 
 
 @pytest.mark.parametrize(("status", "again"), [(404, False), (401, True), (429, True), (507, True)])

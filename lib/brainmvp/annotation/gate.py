@@ -94,6 +94,11 @@ class HeldOutScores:
             connection.execute("INSERT OR REPLACE INTO held_out_dice VALUES (?, ?, ?, ?)", row)
         return float(np.mean(list(offered.values())))
 
+    def forget(self, model: str) -> None:
+        """Drop what was measured of a version."""
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM held_out_dice WHERE model = ?", (model,))
+
     def of(self, model: str, cases: list[Case]) -> dict[str, float]:
         """Return by study the mean Dice of a version, where it was measured on the label as it is now."""
         states = {case.id: label_state(case) for case in cases}

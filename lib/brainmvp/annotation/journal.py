@@ -2,11 +2,14 @@
 
 import json
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from brainmvp.annotation.database import Database
+
+_FIELDS = "kind, time, task, study, annotator, seconds, detail"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,15 @@ class Journal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def add_once(self, kind: str, *, study: str, **facts: Any) -> None:
+        """Write down that something happened to a study, unless that is the last thing that happened to it."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                f"SELECT {_FIELDS} FROM events WHERE study = ? ORDER BY id DESC LIMIT 1", (study,)
+            ).fetchone()
+        if row is None or replace(_event(row), time=0) != Event(kind, 0, study=study, **facts):
+            self.add(kind, study=study, **facts)
+
     def add(
         self, kind: str, *, task: str | None = None, study: str | None = None, annotator: str | None = None,
         seconds: float | None = None, detail: dict[str, Any] | None = None,
@@ -58,6 +70,10 @@ class Journal:
         """Return the events of these kinds (all, if none is given), in order."""
         marks = ", ".join("?" * len(kinds))
         where = f"WHERE kind IN ({marks})" if kinds else ""
-        query = f"SELECT kind, time, task, study, annotator, seconds, detail FROM events {where} ORDER BY id"
+        query = f"SELECT {_FIELDS} FROM events {where} ORDER BY id"
         with self._database.reading() as connection:
-            return [Event(*row[:6], json.loads(row[6])) for row in connection.execute(query, kinds)]
+            return [_event(row) for row in connection.execute(query, kinds)]
+
+
+def _event(row: Sequence[Any]) -> Event:
+    return Event(*row[:6], json.loads(row[6]))

@@ -65,6 +65,7 @@ class _Plan:
     validation: tuple[str, ...]
     labels: dict[str, str]
     recipe: dict[str, Any]
+    seen: int  # final labels that there were, those of held-out studies too
 
 
 class LabelTraining:
@@ -102,6 +103,12 @@ class LabelTraining:
                 f"{'s' if missing > 1 else ''}: there are {len(patients)}{aside}."
             )
         return cases
+
+    def labels_of_run(self) -> int:
+        """Return the number of final labels that the next run knows: where it goes on with an earlier one, of then."""
+        cases = self.cases()
+        plan = self._stored_plan(cases)
+        return plan.seen if plan else len(cases)
 
     def run(self, options: Options, tell: Tell, should_stop: Callable[[], bool]) -> Outcome:
         """Train, or go on with a training that was stopped; measure, and serve the result if it is not worse.
@@ -158,6 +165,7 @@ class LabelTraining:
             validation=tuple(case.id for case in free if case.group in validating),
             labels={case.id: label_state(case) for case in free},
             recipe=self._recipe(options, len(train)).model_dump(mode="json"),
+            seen=len(cases),
         )
         write_json(self._folder / "plan.json", asdict(plan))
         return plan
@@ -197,6 +205,8 @@ class LabelTraining:
         version = stored.card.version if stored else self._store.next_version(name)
         card = tuned.card.model_copy(update={"name": name, "version": version})
         candidate = stored or self._candidate(card, tuned)
+        if stored is None:  # what was measured under this id was of a candidate that was never stored
+            self._state.held_out_scores.forget(card.id)
         segmenters = [Segmenter(served, options.device), Segmenter(candidate, options.device)]
         for number, case in enumerate(cases):
             message = f"{number} of {len(cases)} held-out studies are measured."

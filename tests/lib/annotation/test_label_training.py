@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from labelled import make_cases
 
+from brainmvp.annotation.cases import label_state
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.annotation.status import TrainingStatus
 from brainmvp.annotation.training import LabelTraining, Options
+from brainmvp.case import Case
 from brainmvp.modelstore import ModelStore
 from brainmvp.tasks import get_task
 
@@ -19,11 +21,17 @@ def test_a_version_that_came_meanwhile_is_not_taken_for_the_runs_own(
     task, store, studies = get_task("tumour"), ModelStore(), tmp_path / "cohort"
     first = ModelStore(tiny_models).resolve("tumour")
     store.serve("tumour", store.add(first.card, first.load_weights()).card.version)
-    for case in make_cases(task, 6, studies):
+    *cases, late = make_cases(task, 7, studies)
+
+    def submit(case: Case) -> None:
         label = studies / "labels" / "final" / f"{case.id}.nii.gz"
         label.parent.mkdir(parents=True, exist_ok=True)
         case.label.rename(label)
-    training = LabelTraining(AnnotationState(studies), task, (task,))
+
+    for case in cases:
+        submit(case)
+    state = AnnotationState(studies)
+    training = LabelTraining(state, task, (task,))
     states: list[str] = []
 
     def tell(status: TrainingStatus) -> None:
@@ -36,7 +44,18 @@ def test_a_version_that_came_meanwhile_is_not_taken_for_the_runs_own(
         update={"version": store.next_version("tumour"), "title": "Of somebody else"}
     )
     store.add(other, first.load_weights())
+    submit(late)
+    assert (len(training.cases()), training.labels_of_run()) == (7, 6)
+    # As if another candidate had been measured under the next number, and never stored.
+    abandoned = f"tumour@{other.version + 1}"
+    with state.database.writing() as connection:
+        connection.executemany(
+            "INSERT INTO held_out_dice VALUES (?, ?, ?, ?)",
+            [(abandoned, case.id, label_state(case), '{"whole": 2}') for case in training.cases()],
+        )
     outcome = training.run(options, tell, lambda: False)
     assert outcome.version == other.version + 1
     assert store.get("tumour", outcome.version).card.parent == first.card.id
     assert store.get("tumour", other.version).card == other
+    assert max(state.held_out_scores.of(abandoned, training.cases()).values()) <= 1
+    assert training.labels_of_run() == 7

@@ -1,0 +1,192 @@
+"""Nothing that is noted about studies gets lost or blinds the server, whatever becomes of their folders and names."""
+
+import json
+import os
+import threading
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from app_server import APP
+
+from brainmvp.annotation.journal import Journal
+from brainmvp.annotation.state import AnnotationState
+from brainmvp.errors import BrainMVPError
+from brainmvp.tasks import get_task
+from brainmvp.volume import Volume, write_volume
+
+TUMOUR = get_task("tumour")
+
+
+@pytest.fixture(autouse=True)
+def app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the app be imported."""
+    monkeypatch.syspath_prepend(str(APP))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("p1", "siteA/p2", "siteA/p3"):
+        scan(tmp_path / "studies" / name / "flair.nii.gz")
+    return tmp_path / "studies"
+
+
+def scan(path: Path) -> Path:
+    return write_volume(Volume(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4)), path)
+
+
+def opened(root: Path):  # the app can only be imported in a test
+    from brainmvp_app.datastore import StudyDatastore
+
+    return StudyDatastore(str(root), (TUMOUR,))
+
+
+def labelled(root: Path):
+    store = opened(root)
+    label = write_volume(Volume(np.ones((3, 4, 5), np.uint8), np.eye(4)), root.parent / "label.nii.gz")
+    for study in ("p1", "p2"):
+        store.save_label(study, str(label), "final", {"annotator": "Anna"})
+    return store
+
+
+def annotators(store) -> list[str]:
+    return [store.get_label_info(study, "final")["annotator"] for study in ("p1", "p2")]
+
+
+@pytest.mark.parametrize("empty", [False, True], ids=["gone", "empty mount point"])
+def test_a_share_that_is_away_for_a_while_comes_back_with_its_notes(root: Path, empty: bool) -> None:
+    store = labelled(root)
+    away = root.rename(root.with_name("away"))
+    if empty:
+        (root / ".brainmvp").mkdir(parents=True)
+        assert store.list_images() == []
+        assert store.json()["objects"] == {}
+        (root / ".brainmvp" / "datastore_v2.json").unlink(missing_ok=True)
+        (root / ".brainmvp").rmdir()
+        root.rmdir()
+    else:
+        for _ in range(2):
+            with pytest.raises(BrainMVPError):
+                store.list_images()
+    away.rename(root)
+    scan(root / "p4" / "flair.nii.gz")
+    assert store.list_images() == ["p1", "p2", "p3", "p4"]
+    assert annotators(store) == annotators(opened(root)) == ["Anna", "Anna"]
+
+
+def test_a_study_is_not_put_where_it_would_hide_others(root: Path) -> None:
+    store = labelled(root)
+    with pytest.raises(BrainMVPError, match="siteA is a folder of studies") as refused:
+        store.add_image("siteA", str(scan(root.parent / "t1ce.nii.gz")), {})
+    assert refused.value.status == 409
+    assert store.list_images() == ["p1", "p2", "p3"]
+    store.remove_image("p2")
+    scan(root / "siteA" / "p2" / "flair.nii.gz")
+    assert store.json()["objects"]["p2"]["labels"] == {}
+
+
+def test_a_name_in_an_old_encoding_is_told_and_stops_nothing(root: Path) -> None:
+    folder = Path(os.fsdecode(b"M\xfcller"))
+    scan(root / folder / "flair.nii.gz")
+    scan(root / "p5" / os.fsdecode(b"\xfc_flair.nii.gz"))
+    store = labelled(root)
+    assert store.list_images() == ["p1", "p2", "p3"]
+    problems = json.dumps(store.status(), ensure_ascii=False).encode().decode()
+    assert problems.count("old encoding; rename it") == 2
+    assert annotators(opened(root)) == ["Anna", "Anna"]
+
+
+def test_half_a_character_is_refused_before_it_is_noted() -> None:
+    from brainmvp_app.routes import json_object
+
+    assert json_object('{"annotator": "\\ud83e\\udde0"}') == {"annotator": "🧠"}
+    with pytest.raises(BrainMVPError, match="no Unicode"):
+        json_object('{"annotator": "\\udcfc"}')
+
+
+def test_old_files_and_long_names_can_be_sent(root: Path) -> None:
+    from brainmvp_app.incoming import received
+
+    os.utime(root / "p1" / "flair.nii.gz", (0, 0))
+    with zipfile.ZipFile(labelled(root).get_dataset_archive(None)) as archive:
+        assert "images/p1/flair.nii.gz" in archive.namelist()
+    os.unlink(archive.filename)
+    with (
+        (root / "p1" / "flair.nii.gz").open("rb") as stream,
+        received(stream, "脑" * 100 + ".nii.gz") as path,
+    ):
+        assert path.is_file()
+
+
+def test_a_client_names_no_folder_of_modules_and_starts_one_training(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from monailabel.utils.async_tasks.task import AsyncTask
+
+    from brainmvp_app import training
+    from brainmvp_app.errors import RefusedError
+    from brainmvp_app.routes import run_batch
+
+    started: list[dict] = []
+
+    def run(method: str, request: dict, enqueue: bool) -> tuple[dict, None]:
+        started.append({"status": "SUBMITTED", "request": request})
+        return started[-1], None
+
+    monkeypatch.setattr(AsyncTask, "run", run)  # starts a process
+    monkeypatch.setattr(training, "tasks", lambda method: started)
+    both = threading.Barrier(2, timeout=0.5)
+
+    def check(request: dict) -> None:
+        with suppress(threading.BrokenBarrierError):
+            both.wait()
+
+    trainer = SimpleNamespace(task=TUMOUR, check=check)
+    state, refused = AnnotationState(root), []
+
+    def ask() -> None:
+        try:
+            training.start_training(trainer, state, {"bundle_path": "/tmp", "epochs": 3})
+        except RefusedError as error:
+            refused.append(error.status)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one["request"] for one in started] == [{"epochs": 3, "model": "tumour"}]
+    assert refused == [429]
+    started.append({"status": "DONE"})
+    for wish in ("bundle_path", "gpus", "model"):
+        with pytest.raises(RefusedError, match=f"may not set {wish}"):
+            run_batch(None, "tumour", params={wish: "/tmp"})
+
+
+def test_what_an_archive_does_not_take_is_written_down_all_the_same_and_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(APP))
+    import main
+    from brainmvp_app.errors import RefusedError
+    from brainmvp_app.pacs import ArchiveError
+    from brainmvp_app.pacs_store import PacsDatastore
+
+    store = labelled(root)
+    store.hand_on = lambda *args: PacsDatastore.hand_on(store, *args)
+    app = SimpleNamespace(_datastore=store, state=AnnotationState(root))
+    notes = {"annotator": "Anna", "seconds": 60}
+    for error, status in ((ArchiveError("It is away."), 502), (BrainMVPError("It has changed."), 409)):
+
+        def fail(*args: object, error: Exception = error) -> None:
+            raise error
+
+        store._send = fail
+        with pytest.raises(RefusedError, match="stored on this server, but not in the archive") as refused:
+            main.BrainMVPApp.submit(app, "p3", root.parent / "label.nii.gz", "final", notes)
+        assert refused.value.status == status
+    (event,) = Journal(app.state.database).events("final")
+    assert (event.study, event.task, event.annotator, event.seconds) == ("p3", "tumour", "Anna", 60)
