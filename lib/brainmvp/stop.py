@@ -10,7 +10,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 
 class StoppedError(Exception):
-    """Work ended before its result was there, because a signal came."""
+    """Work ended before its result was there, because it was asked to."""
 
 
 class Stop:

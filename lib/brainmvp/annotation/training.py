@@ -24,6 +24,7 @@ from brainmvp.files import write_json
 from brainmvp.finetune import FineTuned, Progress, finetune
 from brainmvp.modelstore import Model, ModelStore, write_model
 from brainmvp.segment import Segmenter
+from brainmvp.stop import StoppedError
 from brainmvp.tasks import Recipe, Task
 
 # Patients with a final label: three are held out, one validates, two teach. It works from there on; it is good later.
@@ -131,21 +132,27 @@ class LabelTraining:
             tell(TrainingStatus(name, "training", message, progress.epoch, progress.epochs, progress.loss, dice,
                                 progress.seconds_left))  # fmt: skip
 
-        tuned = finetune(
-            self._task,
-            [by_id[study] for study in plan.train],
-            [by_id[study] for study in plan.validation],
-            self._store.resolve(plan.start),
-            Recipe.model_validate(plan.recipe),
-            self._folder / "run",
-            device=options.device,
-            progress=on_step,
-            preparing=lambda done, of: tell(
-                TrainingStatus(name, "preparing", f"{done} of {of} studies are prepared.")
-            ),
-            should_stop=should_stop,
-        )
-        if not tuned.finished:
+        def on_prepared(done: int, of: int) -> None:
+            if should_stop():
+                raise StoppedError
+            tell(TrainingStatus(name, "preparing", f"{done} of {of} studies are prepared."))
+
+        try:
+            tuned = finetune(
+                self._task,
+                [by_id[study] for study in plan.train],
+                [by_id[study] for study in plan.validation],
+                self._store.resolve(plan.start),
+                Recipe.model_validate(plan.recipe),
+                self._folder / "run",
+                device=options.device,
+                progress=on_step,
+                preparing=on_prepared,
+                should_stop=should_stop,
+            )
+        except StoppedError:
+            tuned = None
+        if tuned is None or not tuned.finished:
             return Outcome(False, "The training was stopped; start it again to go on.")
         measured = [case for case in cases if held_out.holds(case.id)]
         return self._decide(plan, tuned, measured, options, tell, should_stop)

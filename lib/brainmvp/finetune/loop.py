@@ -62,7 +62,7 @@ def finetune(
         fresh: take the start's network, spacing and window but none of its weights, to see what they are worth.
         progress: called after every step.
         opening: called once, before the work, with what the run begins with.
-        preparing: called with (studies prepared, of how many).
+        preparing: called with (studies prepared, of how many); what it raises ends that, and what is prepared stays.
         should_stop: asked after every step; True keeps the state and returns what there is.
 
     Raises:

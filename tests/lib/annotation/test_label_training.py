@@ -38,6 +38,8 @@ def test_a_version_that_came_meanwhile_is_not_taken_for_the_runs_own(
         states.append(status.state)
 
     options = Options(epochs=1, steps=1, device="cpu")
+    assert not training.run(options, tell, lambda: states[-1:] == ["preparing"]).finished
+    assert states == ["preparing"]
     stopped = training.run(options, tell, lambda: states[-1:] == ["measuring"])
     assert not stopped.finished
     other = first.card.model_copy(
