@@ -22,7 +22,7 @@ def test_a_folder_with_another_run_is_refused(brainmvp, tmp_path, other):
     recipe = tmp_path / "recipe.json"
     stored = {"task": "stroke", "networks": ["unet-light"], "start": None} | other
     recipe.write_text(json.dumps(stored))
-    result = brainmvp("train-builtin", "--task", "stroke", "--out", tmp_path)
+    result = brainmvp("train-builtin", "--task", "stroke", "--out", tmp_path, "--minutes", "0")
     assert result.exit_code == 2
     assert f"holds a run of {stored['task']}, {stored['networks'][0]}, from" in result.stderr
     assert list(tmp_path.iterdir()) == [recipe]
