@@ -120,8 +120,9 @@ def test_a_study_that_is_left_without_a_label_is_given_back(opened, stock, settl
 
 def test_an_older_label_that_waits_never_comes_after_the_newer_one(opened, stock, settle):
     stock.wrong["/datastore/label"] = 503
-    Submitting(opened).submit("final")
-    settle(opened)
+    for tag in ("draft", "final"):
+        Submitting(opened).submit(tag)
+        settle(opened)
     stock.wrong.clear()
     draw(opened.state.segmentation)
     Submitting(opened).submit("final")

@@ -41,12 +41,15 @@ class Outbox:
     def put(
         self, write: Callable[[Path], Any], url: str, study: str, tag: str, notes: dict[str, Any]
     ) -> Letter:
-        """Have a label written here, in place of an older one for the same study and tag, until it is sent."""
+        """Have a label written here until it is sent, in place of an older one of the study and tag.
+
+        A final one is in place of drafts, too.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         moment = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000_000:09d}"
         readable = re.sub(r"[^A-Za-z0-9.-]+", "-", study)[:60]
         letter = Letter(self.folder / f"{moment}-{readable}.nrrd", url, study, tag, notes)
-        older = [other for other in self.letters(url) if (other.study, other.tag) == (study, tag)]
+        older = [o for o in self.letters(url) if o.study == study and tag in (o.tag, "final")]
         try:
             write(letter.file)
             self._note(letter)

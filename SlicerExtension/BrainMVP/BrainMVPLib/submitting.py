@@ -70,7 +70,9 @@ class Submitting:
                 )
             session.check_server()
             drawn, as_sent = copy_drawn(segmentation, table, reference), state_of(segmentation)
-            grid, proposal = ops.affine(reference), state.proposal
+            grid = ops.affine(reference)
+            drawn_on = session.reference(session.drawn_task)
+            proposal = state.proposal if drawn_on and drawn_on[1] is reference else ""
             known = origin.noted(reference)
             study, url, client = state.study, state.server or state.url, session.client
             notes = self._notes()

@@ -9,6 +9,8 @@ from brainmvp.annotation.journal import iso
 
 # A tumour takes an hour at worst; who was interrupted for longer gets another study.
 LEASE_SECONDS = 2 * 3600.0
+# Studies that an annotator may have proposed and not labelled: stock clients ask on and on, and cannot give back.
+MOST_PROPOSED = 5
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Leases:
         """Lease the first study of an order that nobody else has; None if there is none.
 
         Studies that this annotator was given before come after fresh ones, and skipped ones last, the longest ago
-        first: asking again gives another study as long as there is one.
+        first: asking again gives another study as long as there is one. Of those that this annotator was given and
+        keeps no draft of, the last `MOST_PROPOSED` stay reserved.
         """
         now = self._now()
         with self._database.writing() as connection:
@@ -62,6 +65,13 @@ class Leases:
             lease = Lease(study, annotator, now + self._seconds)
             connection.execute(
                 "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?)", (study, annotator, now, lease.expires)
+            )
+            # A draft has renewed its lease: it ends later than it did when it was given.
+            connection.execute(
+                "UPDATE leases SET expires = :now WHERE study IN (SELECT study FROM leases WHERE "
+                "annotator = :annotator AND expires > :now AND expires <= given + :seconds "
+                "ORDER BY given DESC, rowid DESC LIMIT -1 OFFSET :most)",
+                {"now": now, "annotator": annotator, "seconds": self._seconds, "most": MOST_PROPOSED},
             )
         return lease
 

@@ -52,6 +52,19 @@ def test_asking_again_gives_another_study_while_there_is_one(tmp_path: Path) -> 
     assert got == ["a", "b", "c", "a"]
 
 
+def test_who_asks_on_and_on_keeps_the_last_few_and_the_drafts(tmp_path: Path) -> None:
+    clock = Clock()
+    leases = Leases(Database(tmp_path), 60, clock)
+    order = list("abcdefg")
+    for study in order:
+        assert leases.take(order, "A").study == study
+        clock.now += 1
+        if study == "a":
+            leases.renew("a", "A")
+    assert "".join(study for study in order if leases.holder(study)) == "acdefg"
+    assert leases.take(order, "B").study == "b"
+
+
 def test_threads_never_get_the_same_study(tmp_path: Path) -> None:
     database, got = Database(tmp_path), []
     order = [str(number) for number in range(40)]
