@@ -3,6 +3,7 @@
 from typing import Any
 
 from brainmvp_app.errors import RefusedError
+from brainmvp_app.ids import check_unicode
 
 _LONGEST = 200
 
@@ -10,8 +11,9 @@ _LONGEST = 200
 def annotator_of(request: dict[str, Any], otherwise: str = "") -> str:
     """Return `annotator`, else `client_id` (stock clients send one), else `otherwise`.
 
-    Raises `RefusedError` (400) if the name is no short text.
+    Raises `RefusedError` (400) if the name is no short text, or the request holds some that cannot be stored.
     """
+    check_unicode(request, "The request")
     name = request.get("annotator") or request.get("client_id") or otherwise
     if not isinstance(name, str) or len(name) > _LONGEST:
         raise RefusedError(400, f"annotator has to be a name of at most {_LONGEST} characters.")

@@ -4,6 +4,7 @@ An existing study is found by looking its id up, so its name may be anything tha
 becomes a path (a new study, a label's tag) has to pass an allow-list here first.
 """
 
+import json
 import re
 
 from brainmvp.sequences import Sequence
@@ -39,6 +40,14 @@ def check_tag(tag: object) -> str:
             f"{_shown(tag)} is not a label tag; use small letters, digits, hyphens and underscores, such as final.",
         )
     return tag
+
+
+def check_unicode(value: object, field: str) -> None:
+    """Raise `RefusedError` (400) if JSON holds half of a character: no file, database or answer could hold it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise RefusedError(400, f"{field} holds text that is no Unicode; send it again.") from error
 
 
 def image_id(study_id: str, sequence: Sequence) -> str:

@@ -25,6 +25,7 @@ from monailabel.utils.others.generic import remove_file
 from brainmvp_app import annotation_routes, event_routes, train_routes, transfer_routes, version_routes
 from brainmvp_app.classify import ClassificationTask
 from brainmvp_app.errors import RefusedError
+from brainmvp_app.ids import check_unicode
 from brainmvp_app.incoming import received
 from brainmvp_app.infer import DICOM_SEG
 from brainmvp_app.roles import Admin, Annotator, Reader
@@ -154,10 +155,7 @@ def json_object(text: str, field: str = "params") -> dict[str, Any]:
         value = json.loads(text or "{}")
     except ValueError as error:
         raise RefusedError(400, f"{field} is not JSON ({error}).") from error
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:  # half of a character: neither a file nor an answer could hold it
-        raise RefusedError(400, f"{field} holds text that is no Unicode; send it again.") from error
+    check_unicode(value, field)
     if not isinstance(value, dict):
         raise RefusedError(400, f'{field} has to be a JSON object, such as {{"sequence": "FLAIR"}}.')
     return value

@@ -100,11 +100,14 @@ def test_a_name_in_an_old_encoding_is_told_and_stops_nothing(root: Path) -> None
 
 
 def test_half_a_character_is_refused_before_it_is_noted() -> None:
+    from brainmvp_app.annotator import annotator_of
     from brainmvp_app.routes import json_object
 
     assert json_object('{"annotator": "\\ud83e\\udde0"}') == {"annotator": "🧠"}
     with pytest.raises(BrainMVPError, match="no Unicode"):
         json_object('{"annotator": "\\udcfc"}')
+    with pytest.raises(BrainMVPError, match="no Unicode"):
+        annotator_of({"annotator": "Anna", "reason": "\udcfc"})
 
 
 def test_old_files_and_long_names_can_be_sent(root: Path) -> None:
