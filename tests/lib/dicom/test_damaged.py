@@ -44,6 +44,7 @@ def test_a_slice_without_a_sound_spacing_is_missing_and_the_others_are_read(seri
     assert study.images[Sequence.FLAIR].shape == (12, 12, 7)
 
 
+@pytest.mark.filterwarnings("ignore:::pydicom")  # which says of each value what is wrong with it
 def test_no_damage_of_a_header_ends_in_a_traceback(series):
     draw, whole = random.Random(0), series[3].read_bytes()
     end = whole.index(b"\xe0\x7f\x10\x00")  # where the voxels begin
