@@ -6,7 +6,7 @@ from pathlib import Path
 
 from brainmvp.annotation.cases import task_of
 from brainmvp.annotation.database import HIDDEN
-from brainmvp.files import folders_to_enter
+from brainmvp.files import folders_to_enter, readable
 from brainmvp.sequences import Sequence
 from brainmvp.study import NOT_STUDIES, Study, find_studies
 from brainmvp.tasks import Task
@@ -36,13 +36,13 @@ class Catalogue:
         problems: dict[str, str] = {}
 
         def note(folder: Path, error: object) -> None:
-            problems[_readable(os.path.relpath(folder, self.root))] = _readable(str(error))
+            problems[readable(os.path.relpath(folder, self.root))] = readable(str(error))
 
         studies = find_studies(self.root, on_error=note)
         made = self.root / HIDDEN / "images"
         self.studies = {}
         for study in studies:
-            if strange := next((path for path in _paths(study) if str(path) != _readable(str(path))), None):
+            if strange := next((path for path in _paths(study) if str(path) != readable(str(path))), None):
                 note(study.folder, f"the name {strange.name!a} is in an old encoding; rename it.")
             else:
                 self.studies[study.id] = with_files(study, made / study.id)
@@ -57,11 +57,6 @@ class Catalogue:
 
 def _paths(study: Study) -> list[Path]:
     return [study.folder, *(image for image in study.images.values() if isinstance(image, Path))]
-
-
-def _readable(text: str) -> str:
-    """Return a path as text that can be sent and stored: what is no UTF-8 in it is replaced."""
-    return os.fsencode(text).decode("utf-8", "replace")
 
 
 def changed_at(folder: str) -> int:

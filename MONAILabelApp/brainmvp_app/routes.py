@@ -90,7 +90,7 @@ def run_inference(
             400,
             "Give the id of a study as image; one that is not here yet goes up with PUT /datastore/image.",
         )
-    _refuse(wishes, _FIXED)
+    _refuse(wishes, _FIXED, "give image and model in the address")
     if output == ResultType.dicom_seg:
         output, params = ResultType.image, json.dumps(wishes | {"result_extension": DICOM_SEG})
     if output == ResultType.image and isinstance(app_instance()._infers.get(model), ClassificationTask):
@@ -107,7 +107,7 @@ def run_batch(
 ) -> Any:
     """Segment many studies and store the labels, in a process of its own unless `run_sync`."""
     wishes = {"save_label": True, "label_tag": DefaultLabelTag.ORIGINAL} if params is None else params
-    _refuse(wishes, (*_FIXED, *_OF_THE_PROCESS))
+    _refuse(wishes, (*_FIXED, *_OF_THE_PROCESS), "the server decides that")
     return batch_infer.run(model, images, wishes, run_sync)
 
 
@@ -161,11 +161,9 @@ def json_object(text: str, field: str = "params") -> dict[str, Any]:
     return value
 
 
-def _refuse(wishes: dict[str, Any], keys: Iterable[str]) -> None:
+def _refuse(wishes: dict[str, Any], keys: Iterable[str], remedy: str) -> None:
     if named := [key for key in keys if key in wishes]:
-        raise RefusedError(
-            400, f"params may not set {', '.join(named)}; give image and model in the address."
-        )
+        raise RefusedError(400, f"params may not set {', '.join(named)}; {remedy}.")
 
 
 def _in_worker_thread(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:

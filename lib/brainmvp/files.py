@@ -56,6 +56,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False))
 
 
+def readable(text: str) -> str:
+    """Return a path as text that can be sent, drawn and stored: what an old encoding left in it is replaced."""
+    return os.fsencode(text).decode("utf-8", "replace")
+
+
 def _leads_back(folder: Path) -> bool:
     """Tell whether a folder is a link to one that it lies in: following it would never end."""
     return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())

@@ -13,7 +13,7 @@ from brainmvp.dicom.choose import SeriesEntry, override
 from brainmvp.dicom.find import DicomStudy, dicom_studies
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import folders_to_enter
+from brainmvp.files import folders_to_enter, readable
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of
 from brainmvp.tasks import Task
 
@@ -150,10 +150,10 @@ def _studies_to_read(root: Path) -> Iterator[tuple[Path, Callable[[], Study]]]:
         else:
             others.append(folder)
     dicom = dicom_studies(others)
-    names = Counter(_name(study.folder) for study in dicom)
+    names = Counter(readable(study.folder.name) for study in dicom)
     for study in dicom:
         # Several studies in one flat folder, or on CDs that call every study ST000000.
-        name = _name(study.folder)
+        name = readable(study.folder.name)
         name = name if names[name] == 1 else f"{name}-{study.mark}"
         yield study.folder, partial(_from_dicom, study, name, study.folder)
 
@@ -188,12 +188,7 @@ def _scans(folder: Path) -> list[Path]:
 
 def _study_id(folder: Path) -> str:
     is_session = folder.name.startswith("ses-") and folder.parent.name.startswith("sub-")
-    return f"{_name(folder.parent)}_{_name(folder)}" if is_session else _name(folder)
-
-
-def _name(folder: Path) -> str:
-    """Return a folder's name, which an old archive may have written in another encoding, as text."""
-    return os.fsencode(folder.name).decode("utf-8", "replace")
+    return f"{readable(folder.parent.name)}_{readable(folder.name)}" if is_session else readable(folder.name)
 
 
 def _from_names(folder: Path) -> tuple[dict[Sequence, Path], Path | None]:

@@ -133,6 +133,19 @@ def test_an_older_label_that_waits_never_comes_after_the_newer_one(opened, stock
     assert len(stock.received) == 1
 
 
+def test_a_label_that_waits_outlives_the_refusal_of_a_newer_one(opened, stock, settle):
+    stock.wrong["/datastore/label"] = 503
+    Submitting(opened).submit("final")
+    settle(opened)
+    waits = opened.outbox.letters()
+    stock.wrong["/datastore/label"] = 422
+    draw(opened.state.segmentation)
+    Submitting(opened).submit("final")
+    settle(opened)
+    assert len(opened.errors) == 1
+    assert opened.outbox.letters() == waits != []
+
+
 def test_a_label_outlives_the_scene_that_is_closed_while_it_goes_up(opened, stock):
     Submitting(opened).submit("final")
     opened.close()

@@ -41,25 +41,32 @@ class Outbox:
     def put(
         self, write: Callable[[Path], Any], url: str, study: str, tag: str, notes: dict[str, Any]
     ) -> Letter:
-        """Have a label written here until it is sent, in place of an older one of the study and tag.
-
-        A final one is in place of drafts, too.
-        """
+        """Have a label written here until it is sent."""
         self.folder.mkdir(parents=True, exist_ok=True)
         moment = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000_000:09d}"
         readable = re.sub(r"[^A-Za-z0-9.-]+", "-", study)[:60]
         letter = Letter(self.folder / f"{moment}-{readable}.nrrd", url, study, tag, notes)
-        older = [o for o in self.letters(url) if o.study == study and tag in (o.tag, "final")]
         try:
             write(letter.file)
             self._note(letter)
         except BaseException:
             letter.file.unlink(missing_ok=True)
             raise
-        with self._turn:
-            for other in older:
-                self.remove(other)
         return letter
+
+    def replace_older(self, letter: Letter) -> None:
+        """Forget what a label that is sent, or waits to be, is in place of: older ones of its study and tag.
+
+        A final one is in place of drafts, too.
+        """
+        with self._turn:
+            self._replace_older(letter)
+
+    def _replace_older(self, letter: Letter) -> None:
+        for other in self.letters(letter.url):
+            same = other.study == letter.study and letter.tag in (other.tag, "final")
+            if same and other.file.name < letter.file.name:
+                self.remove(other)
 
     def letters(self, url: str | None = None) -> list[Letter]:
         """Return what waits, oldest first; for one server, or for all, with those whose note cannot be read."""
@@ -80,6 +87,7 @@ class Outbox:
                 if error.final:
                     self._note(replace(letter, problem=error.sentence))
                 raise
+            self._replace_older(letter)
             self.remove(letter)
             return True
 

@@ -93,6 +93,7 @@ class Submitting:
                     if error.final:  # told now, while what was drawn is still there to be mended
                         session.outbox.remove(letter)
                         raise
+                    session.outbox.replace_older(letter)
                     why = "The server is away;" if error.away else error.sentence
                     return f"{why} the label of {study} is kept here and sent by itself later.", changes
                 return f"The {tag} label of {study} is stored at the server.", changes

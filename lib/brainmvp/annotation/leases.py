@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from sqlite3 import Row
 
 from brainmvp.annotation.database import Database
 from brainmvp.annotation.journal import iso
@@ -62,11 +63,13 @@ class Leases:
             study = min(filter(free, order), key=turn, default=None)  # the first of equals keeps the order
             if study is None:
                 return None
-            lease = Lease(study, annotator, now + self._seconds)
+            # A draft has renewed its lease: it ends later than it did when it was given. A second more keeps that mark.
+            mine = leases.get(study)
+            drafted = mine is not None and mine["annotator"] == annotator and self._is_of_draft(mine, now)
+            lease = Lease(study, annotator, now + self._seconds + drafted)
             connection.execute(
                 "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?)", (study, annotator, now, lease.expires)
             )
-            # A draft has renewed its lease: it ends later than it did when it was given.
             connection.execute(
                 "UPDATE leases SET expires = :now WHERE study IN (SELECT study FROM leases WHERE "
                 "annotator = :annotator AND expires > :now AND expires <= given + :seconds "
@@ -74,6 +77,9 @@ class Leases:
                 {"now": now, "annotator": annotator, "seconds": self._seconds, "most": MOST_PROPOSED},
             )
         return lease
+
+    def _is_of_draft(self, lease: Row, now: float) -> bool:
+        return lease["expires"] > max(now, lease["given"] + self._seconds)
 
     def holder(self, study: str) -> Lease | None:
         """Return the lease of a study, or None if nobody has it."""
@@ -95,9 +101,9 @@ class Leases:
             )
 
     def release(self, study: str) -> None:
-        """Give a study back."""
+        """Give a study back; that it was given is kept, so that others come first when its annotator asks again."""
         with self._database.writing() as connection:
-            connection.execute("DELETE FROM leases WHERE study = ?", (study,))
+            connection.execute("UPDATE leases SET expires = ? WHERE study = ?", (self._now(), study))
 
     def skip(self, study: str, annotator: str, reason: str) -> None:
         """Put a study behind all others, and give it back."""

@@ -212,8 +212,6 @@ class LabelTraining:
         version = stored.card.version if stored else self._store.next_version(name)
         card = tuned.card.model_copy(update={"name": name, "version": version})
         candidate = stored or self._candidate(card, tuned)
-        if stored is None:  # what was measured under this id was of a candidate that was never stored
-            self._state.held_out_scores.forget(card.id)
         segmenters = [Segmenter(served, options.device), Segmenter(candidate, options.device)]
         for number, case in enumerate(cases):
             message = f"{number} of {len(cases)} held-out studies are measured."
@@ -244,8 +242,11 @@ class LabelTraining:
         return next((model for model in own if model.card.training == card.training), None)
 
     def _candidate(self, card: Card, tuned: FineTuned) -> Model:
-        folder = self._folder / "candidate"
-        folder.mkdir(parents=True, exist_ok=True)
+        """Return the model under the id that it may be stored by, with no scores but its own."""
+        folder = self._folder / "candidate" / str(card.version)
+        if not folder.is_dir():  # what was measured under this id was of another one that was never stored
+            self._state.held_out_scores.forget(card.id)
+            folder.mkdir(parents=True)
         write_model(card, tuned.weights, folder)
         return Model(card, folder)
 

@@ -26,7 +26,7 @@ _NAMED = tuple(
 )
 
 # What visits of one patient are called, in folders of their own: a word with a number, or a date, year or day first.
-_DAY, _MONTH, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:(?:19|20)?\d\d)"
+_DAY, _MONTH, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:(?:19|20)\d\d)"
 _DATE = (
     r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
     rf"|{_YEAR}(?P<sep>[-_.]){_MONTH}(?P=sep){_DAY}|{_DAY}(?P<mark>[-_.]){_MONTH}(?P=mark){_YEAR}"
@@ -36,6 +36,9 @@ _VISIT = re.compile(
     rf"(?:pre|post)-?op|(?:{_DATE})(?:[-_ T].*)?)$",
     re.IGNORECASE,
 )
+
+# A visit by the list above that may as well be the number of a patient.
+COULD_BE_PATIENT = re.compile(r"^(?:mr|v|t)[-_ ]?\d\d?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from pydicom.misc import is_dicom
 
 from brainmvp.cohort.index import Image, Index, Session
-from brainmvp.cohort.layouts import Place, place_of
+from brainmvp.cohort.layouts import COULD_BE_PATIENT, Place, place_of
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import data_folders
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of, strip_suffix
@@ -74,6 +74,12 @@ def index_folder(
             f"{' and '.join(guessed[:2])}{' and others' if len(guessed) > 2 else ''} were taken for data sets; if they "
             "are patients, call their visits by a date (2024-01-31) or by a number (visit-1)."
         )
+    numbered = Counter((p.dataset, p.subject) for p in visits if COULD_BE_PATIENT.match(p.session))
+    notes += [
+        f"{subject} was taken for one patient with {count} visits; if these are patients, call them P01 and so on."
+        for (_, subject), count in numbered.items()
+        if count > 1
+    ]
     sessions = []
     for place, visit in visits.items():
         if visit.images:

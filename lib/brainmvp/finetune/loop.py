@@ -22,6 +22,7 @@ from brainmvp.finetune.run import Run
 from brainmvp.finetune.segmentation import SegmentationProblem
 from brainmvp.finetune.start import Start, begin
 from brainmvp.modelstore import Model
+from brainmvp.stop import StoppedError
 from brainmvp.tasks import Recipe, Task
 
 
@@ -66,6 +67,7 @@ def finetune(
         should_stop: asked after every step; True keeps the state and returns what there is.
 
     Raises:
+        StoppedError: `preparing` raised it; in all processes then.
         BrainMVPError: a study or label that cannot be used, a patient on both sides, a run folder of another run, or
             a loss that is not finite.
 
@@ -87,10 +89,17 @@ def finetune(
         if opening:
             opening(begun)
     kept = cache or folder.path / "prepared"
+    cases = [*train, *validation]
     if machine.world > 1:  # each process prepares its share, then all find everything
-        preparation.all([*train, *validation][machine.rank :: machine.world], kept, preparing, workers)
-        machine.gather(None)
-    prepared = preparation.all([*train, *validation], kept, preparing, workers)
+        stopped = False
+        try:
+            preparation.all(cases[machine.rank :: machine.world], kept, preparing, workers)
+        except StoppedError:
+            stopped = True
+        if machine.any(stopped):  # all of them, or the others would wait for this one
+            raise StoppedError
+        preparing = None
+    prepared = preparation.all(cases, kept, preparing, workers)
     train_set, validation_set = prepared[: len(train)], prepared[len(train) :]
     run = Run(task, recipe, begun, _problem(task, recipe, begun, train_set), machine, folder, workers)
     with kept_memory() if machine.device.type == "cpu" else nullcontext():

@@ -65,6 +65,36 @@ def test_who_asks_on_and_on_keeps_the_last_few_and_the_drafts(tmp_path: Path) ->
     assert leases.take(order, "B").study == "b"
 
 
+def test_a_draft_that_is_proposed_again_stays_reserved(tmp_path: Path) -> None:
+    clock = Clock()
+    leases = Leases(Database(tmp_path), 60, clock)
+    order = list("abcdefgh")
+    assert leases.take(order, "A").study == "a"
+    clock.now += 1
+    leases.renew("a", "A")
+    proposed = []
+    while len(proposed) < 14:
+        clock.now += 1
+        proposed.append(leases.take(order, "A").study)
+    assert proposed.count("a") == 1
+    assert leases.holder("a").annotator == "A"
+
+
+def test_who_gives_each_study_back_sees_all_of_them(tmp_path: Path) -> None:
+    clock, order = Clock(), list("abcd")
+    leases = Leases(Database(tmp_path), 60, clock)
+    seen = []
+    for _ in range(8):
+        study = leases.take(order, "A").study
+        if seen:
+            leases.release(seen[-1])
+        seen.append(study)
+        clock.now += 1
+    assert "".join(seen) == "abcdabcd"
+    assert leases.holder("a") is None
+    assert leases.take(order, "B").study == "a"
+
+
 def test_threads_never_get_the_same_study(tmp_path: Path) -> None:
     database, got = Database(tmp_path), []
     order = [str(number) for number in range(40)]

@@ -96,10 +96,24 @@ def test_visits_in_a_patients_folder_stay_on_one_side(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "visit",
-    ["31.01.2024", "1.2.2024", "2024-1-31", "24-01-31", "31_01_24", "MR1", "T0", "v 02", "2024-1-31 head"],
+    ["31.01.2024", "1.2.2024", "2024-1-31", "31_01_2024", "MR1", "T0", "v 02", "2024-1-31 head"],
 )
 def test_visits_are_called_in_many_ways(visit: str) -> None:
     assert place_of(PurePosixPath("Miller", visit, "flair.nii.gz"), "root") == Place("root", "Miller", visit)
+
+
+def test_numbers_with_hyphens_are_patients(tmp_path: Path) -> None:
+    assert place_of(PurePosixPath("Trial", "01-02-13", "t1.nii.gz"), "root") == Place(
+        "Trial", "01-02-13", "1"
+    )
+
+
+def test_patients_taken_for_visits_are_told(tmp_path: Path) -> None:
+    touch(tmp_path, "HospitalA/MR01/x_t1.nii.gz", "HospitalA/MR02/x_t1.nii.gz", "Miller/T0/x_t1.nii.gz")
+    (note,) = index_folder(tmp_path)[1]
+    assert note.startswith(
+        "HospitalA was taken for one patient with 2 visits; if these are patients, call them"
+    )
 
 
 def test_patients_taken_for_data_sets_are_told(tmp_path: Path) -> None:
