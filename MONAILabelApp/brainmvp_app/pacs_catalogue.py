@@ -154,7 +154,9 @@ class PacsCatalogue:
         except BrainMVPError as error:
             troubles[study_id] = str(error)
             return
-        if known and known.series == series:  # something else came, such as our own result
+        if (
+            known and known.instances >= 0 and known.series == series
+        ):  # something else came, such as our own result
             known.instances = count
             return
         headers: list[Dataset] = []

@@ -5,6 +5,8 @@ import logging
 import time
 from threading import Event, Thread
 
+import torch
+
 from brainmvp.annotation.cases import task_of
 from brainmvp.annotation.scores import Basis, Scores
 from brainmvp.device import pick_device
@@ -24,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 # How often to look for new studies and models when there is nothing to do, seconds.
 _LOOK_EVERY = 5.0
-# An archive that did not give a study is asked for it again after so long, seconds.
+# What is no study's fault: an archive that is away, a disk or memory that is full. Tried again after so long, seconds.
+_OF_THE_MOMENT = (ArchiveError, OSError, MemoryError, torch.OutOfMemoryError)
 _ASK_AGAIN = 300.0
 _END_SECONDS = 10.0
 
@@ -44,7 +47,7 @@ class Scorer(Thread):
         self._infers = infers
         self._device = device
         self._embedder: Embedder | None = None
-        self._not_before: dict[str, float] = {}  # by study that an archive did not give: when to ask again
+        self._not_before: dict[str, float] = {}  # by study with a fault of the moment: when to try again
         self._stopped = Event()
 
     def start(self) -> None:
@@ -78,21 +81,30 @@ class Scorer(Thread):
             studies = list(self._datastore.catalogue.studies.values())
         for gone in self._scores.studies() - {study.id for study in studies}:
             self._scores.forget(gone)
+        studies.sort(key=lambda each: (each.id in labelled, each.id))
+        trouble: Exception | None = None
         for name, infer in self._infers.items():
-            if not infer.is_valid():
-                continue
-            store = ModelStore()
-            model, encoder = store.resolve(name), choose_encoder(store, name)
-            known = self._scores.bases(name)
-            for study in sorted(studies, key=lambda each: (each.id in labelled, each.id)):
-                task = task_of(study, self._datastore.tasks)
-                if task is None or task.name != name:
-                    continue
-                basis = Basis(state_of(study), model.card.id, encoder.card.id)
-                if known.get(study.id) != basis and self._not_before.get(study.id, 0.0) < time.monotonic():
-                    segmenter = infer.background_segmenter()  # a damaged model is no study's fault
-                    self._score(study, segmenter, infer, encoder, basis)
+            try:
+                if infer.is_valid() and self._score_next(name, infer, studies):
                     return True
+            except Exception as error:  # a damaged model is no study's fault, nor another task's
+                trouble = trouble or error
+        if trouble:
+            raise trouble
+        return False
+
+    def _score_next(self, name: str, infer: SegmentationTask, studies: list[Study]) -> bool:
+        store = ModelStore()
+        model, encoder = store.resolve(name), choose_encoder(store, name)
+        known = self._scores.bases(name)
+        for study in studies:
+            task = task_of(study, self._datastore.tasks)
+            if task is None or task.name != name:
+                continue
+            basis = Basis(state_of(study), model.card.id, encoder.card.id)
+            if known.get(study.id) != basis and self._not_before.get(study.id, 0.0) < time.monotonic():
+                self._score(study, infer.background_segmenter(), infer, encoder, basis)
+                return True
         return False
 
     def _score(
@@ -105,7 +117,7 @@ class Scorer(Thread):
             entropy = region_entropies(result.probabilities, result.labels.voxel_ml)
             facts = Facts(study.id, embedder.embed(study), entropy)
             basis = Basis(basis.files, result.model, basis.encoder)
-        except ArchiveError:  # no study's fault either
+        except _OF_THE_MOMENT:
             self._not_before[study.id] = time.monotonic() + _ASK_AGAIN
             raise
         except Exception as error:  # said by inference, too, when someone opens the study

@@ -5,12 +5,47 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from app_server import APP
 
 from brainmvp.annotation.state import AnnotationState
+from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, read_volume, write_volume
+
+
+def test_no_damaged_model_and_no_full_memory_spoils_the_other_scores(
+    home: Path, tmp_path: Path, write_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRAINMVP_HOME", str(home))
+    monkeypatch.syspath_prepend(str(APP))
+    from brainmvp_app.datastore import StudyDatastore
+    from brainmvp_app.infer import SegmentationTask
+    from brainmvp_app.scorer import Scorer
+
+    studies, tasks = tmp_path / "cohort", tuple(map(get_task, ("stroke", "tumour")))
+    write_study("a", "T1CE FLAIR", studies)
+    write_study("b", "DWI ADC", studies)
+    store, state = StudyDatastore(str(studies), tasks), AnnotationState(studies)
+    infers = {task.name: SegmentationTask(task, store, "cpu") for task in tasks}
+    scorer = Scorer(store, state.scores, infers, "cpu")
+
+    def fails(error: Exception) -> Callable[..., None]:
+        def fail(*_: object) -> None:
+            raise error
+
+        return fail
+
+    monkeypatch.setattr(infers["stroke"], "background_segmenter", fails(BrainMVPError("damaged")))
+    with monkeypatch.context() as full:
+        full.setattr(infers["tumour"], "segment_in_background", fails(torch.OutOfMemoryError("full")))
+        with pytest.raises(BrainMVPError, match="damaged"):
+            scorer._score_one()
+    assert state.scores.bases("tumour") == {}
+    scorer._not_before.clear()
+    assert scorer._score_one()
+    assert list(state.scores.bases("tumour")) == ["a"]
 
 
 def test_a_score_is_worked_out_again_only_after_a_change(

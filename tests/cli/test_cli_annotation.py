@@ -80,6 +80,8 @@ def test_a_simulation_in_miniature(
     command = ["simulate-annotation", "--out", str(tmp_path)]
     assert "no strategy 'best'" in refusal(*command, "--strategies", "best")
     assert "--budgets 3,many are no numbers" in refusal(*command, "--budgets", "3,many")
+    assert "adni is no segmentation" in refusal(*command, "--task", "adni")
+    assert "no vs-seg; give --cohort" in refusal(*command, "--task", "vs-seg")
 
 
 def test_a_labelled_cohort_is_simulated_too(

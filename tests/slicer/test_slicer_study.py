@@ -119,6 +119,15 @@ def test_each_sequence_gets_a_linked_view_and_one_click_leads_back(scene, volume
     assert crosshair.GetCrosshairMode() == slicer.vtkMRMLCrosshairNode.NoCrosshair
 
 
+@pytest.mark.parametrize("hole", [0, slice(None, 2)])
+def test_voxels_that_are_no_numbers_leave_the_grey_scale(volume, hole):
+    voxels = np.random.default_rng(0).uniform(100, 900, (10, 10, 10)).astype(np.float32)
+    voxels[hole] = np.nan
+    node = volume(voxels, np.eye(4))
+    views.set_window(node)
+    assert node.GetDisplayNode().GetWindowLevelMax() == pytest.approx(896, abs=6)
+
+
 def test_the_grey_scale_is_set_once_and_then_the_user_s(volume):
     voxels = np.zeros((10, 10, 10), np.int16)
     voxels[2:8, 2:8, 2:8] = np.linspace(100, 900, 216).reshape(6, 6, 6)

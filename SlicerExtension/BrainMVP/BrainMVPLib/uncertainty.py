@@ -30,7 +30,7 @@ class Uncertainty:
                 volume.SetAttribute(_SHOWN, "no" if shown else "yes")
                 session.changed.emit()
                 return
-            client, image, model = session.need_client(), state.facts.get("image"), state.model
+            client, image, model = session.need_client(), state.facts.get("image"), state.task or state.model
             if not image:
                 raise ModuleError(
                     "There is no result yet whose uncertainty could be shown; run Auto-segment first."
@@ -47,7 +47,7 @@ class Uncertainty:
         if state.segmentation is None:
             return
         volume = ops.load_volume(session.scene, path, "Uncertainty")
-        reference = session.reference()
+        reference = session.reference(session.drawn_task)
         if reference is None or not ops.same_grid(volume, reference[1]):
             ops.remove(session.scene, volume)
             raise ModuleError("The uncertainty is that of another image; run Auto-segment again.")

@@ -92,10 +92,12 @@ def set_window(volume: Any) -> None:
     if display is None or volume.GetAttribute("BrainMVP.Window"):
         return
     image = volume.GetImageData()
+    if image.GetNumberOfScalarComponents() != 1:  # colours and diffusion volumes have no one grey scale
+        return
     array = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
     step = max(1, round((array.size / 2e5) ** (1 / 3)))
     sample = array[::step, ::step, ::step]
-    inside = sample[sample != sample.flat[0]]
+    inside = sample[np.isfinite(sample) & (sample != sample.flat[0])]
     if inside.size:
         low, high = np.percentile(inside, (1, 99.5))
         display.AutoWindowLevelOff()

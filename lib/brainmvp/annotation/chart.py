@@ -19,7 +19,7 @@ _COLUMNS = ("time", "study", "tag", "annotator", "seconds", "model")
 def write_table(history: dict[str, Any], path: Path) -> Path:
     """Write a row for each label, final or draft, in order of time; return the path."""
     table = io.StringIO()
-    writer = csv.DictWriter(table, _COLUMNS, extrasaction="ignore")
+    writer = csv.DictWriter(table, _COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(history["labels"])
     write_text(path, table.getvalue())
@@ -88,17 +88,16 @@ def _seconds_by_label(axes: Axes, finals: list[dict[str, Any]]) -> None:
     if not timed:
         _nothing(axes, "no client told its time")
         return
-    for name in dict.fromkeys(label["annotator"] or "unknown" for label in timed):
-        own = [(n, label["seconds"] / 60) for n, label in enumerate(timed, 1)
-               if (label["annotator"] or "unknown") == name]  # fmt: skip
-        axes.plot(*zip(*own, strict=True), "o", markersize=4, label=name)
+    for name in dict.fromkeys(label["annotator"] for label in timed):
+        own = [(n, label["seconds"] / 60) for n, label in enumerate(timed, 1) if label["annotator"] == name]
+        axes.plot(*zip(*own, strict=True), "o", markersize=4, label=_shown(name))
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8)
 
 
 def _labels_by_annotator(axes: Axes, annotators: dict[str, dict[str, Any]]) -> None:
     axes.set(title="Who did what", xlabel="studies")
-    names = [name or "unknown" for name in annotators]
+    names = [_shown(name) for name in annotators]
     if not names:
         _nothing(axes, "nobody has labelled yet")
         return
@@ -109,6 +108,11 @@ def _labels_by_annotator(axes: Axes, annotators: dict[str, dict[str, Any]]) -> N
         left.update(dict(zip(names, counts, strict=True)))
     axes.set_xlim(0, 1.35 * max(left.values()) or 1)  # room for the legend
     axes.legend(frameon=False, fontsize=8)
+
+
+def _shown(annotator: str | None) -> str:
+    """Return an annotator's name as Matplotlib draws it: any text, and not a formula between dollars."""
+    return (annotator or "(unknown)").replace("$", r"\$")
 
 
 def _nothing(axes: Axes, text: str) -> None:

@@ -65,7 +65,7 @@ def write_simulation(folder: Path, curves: list[Curve], summary: dict[str, Any])
     text = json.dumps(summary, indent=1)
     atomically(folder / "simulation.json", lambda path: path.write_text(text, "utf-8"))
     table = io.StringIO()
-    writer = csv.writer(table)
+    writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["strategy", "seed", "labels", "dice", "studies"])
     for curve in curves:
         for count, dice in zip(curve.labels, curve.dice, strict=True):

@@ -62,11 +62,16 @@ def simulate_annotation(
     from brainmvp.annotation.simulate import FOREGROUND, Setting, Simulation
     from brainmvp.device import pick_device
     from brainmvp.modelstore import ModelStore
+    from brainmvp.phantom.write import USUAL_SEQUENCES
     from brainmvp.selection import STRATEGIES
     from brainmvp.selection.embed import Embedder, choose_encoder
     from brainmvp.tasks import get_task
 
     wanted, store = get_task(task), ModelStore()
+    if wanted.kind != "segmentation":
+        raise BrainMVPError(f"{wanted.name} is no segmentation; choose a task with structures to draw.")
+    if not cohort and wanted.name not in USUAL_SEQUENCES:
+        raise BrainMVPError(f"Made-up brains have no {wanted.name}; give --cohort.")
     names = [name.strip() for name in strategies.split(",")]
     if unknown := [name for name in names if name not in (*STRATEGIES, FOREGROUND)]:
         raise BrainMVPError(

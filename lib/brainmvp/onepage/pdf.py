@@ -22,9 +22,8 @@ def write_pdf(content: Content, figure: bytes, path: Path) -> None:
     with rc_context({"pdf.fonttype": 42, "font.size": 9}):  # real fonts, so that the text can be searched
         page = Figure(figsize=_A4)
         page.text(_LEFT, 0.955, content.study, fontsize=16, weight="bold", parse_math=False)
-        page.text(
-            _LEFT, 0.935, f"{content.title} · made {content.made} by model {content.model}", color="0.35"
-        )
+        made = f"{content.title} · made {content.made} by model {content.model}"
+        page.text(_LEFT, 0.935, made, color="0.35", parse_math=False)
         box = {"boxstyle": "round,pad=0.5", "facecolor": "#fff7e8", "edgecolor": "#b36b00"}
         page.text(_LEFT + 0.01, 0.905, content.notice, weight="bold", fontsize=8.5, bbox=box)
         pixels = imread(BytesIO(figure))
@@ -68,7 +67,7 @@ def _row(page: Figure, row: Row, y: float) -> None:
     if row.colour:
         indent = 0.02
         page.text(_LEFT, y, "■", color=tuple(value / 255 for value in row.colour))
-    page.text(_LEFT + indent, y, row.name)
+    page.text(_LEFT + indent, y, row.name, parse_math=False)
     page.text(_VALUES, y, f"{row.volume_ml:.1f}", ha="right")
     if row.diameters:
         page.text(_SIZES, y, f"{row.diameters[0]:.0f} x {row.diameters[1]:.0f}", ha="right")

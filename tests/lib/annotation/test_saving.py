@@ -1,6 +1,7 @@
 """Labels saved, and the history in one picture and one table."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -75,5 +76,7 @@ def test_the_history_is_drawn_also_when_there_is_little_of_it(tmp_path: Path) ->
     assert told["annotators"]["B"] == {"final": 1, "draft": 1, "skipped": 0, "median_seconds": None}
     assert told["scored"]["tumour"] == 1
     draw_history(told, tmp_path / "history.png")
+    renamed = json.loads(json.dumps(told).replace('"A"', r'"$\\anna$"'))
+    draw_history(renamed, tmp_path / "renamed.png")  # a name may be any text
     rows = list(csv.DictReader(write_table(told, tmp_path / "history.csv").open()))
     assert [row["annotator"] for row in rows] == ["A", "A", "B", "A", "B", "B", "B", ""]
