@@ -154,10 +154,8 @@ class PacsCatalogue:
         except BrainMVPError as error:
             troubles[study_id] = str(error)
             return
-        if (
-            known and known.instances >= 0 and known.series == series
-        ):  # something else came, such as our own result
-            known.instances = count
+        if known and known.instances >= 0 and known.series == series:
+            known.instances = count  # something else came, such as our own result
             return
         headers: list[Dataset] = []
         for series_uid in series:

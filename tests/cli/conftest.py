@@ -14,3 +14,10 @@ def brainmvp(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
     monkeypatch.setenv("BRAINMVP_HOME", str(tiny_models))
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brainmvp: Callable[..., Result]) -> Path:
+    """Let the commands keep models and tasks in an empty folder of this test; return it."""
+    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"

@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+from commands import done
 from labelled import TINY, make_cases, write_cohort, write_index
 
 from brainmvp.modelstore import ModelStore
@@ -16,12 +17,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def strokes(tmp_path_factory):
     return write_cohort(STROKE, 4, tmp_path_factory.mktemp("strokes"))
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -40,11 +35,6 @@ def models(home, tiny_models, strokes, tmp_path):
         update = {"version": version, "training": ids, "parent": parent}
         store.add(tiny.card.model_copy(update=update), tiny.load_weights())
     return split
-
-
-def done(result):
-    assert result.exit_code == 0, result.stderr or result.exception
-    return result.stdout
 
 
 def test_all_folds_are_trained_and_joined_in_one_table(brainmvp, home, strokes, tmp_path):

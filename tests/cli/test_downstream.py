@@ -5,6 +5,7 @@ import json
 import signal
 
 import pytest
+from commands import done
 from labelled import TINY, make_case, write_cohort, write_index
 
 from brainmvp.modelstore import ModelStore
@@ -22,17 +23,6 @@ def strokes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def brains(tmp_path_factory):
     return write_cohort(ABIDE, 6, tmp_path_factory.mktemp("brains"))
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch, brainmvp):
-    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-def done(result):
-    assert result.exit_code == 0, result.stderr or result.exception
-    return result.stdout
 
 
 def test_a_segmentation_is_learned_and_judged(brainmvp, home, strokes, tmp_path):

@@ -5,21 +5,12 @@ import json
 import shutil
 
 import pytest
+from commands import done
 from labelled import TINY, make_cases
 
 from brainmvp.tasks import get_task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
-
-
-def done(result):
-    assert result.exit_code == 0, result.stderr or result.exception
-    return result.stdout
 
 
 def hospital(task, root):

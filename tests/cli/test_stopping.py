@@ -9,6 +9,7 @@ import time
 
 import pytest
 import torch
+from commands import done
 from labelled import TINY, write_cohort
 
 from brainmvp.modelstore import ModelStore
@@ -20,17 +21,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def strokes(tmp_path_factory):
     return write_cohort(get_task("stroke"), 5, tmp_path_factory.mktemp("strokes"))
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch, brainmvp):
-    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-def done(result):
-    assert result.exit_code == 0, result.stderr or result.exception
-    return result.stdout
 
 
 def timeless(history):

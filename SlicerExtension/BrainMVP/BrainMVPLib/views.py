@@ -8,9 +8,8 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import slicer
-from vtk.util import numpy_support
 
-from .scene import nodes_of
+from .scene import nodes_of, voxels
 
 # Above the numbers that Slicer and its extensions use for their layouts; one for each number of views.
 _LAYOUT = 52600
@@ -91,10 +90,9 @@ def set_window(volume: Any) -> None:
     display = volume.GetDisplayNode()
     if display is None or volume.GetAttribute("BrainMVP.Window"):
         return
-    image = volume.GetImageData()
-    if image.GetNumberOfScalarComponents() != 1:  # colours and diffusion volumes have no one grey scale
-        return
-    array = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    if volume.GetImageData().GetNumberOfScalarComponents() != 1:
+        return  # colours and diffusion volumes have no one grey scale
+    array = voxels(volume)
     step = max(1, round((array.size / 2e5) ** (1 / 3)))
     sample = array[::step, ::step, ::step]
     inside = sample[np.isfinite(sample) & (sample != sample.flat[0])]

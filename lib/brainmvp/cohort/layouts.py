@@ -31,14 +31,15 @@ _DATE = (
     r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
     rf"|{_YEAR}(?P<sep>[-_.]){_MONTH}(?P=sep){_DAY}|{_DAY}(?P<mark>[-_.]){_MONTH}(?P=mark){_YEAR}"
 )
+_SHORT = r"(?:mr|v|t)[-_ ]?\d\d?"
 _VISIT = re.compile(
-    r"^(?:(?:ses|session|visit|timepoint|tp|fu|follow-?up)[-_ ]?\d+|(?:mr|v|t)[-_ ]?\d\d?|baseline|follow-?up|"
+    rf"^(?:(?:ses|session|visit|timepoint|tp|fu|follow-?up)[-_ ]?\d+|{_SHORT}|baseline|follow-?up|"
     rf"(?:pre|post)-?op|(?:{_DATE})(?:[-_ T].*)?)$",
     re.IGNORECASE,
 )
 
 # A visit by the list above that may as well be the number of a patient.
-COULD_BE_PATIENT = re.compile(r"^(?:mr|v|t)[-_ ]?\d\d?$", re.IGNORECASE)
+COULD_BE_PATIENT = re.compile(rf"^{_SHORT}$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -182,12 +182,8 @@ def _number(dataset: Dataset, tag: BaseTag) -> float | None:
 def _value(dataset: Dataset, tag: BaseTag) -> Any:
     try:
         return dataset[tag].value
-    except (
-        ValueError,
-        TypeError,
-        NotImplementedError,
-    ):  # not what the element's type allows: as good as empty
-        return None
+    except (ValueError, TypeError, NotImplementedError):
+        return None  # not what the element's type allows: as good as empty
 
 
 def _plain(value: Any) -> Any:
