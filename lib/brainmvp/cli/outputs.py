@@ -50,6 +50,8 @@ def spare_scans(study: "Study", outputs: dict[str, Path | None]) -> None:
     kept = _kept(study)
     settled = (study.folder / OVERRIDE).is_file()
     searched = {study.folder, *(file.parent for file in kept)}
+    # The search for studies goes on below a folder of DICOM files.
+    goes_on = not holds_images(study.folder)
     taken: dict[Path, str] = {}
     for option, path in outputs.items():
         if path is None:
@@ -60,8 +62,7 @@ def spare_scans(study: "Study", outputs: dict[str, Path | None]) -> None:
         if first := taken.get(place):
             raise BrainMVPError(f"{first} and {option} both name {path}; give each a name of its own.")
         taken[place] = option
-        # The search for studies goes on below a folder of DICOM files.
-        below = place.is_relative_to(study.folder) and not holds_images(study.folder)
+        below = goes_on and place.is_relative_to(study.folder)
         found = (below or place.parent in searched) and path.name.lower().endswith(_IMAGE_SUFFIXES)
         if found and not settled and not is_label(path.name):
             name = path.name.partition(".")
