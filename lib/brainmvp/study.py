@@ -259,5 +259,12 @@ def _from_override(folder: Path) -> Study:
 def _numbered(
     folder: Path, numbers: dict[Sequence, int]
 ) -> tuple[dict[Sequence, DicomImage], list[SeriesEntry]]:
-    series = [entry for study in dicom_studies(_folders_below(folder)) for entry in study.series]
-    return override(series, numbers, OVERRIDE)
+    wanted = set(numbers.values())
+    studies = dicom_studies(_folders_below(folder))
+    named = [study for study in studies if any(image.number in wanted for image in study.volumes)]
+    if len(named) > 1:
+        raise BrainMVPError(
+            f"{folder / OVERRIDE} names series of {len(named)} DICOM studies, and a study is one visit; give each a "
+            "folder of its own."
+        )
+    return override([image for study in named for image in study.volumes], numbers, OVERRIDE)

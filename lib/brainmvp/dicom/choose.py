@@ -1,7 +1,7 @@
 """Which volume of a study stands for which sequence, when several could."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -62,30 +62,32 @@ def choose(images: Iterable[DicomImage]) -> tuple[dict[Sequence, DicomImage], li
 
 
 def override(
-    entries: Iterable[SeriesEntry], numbers: dict[Sequence, int], source: str
+    images: Iterable[DicomImage], numbers: dict[Sequence, int], source: str
 ) -> tuple[dict[Sequence, DicomImage], list[SeriesEntry]]:
     """Return the images and entries where somebody said which series number is which sequence, and no other counts.
 
-    source: who said it, for the table. Raises `BrainMVPError` if there is no such series or it cannot be used.
+    Of several volumes of a series the rule chooses, among those that show the sequence if there are any. source: who
+    said it, for the table. Raises `BrainMVPError` if there is no such series or it cannot be used.
     """
-    entries, chosen = list(entries), {}
+    judged, chosen = [(image, recognise(image.facts)) for image in images], {}
     for sequence, number in numbers.items():
-        candidates = [entry.image for entry in entries if entry.image.number == number]
-        if not candidates:
+        named = [(image, verdict) for image, verdict in judged if image.number == number]
+        if not named:
             raise BrainMVPError(f"{source} names series {number}, which is not there; correct the number.")
-        if candidates[0].flaws:
-            flaws = "; ".join(candidates[0].flaws)
+        candidates = [(image, verdict) for image, verdict in named if not image.flaws]
+        if not candidates:
+            flaws = "; ".join(named[0][0].flaws)
             raise BrainMVPError(f"{source} names series {number}, which cannot be used: {flaws}.")
-        chosen[sequence] = candidates[0]
+        fitting = [pair for pair in candidates if pair[1].sequence is sequence]
+        chosen[sequence] = max(fitting or candidates, key=lambda pair: _merit(*pair))[0]
     told = {id(image): sequence for sequence, image in chosen.items()}
-    return chosen, [_told(entry, told.get(id(entry.image)), source) for entry in entries]
+    return chosen, _merged([_told(image, verdict, told.get(id(image)), source) for image, verdict in judged])
 
 
-def _told(entry: SeriesEntry, sequence: Sequence | None, source: str) -> SeriesEntry:
+def _told(image: DicomImage, verdict: Verdict, sequence: Sequence | None, source: str) -> SeriesEntry:
     if sequence is None:
-        return replace(entry, use="left out", reason=f"{source} does not name it")
-    verdict = Verdict(sequence, str(sequence), f"{source} says so")
-    return replace(entry, verdict=verdict, use="used", reason="")
+        return SeriesEntry(image, verdict, "left out", f"{source} does not name it")
+    return SeriesEntry(image, Verdict(sequence, str(sequence), f"{source} says so"), "used", "")
 
 
 def _entry(image: DicomImage, verdict: Verdict, chosen: dict[Sequence, DicomImage]) -> SeriesEntry:

@@ -20,10 +20,11 @@ _OTHER_SUFFIXES = (".json", ".txt", ".png", ".jpg", ".html", ".pdf", ".xml", ".z
 
 @dataclass(frozen=True)
 class DicomStudy:
-    """One DICOM study: its folder, the image of each sequence, and one entry for every volume of every series."""
+    """One DICOM study: its folder, its volumes, the image of each sequence, and the table of its series."""
 
     uid: str
     folder: Path
+    volumes: tuple[DicomImage, ...]
     images: dict[Sequence, DicomImage]
     series: tuple[SeriesEntry, ...]
 
@@ -44,8 +45,9 @@ def dicom_studies(folders: Iterable[Path]) -> list[DicomStudy]:
 
 def _study(uid: str, slices: list[Slice]) -> DicomStudy:
     folder = Path(os.path.commonpath([one.path.parent for one in slices]))
-    images, series = choose(images_of(slices))
-    return DicomStudy(uid, folder, images, tuple(series))
+    volumes = images_of(slices)
+    images, series = choose(volumes)
+    return DicomStudy(uid, folder, tuple(volumes), images, tuple(series))
 
 
 def _signature(folder: Path) -> tuple[tuple[str, int, int], ...]:

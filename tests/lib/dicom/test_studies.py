@@ -134,3 +134,34 @@ def test_study_json_names_series_by_their_number(tmp_path):
     (tmp_path / "study.json").write_text(json.dumps({"sequences": {"T1": 9}}))
     with pytest.raises(BrainMVPError, match="series 9, which is not there"):
         Study.from_folder(tmp_path)
+
+
+def test_of_a_named_diffusion_series_the_weighted_volume_is_taken(tmp_path):
+    uid, series, low, high = generate_uid(), generate_uid(), scan(), scan()
+    high.data[...] //= 2
+    for volume, b_value in ((low, 0.0), (low, 500.0), (high, 1000.0)):
+        facts = habit.DWI | {"DiffusionBValue": b_value}
+        write_series(tmp_path, volume, uid, 7, name=f"{b_value}-{{}}", series_uid=series, **facts)
+    (tmp_path / "study.json").write_text(json.dumps({"sequences": {"DWI": 7}}))
+    study = Study.from_folder(tmp_path)
+    assert np.array_equal(read_volume(study.images[Sequence.DWI]).data, high.data)
+    assert [entry.image for entry in study.series if entry.use == "used"] == [study.images[Sequence.DWI]]
+
+
+def test_of_a_named_series_a_whole_volume_is_taken(tmp_path):
+    uid, series = generate_uid(), generate_uid()
+    for echo, slices in ((1, range(0, 12, 5)), (2, None)):
+        facts = habit.T2 | {"EchoNumbers": echo}
+        write_series(tmp_path, scan(), uid, 4, name=f"{echo}-{{}}", series_uid=series, only=slices, **facts)
+    (tmp_path / "study.json").write_text(json.dumps({"sequences": {"T2": 4}}))
+    assert Study.from_folder(tmp_path).images[Sequence.T2].shape == (40, 44, 12)
+
+
+def test_study_json_joins_no_two_dicom_studies(tmp_path):
+    write_series(tmp_path / "old", scan(), generate_uid(), 1, **habit.FLAIR)
+    write_series(tmp_path / "new", scan(), generate_uid(), 2, **habit.T2)
+    (tmp_path / "study.json").write_text(json.dumps({"sequences": {"FLAIR": 1, "T2": 2}}))
+    with pytest.raises(BrainMVPError, match="names series of 2 DICOM studies"):
+        Study.from_folder(tmp_path)
+    (tmp_path / "study.json").write_text(json.dumps({"sequences": {"T2": 2}}))
+    assert list(Study.from_folder(tmp_path).images) == [Sequence.T2]
