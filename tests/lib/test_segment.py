@@ -109,6 +109,14 @@ def test_seg_nrrd_carries_names_colours_and_codes(tumour, write_study):
     assert "SCT^79654002^Edema" in header["Segment1_Tags"]
 
 
+def test_seg_nrrd_holds_only_what_is_offered_and_calls_no_tumour_oedema(tumour, write_study):
+    result = tumour.segment(Study.from_folder(write_study("p1", "FLAIR")))
+    header = nrrd.read_header(str(result.save(result.study.folder / "out" / "x.seg.nrrd")))
+    assert (header["Segment0_ID"], header["Segment0_Name"]) == ("WT", "Whole tumour")
+    assert header["Segment0_LabelValue"] == "2" and "SCT^108369006^Neoplasm" in header["Segment0_Tags"]
+    assert "Segment1_ID" not in header
+
+
 def test_the_picture_and_the_uncertainty_are_written(tumour, write_study):
     result = tumour.segment(Study.from_folder(write_study("p1", "T1CE FLAIR")))
     picture = result.save_picture(result.study.folder / "out" / "p.png")

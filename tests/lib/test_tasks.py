@@ -144,6 +144,9 @@ def test_without_contrast_core_and_enhancement_are_not_offered_and_the_label_is_
     assert "T1CE" in left_out["TC"] and "T1CE" in left_out["ET"]
     assert task.label_names(["WT"]) == {2: "Whole tumour"}
     assert task.label_names(["WT", "TC", "ET"])[2] == "Peritumoural oedema"
+    (whole,) = task.described(task.label_names(["WT"]))
+    assert (whole.value, whole.key, whole.name, whole.code.meaning) == (2, "WT", "Whole tumour", "Neoplasm")
+    assert task.described(task.label_names(["WT", "TC", "ET"])) == task.described() == list(task.labels)
 
 
 def test_below_the_minimum_the_missing_sequence_is_named():

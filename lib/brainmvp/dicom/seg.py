@@ -36,8 +36,8 @@ def write_dicom_seg(
 ) -> Path:
     """Write a label map as DICOM SEG; the file appears complete or not at all.
 
-    labels: (X, Y, Z) on the grid of `image`, the series that every frame then refers to; names: what to call a label
-    where it is not the task's own name, by value, for those that are offered; model: what found the labels, None
+    labels: (X, Y, Z) on the grid of `image`, the series that every frame then refers to; names: of the
+    labels that are offered, by value; None: all, under the task's names; model: what found the labels, None
     where a person drew them; corrected: a person went over what the model found. Raises `BrainMVPError` if the
     labels lie elsewhere or the series' headers do not suffice.
     """
@@ -45,8 +45,7 @@ def write_dicom_seg(
         raise BrainMVPError(
             f"The segmentation does not lie on the grid of {image.name}; DICOM SEG needs the grid of a DICOM series."
         )
-    names = names or {label.value: label.name for label in task.labels}
-    described = [label for label in task.labels if label.value in names]
+    described = task.described(names)
     numbered = np.zeros(256, np.uint8)
     for number, label in enumerate(described, start=1):
         numbered[label.value] = number
@@ -58,8 +57,7 @@ def write_dicom_seg(
             pixel_array=_frames(numbered[labels.data], image, sources[0]),
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[
-                _segment(number, label, names[label.value], model, corrected)
-                for number, label in enumerate(described, start=1)
+                _segment(number, label, model, corrected) for number, label in enumerate(described, start=1)
             ],
             series_instance_uid=generate_uid(),
             series_number=series_number,
@@ -119,9 +117,7 @@ def _frames(numbers: np.ndarray, image: DicomImage, source: Dataset) -> np.ndarr
     return frames
 
 
-def _segment(
-    number: int, label: Label, name: str, model: str | None, corrected: bool
-) -> hd.seg.SegmentDescription:
+def _segment(number: int, label: Label, model: str | None, corrected: bool) -> hd.seg.SegmentDescription:
     kinds = hd.seg.SegmentAlgorithmTypeValues
     by_model = kinds.SEMIAUTOMATIC if corrected else kinds.AUTOMATIC
     algorithm = model and hd.AlgorithmIdentificationSequence(
@@ -129,7 +125,7 @@ def _segment(
     )
     return hd.seg.SegmentDescription(
         segment_number=number,
-        segment_label=name[:64],
+        segment_label=label.name[:64],
         segmented_property_category=_concept(CATEGORY),
         segmented_property_type=_concept(label.code),
         algorithm_type=by_model if model else kinds.MANUAL,

@@ -36,7 +36,8 @@ class Label(Record):
 class Region(Record):
     """A union of labels, as the networks predict them; offered only where the sequences that show it are there.
 
-    filled: what the region encloses belongs to it (necrosis inside an enhancing rim is tumour core).
+    filled: what the region encloses belongs to it (necrosis inside an enhancing rim is tumour core); code: what it is
+    as a whole, where what lies inside is not offered; None: no more than `CATEGORY`.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Region(Record):
     labels: tuple[int, ...]
     requires: tuple[Sequence, ...]
     filled: bool = False
+    code: Code | None = None
 
 
 class Class(Record):
@@ -192,6 +194,22 @@ class Task(Record):
         innermost = present[-1]
         shown = {self._own_label(region): names[self._own_label(region)] for region in present}
         return shown | {self._own_label(innermost): innermost.title}
+
+    def described(self, names: dict[int, str] | None = None) -> list[Label]:
+        """Return the labels of a result that has these names by value (`label_names`); None: all under their own names.
+
+        A label that has the title of a region stands for all of it, and has the region's key and code.
+        """
+        if names is None:
+            return list(self.labels)
+        return [self._named(label, names[label.value]) for label in self.labels if label.value in names]
+
+    def _named(self, label: Label, name: str) -> Label:
+        region = next((r for r in self.regions if r.title == name and label.value in r.labels), None)
+        whole = {}
+        if region and name != label.name:
+            whole = {"key": region.name, "code": region.code or CATEGORY}
+        return label.model_copy(update={"name": name, **whole})
 
     def _own_label(self, region: Region) -> int:
         index = self.regions.index(region)

@@ -167,6 +167,8 @@ def test_only_offered_labels_are_described(image, tmp_path):
     path = write_dicom_seg(Volume(data, image.affine), image, TASK, tmp_path / "seg.dcm", {2: "Whole tumour"})
     (segment,) = dcmread(path).SegmentSequence
     assert (segment.SegmentLabel, segment.SegmentAlgorithmType) == ("Whole tumour", "MANUAL")
+    assert segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Neoplasm"
+    assert segment.TrackingID == "WT"
     assert np.array_equal(decoded(path, image) > 0, data > 0)
 
 
