@@ -83,12 +83,13 @@ class LabelTraining:
         self._folder = state.studies / HIDDEN / "training" / task.name
 
     def cases(self) -> list[Case]:
-        """Return the finally labelled studies of the task."""
-        return self._state.cases(self._task, self._tasks)
+        """Return the finally labelled studies of the task whose sequences reach its minimum."""
+        return [case for case in self._labelled() if self._usable(case)]
 
     def check_enough(self) -> list[Case]:
         """Return the labelled studies; raises `BrainMVPError` saying what is missing if they are too few."""
-        cases = self.cases()
+        labelled = self._labelled()
+        cases = [case for case in labelled if self._usable(case)]
         patients = {case.group for case in cases}
         held_out = read_held_out(self._state.studies, self._task.name)
         if held_out:
@@ -99,6 +100,9 @@ class LabelTraining:
             missing = MINIMUM_PATIENTS - len(patients)
         if missing > 0:
             aside = f", {len(held_out.patients)} more are held out" if held_out else ""
+            if left_out := len(labelled) - len(cases):
+                studies = "1 labelled study lacks" if left_out == 1 else f"{left_out} labelled studies lack"
+                aside += f"; {studies} the sequences that the task needs"
             raise BrainMVPError(
                 f"Training {self._task.name} needs final labels of {missing} more patient"
                 f"{'s' if missing > 1 else ''}: there are {len(patients)}{aside}."
@@ -156,6 +160,12 @@ class LabelTraining:
             return Outcome(False, "The training was stopped; start it again to go on.")
         measured = [case for case in cases if held_out.holds(case.id)]
         return self._decide(plan, tuned, measured, options, tell, should_stop)
+
+    def _labelled(self) -> list[Case]:
+        return self._state.cases(self._task, self._tasks)
+
+    def _usable(self, case: Case) -> bool:
+        return self._task.accepts(set(case.study.images))
 
     # What a run is made of
 

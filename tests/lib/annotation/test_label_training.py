@@ -10,26 +10,50 @@ from brainmvp.annotation.state import AnnotationState
 from brainmvp.annotation.status import TrainingStatus
 from brainmvp.annotation.training import LabelTraining, Options
 from brainmvp.case import Case
-from brainmvp.modelstore import ModelStore
+from brainmvp.errors import BrainMVPError
+from brainmvp.modelstore import Model, ModelStore
 from brainmvp.tasks import get_task
 
+OPTIONS = Options(epochs=1, steps=1, device="cpu")
 
-def test_a_version_that_came_meanwhile_is_not_taken_for_the_runs_own(
-    tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+
+@pytest.fixture
+def first(tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """The served version of a model store of the test's own."""
     monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
+    store, model = ModelStore(), ModelStore(tiny_models).resolve("tumour")
+    store.serve("tumour", store.add(model.card, model.load_weights()).card.version)
+    return model
+
+
+def submit(case: Case, studies: Path) -> None:
+    label = studies / "labels" / "final" / f"{case.id}.nii.gz"
+    label.parent.mkdir(parents=True, exist_ok=True)
+    case.label.rename(label)
+
+
+def test_a_labelled_study_that_the_task_cannot_use_stops_no_training(first: Model, tmp_path: Path) -> None:
+    task, studies = get_task("tumour"), tmp_path / "cohort"
+    *cases, poor = make_cases(task, 7, studies)
+    for sequence, image in poor.study.images.items():
+        if sequence != "T1":
+            image.unlink()
+    training = LabelTraining(AnnotationState(studies), task, (task, get_task("stroke")))
+    for case in (*cases[1:], poor):
+        submit(case, studies)
+    with pytest.raises(
+        BrainMVPError, match="there are 5; 1 labelled study lacks the sequences that the task"
+    ):
+        training.check_enough()
+    submit(cases[0], studies)
+    assert training.run(OPTIONS, lambda status: None, lambda: False).finished
+
+
+def test_a_version_that_came_meanwhile_is_not_taken_for_the_runs_own(first: Model, tmp_path: Path) -> None:
     task, store, studies = get_task("tumour"), ModelStore(), tmp_path / "cohort"
-    first = ModelStore(tiny_models).resolve("tumour")
-    store.serve("tumour", store.add(first.card, first.load_weights()).card.version)
     *cases, late = make_cases(task, 7, studies)
-
-    def submit(case: Case) -> None:
-        label = studies / "labels" / "final" / f"{case.id}.nii.gz"
-        label.parent.mkdir(parents=True, exist_ok=True)
-        case.label.rename(label)
-
     for case in cases:
-        submit(case)
+        submit(case, studies)
     state = AnnotationState(studies)
     training = LabelTraining(state, task, (task,))
     states: list[str] = []
@@ -37,16 +61,15 @@ def test_a_version_that_came_meanwhile_is_not_taken_for_the_runs_own(
     def tell(status: TrainingStatus) -> None:
         states.append(status.state)
 
-    options = Options(epochs=1, steps=1, device="cpu")
-    assert not training.run(options, tell, lambda: states[-1:] == ["preparing"]).finished
+    assert not training.run(OPTIONS, tell, lambda: states[-1:] == ["preparing"]).finished
     assert states == ["preparing"]
-    stopped = training.run(options, tell, lambda: states[-1:] == ["measuring"])
+    stopped = training.run(OPTIONS, tell, lambda: states[-1:] == ["measuring"])
     assert not stopped.finished
     other = first.card.model_copy(
         update={"version": store.next_version("tumour"), "title": "Of somebody else"}
     )
     store.add(other, first.load_weights())
-    submit(late)
+    submit(late, studies)
     assert (len(training.cases()), training.labels_of_run()) == (7, 6)
     # As if another candidate had been measured under the next number, and never stored.
     abandoned = f"tumour@{other.version + 1}"
@@ -55,7 +78,7 @@ def test_a_version_that_came_meanwhile_is_not_taken_for_the_runs_own(
             "INSERT INTO held_out_dice VALUES (?, ?, ?, ?)",
             [(abandoned, case.id, label_state(case), '{"whole": 2}') for case in training.cases()],
         )
-    outcome = training.run(options, tell, lambda: False)
+    outcome = training.run(OPTIONS, tell, lambda: False)
     assert outcome.version == other.version + 1
     assert store.get("tumour", outcome.version).card.parent == first.card.id
     assert store.get("tumour", other.version).card == other
