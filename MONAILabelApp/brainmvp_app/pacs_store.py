@@ -1,5 +1,6 @@
 """The datastore over an archive: its studies with labels kept here, final ones sent back as DICOM SEG."""
 
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
@@ -62,9 +63,11 @@ class PacsDatastore(StudyDatastore):
         volume = read_volume(label)
         volume.data[...] = task.read_labels(volume.data, label.name)
         image = as_dicom(study).images[reference_of(study, self.tasks)]
+        source = hashlib.sha256(label.read_bytes()).hexdigest()  # a label that comes again is kept once
         with tempfile.TemporaryDirectory(prefix="brainmvp-seg-") as folder:
             model = str(info["model"]) if info.get("model") else None
-            seg = write_dicom_seg(volume, image, task, Path(folder) / "seg.dcm", model=model, corrected=True)
+            path = Path(folder) / "seg.dcm"
+            seg = write_dicom_seg(volume, image, task, path, model=model, corrected=True, source=source)
             self._pacs.store(seg)
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> NoReturn:

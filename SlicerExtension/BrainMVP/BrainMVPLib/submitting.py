@@ -94,8 +94,8 @@ class Submitting:
                         session.outbox.remove(letter)
                         raise
                     session.outbox.replace_older(letter)
-                    why = "The server is away;" if error.away else error.sentence
-                    return f"{why} the label of {study} is kept here and sent by itself later.", changes
+                    why = "The server is away." if error.status is None else error.sentence
+                    return f"{why} The label of {study} is kept here and sent by itself later.", changes
                 return f"The {tag} label of {study} is stored at the server.", changes
 
             def done(result: tuple[str, list[Change]]) -> None:

@@ -33,13 +33,15 @@ def write_dicom_seg(
     names: dict[int, str] | None = None,
     model: str | None = None,
     corrected: bool = False,
+    source: str | None = None,
 ) -> Path:
     """Write a label map as DICOM SEG; the file appears complete or not at all.
 
     labels: (X, Y, Z) on the grid of `image`, the series that every frame then refers to; names: of the
     labels that are offered, by value; None: all, under the task's names; model: what found the labels, None
-    where a person drew them; corrected: a person went over what the model found. Raises `BrainMVPError` if the
-    labels lie elsewhere or the series' headers do not suffice.
+    where a person drew them; corrected: a person went over what the model found; source: what tells the labels from
+    others, so that the same ones have the same identifiers each time and an archive keeps them once; None: new ones.
+    Raises `BrainMVPError` if the labels lie elsewhere or the series' headers do not suffice.
     """
     if labels.shape != image.shape or not labels.same_grid(Volume(labels.data, image.affine)):
         raise BrainMVPError(
@@ -50,6 +52,7 @@ def write_dicom_seg(
     for number, label in enumerate(described, start=1):
         numbered[label.value] = number
     sources = [_completed(header) for header in image.headers()]
+    made_of = [source, image.series_uid, task.name, str(model)] if source else None
     series_number = _SERIES_NUMBER + (image.number or 0)
     try:
         result = hd.seg.Segmentation(
@@ -57,11 +60,12 @@ def write_dicom_seg(
             pixel_array=_frames(numbered[labels.data], image, sources[0]),
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[
-                _segment(number, label, model, corrected) for number, label in enumerate(described, start=1)
+                _segment(number, label, model, corrected, made_of)
+                for number, label in enumerate(described, start=1)
             ],
-            series_instance_uid=generate_uid(),
+            series_instance_uid=_uid(made_of, "series"),
             series_number=series_number,
-            sop_instance_uid=generate_uid(),
+            sop_instance_uid=_uid(made_of, "instance"),
             instance_number=1,
             manufacturer="BrainMVP",
             manufacturer_model_name=model or "BrainMVP",
@@ -117,7 +121,9 @@ def _frames(numbers: np.ndarray, image: DicomImage, source: Dataset) -> np.ndarr
     return frames
 
 
-def _segment(number: int, label: Label, model: str | None, corrected: bool) -> hd.seg.SegmentDescription:
+def _segment(
+    number: int, label: Label, model: str | None, corrected: bool, made_of: list[str] | None
+) -> hd.seg.SegmentDescription:
     kinds = hd.seg.SegmentAlgorithmTypeValues
     by_model = kinds.SEMIAUTOMATIC if corrected else kinds.AUTOMATIC
     algorithm = model and hd.AlgorithmIdentificationSequence(
@@ -130,10 +136,15 @@ def _segment(number: int, label: Label, model: str | None, corrected: bool) -> h
         segmented_property_type=_concept(label.code),
         algorithm_type=by_model if model else kinds.MANUAL,
         algorithm_identification=algorithm or None,
-        tracking_uid=generate_uid(),
+        tracking_uid=_uid(made_of, label.key),
         tracking_id=label.key,
         anatomic_regions=[_concept(BRAIN)],
     )
+
+
+def _uid(made_of: list[str] | None, what: str) -> str:
+    """Return an identifier that follows from some texts, or a new one."""
+    return generate_uid(entropy_srcs=["\n".join([*made_of, what])] if made_of else None)
 
 
 def _concept(code: Code) -> hd.sr.CodedConcept:

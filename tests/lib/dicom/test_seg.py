@@ -116,6 +116,24 @@ def test_the_patient_keeps_the_name_in_any_script(tmp_path, characters, name):
     assert seg.SegmentSequence[0].SegmentLabel == names[1]
 
 
+def test_the_same_labels_have_the_same_identifiers_where_an_archive_may_get_them_again(tmp_path):
+    affine = oblique((2.1, 2.0, 3.5), "LAS")
+    volume = right_handed(head((20, 24, 12), affine, centre_of((20, 24, 12), affine)))
+    write_series(tmp_path / "study", volume, generate_uid(), 4, **habit.FLAIR)
+    image = Study.from_folder(tmp_path / "study").images[Sequence.FLAIR]
+
+    def written(source, model="tumour@3"):
+        path = tmp_path / "seg.dcm"
+        seg = dcmread(write_dicom_seg(some_labels(image), image, TASK, path, model=model, source=source))
+        return seg.SeriesInstanceUID, seg.SOPInstanceUID, *(s.TrackingUID for s in seg.SegmentSequence)
+
+    once = written("a")
+    assert written("a") == once
+    assert len(set(once)) == len(once)
+    for others in (written("b"), written("a", "tumour@4"), written(None), written(None)):
+        assert not set(others) & set(once)
+
+
 def test_is_valid(image, tmp_path):
     if not shutil.which("dciodvfy"):
         pytest.skip("dciodvfy is not installed (Debian package dicom3tools)")
