@@ -15,7 +15,8 @@ _FILE = "annotation.sqlite"
 _PATIENCE = 30.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS leases (
-    study TEXT PRIMARY KEY, annotator TEXT NOT NULL, given REAL NOT NULL, expires REAL NOT NULL);
+    study TEXT PRIMARY KEY, annotator TEXT NOT NULL, given REAL NOT NULL, expires REAL NOT NULL,
+    draft INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS skips (
     study TEXT PRIMARY KEY, annotator TEXT NOT NULL, reason TEXT NOT NULL, time REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS scores (
@@ -41,6 +42,9 @@ class Database:
         with self._connection() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.executescript(_SCHEMA)
+        with self.writing() as connection:  # a file of before there was this column
+            if "draft" not in [row["name"] for row in connection.execute("PRAGMA table_info(leases)")]:
+                connection.execute("ALTER TABLE leases ADD COLUMN draft INTEGER NOT NULL DEFAULT 0")
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

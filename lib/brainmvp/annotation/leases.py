@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from sqlite3 import Row
+from typing import Any
 
 from brainmvp.annotation.database import Database
 from brainmvp.annotation.journal import iso
@@ -16,15 +16,16 @@ MOST_PROPOSED = 5
 
 @dataclass(frozen=True)
 class Lease:
-    """A study that an annotator has until `expires`, seconds since 1970."""
+    """A study that an annotator has until `expires`, seconds since 1970; draft: with a draft of theirs."""
 
     study: str
     annotator: str
     expires: float
+    draft: bool = False
 
-    def as_json(self) -> dict[str, str]:
-        """Return annotator and expiry, the latter as ISO time."""
-        return {"annotator": self.annotator, "expires": iso(self.expires)}
+    def as_json(self) -> dict[str, Any]:
+        """Return annotator, expiry as ISO time, and whether there is a draft."""
+        return {"annotator": self.annotator, "expires": iso(self.expires), "draft": self.draft}
 
 
 class Leases:
@@ -63,40 +64,39 @@ class Leases:
             study = min(filter(free, order), key=turn, default=None)  # the first of equals keeps the order
             if study is None:
                 return None
-            # A draft has renewed its lease: it ends later than it did when it was given. A second more keeps that mark.
-            mine = leases.get(study)
-            drafted = mine is not None and mine["annotator"] == annotator and self._is_of_draft(mine, now)
-            lease = Lease(study, annotator, now + self._seconds + drafted)
+            before = leases.get(study)
+            drafted = before is not None and before["annotator"] == annotator and bool(before["draft"])
+            lease = Lease(study, annotator, now + self._seconds, drafted)
             connection.execute(
-                "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?)", (study, annotator, now, lease.expires)
+                "INSERT OR REPLACE INTO leases (study, annotator, given, expires, draft) VALUES (?, ?, ?, ?, ?)",
+                (study, annotator, now, lease.expires, drafted),
             )
             connection.execute(
                 "UPDATE leases SET expires = :now WHERE study IN (SELECT study FROM leases WHERE "
-                "annotator = :annotator AND expires > :now AND expires <= given + :seconds "
+                "annotator = :annotator AND expires > :now AND draft = 0 "
                 "ORDER BY given DESC, rowid DESC LIMIT -1 OFFSET :most)",
-                {"now": now, "annotator": annotator, "seconds": self._seconds, "most": MOST_PROPOSED},
+                {"now": now, "annotator": annotator, "most": MOST_PROPOSED},
             )
         return lease
-
-    def _is_of_draft(self, lease: Row, now: float) -> bool:
-        return lease["expires"] > max(now, lease["given"] + self._seconds)
 
     def holder(self, study: str) -> Lease | None:
         """Return the lease of a study, or None if nobody has it."""
         with self._database.reading() as connection:
             row = connection.execute(
-                "SELECT study, annotator, expires FROM leases WHERE study = ? AND expires > ?",
+                "SELECT study, annotator, expires, draft FROM leases WHERE study = ? AND expires > ?",
                 (study, self._now()),
             ).fetchone()
-        return Lease(*row) if row else None
+        return Lease(row["study"], row["annotator"], row["expires"], bool(row["draft"])) if row else None
 
     def renew(self, study: str, annotator: str) -> None:
-        """Let an annotator who has a study, or takes one that nobody has, keep it for the full time from now."""
+        """Let who sent a draft of a study that is theirs, or that nobody has, keep it for the full time from now."""
         now = self._now()
         with self._database.writing() as connection:
             connection.execute(
-                "INSERT INTO leases VALUES (:study, :annotator, :now, :expires) ON CONFLICT (study) DO UPDATE SET "
-                "annotator = :annotator, expires = :expires WHERE annotator = :annotator OR expires <= :now",
+                "INSERT INTO leases (study, annotator, given, expires, draft) "
+                "VALUES (:study, :annotator, :now, :expires, 1) ON CONFLICT (study) DO UPDATE SET "
+                "annotator = :annotator, expires = :expires, draft = 1 "
+                "WHERE annotator = :annotator OR expires <= :now",
                 {"study": study, "annotator": annotator, "now": now, "expires": now + self._seconds},
             )
 

@@ -80,6 +80,35 @@ def test_a_draft_that_is_proposed_again_stays_reserved(tmp_path: Path) -> None:
     assert leases.holder("a").annotator == "A"
 
 
+def test_a_draft_of_a_study_that_was_never_given_and_after_a_restart_is_one(tmp_path: Path) -> None:
+    clock, order = Clock(), list("abcdefgh")
+    Leases(Database(tmp_path), 60, clock).renew("a", "A")
+    leases = Leases(Database(tmp_path), 600, clock)  # started with another time
+    for _ in order[1:]:
+        clock.now += 1
+        assert not leases.take(order, "A").draft
+    assert leases.holder("a").as_json()["draft"]
+    clock.now += 1
+    again = leases.take(order, "A")
+    assert (again.study, again.draft) == ("a", True)
+    clock.now += 601
+    other = leases.take(["a"], "B")
+    assert (other.study, other.draft) == ("a", False)
+
+
+def test_a_file_of_before_there_were_drafts_is_read(tmp_path: Path) -> None:
+    path = tmp_path / ".brainmvp" / "annotation.sqlite"
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE leases (study TEXT PRIMARY KEY, annotator TEXT NOT NULL, given REAL NOT NULL, "
+                           "expires REAL NOT NULL)")  # fmt: skip
+        connection.execute("INSERT INTO leases VALUES ('a', 'A', 990, 1050)")
+    leases = Leases(Database(tmp_path), 60, Clock())
+    assert not leases.holder("a").draft
+    leases.renew("a", "A")
+    assert leases.holder("a").draft
+
+
 def test_who_gives_each_study_back_sees_all_of_them(tmp_path: Path) -> None:
     clock, order = Clock(), list("abcd")
     leases = Leases(Database(tmp_path), 60, clock)
