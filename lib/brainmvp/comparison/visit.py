@@ -47,10 +47,15 @@ class Visit:
     def of_file(cls, study: Study, task: Task, labels: Path) -> "Visit":
         """Return the visit of a label map of any known convention.
 
+        It tells apart the regions that its sequences can show, and others only if it has some of them: without T1CE,
+        no core in the label map does not mean that there is none.
+
         Raises `BrainMVPError` if the file cannot be read, has values unknown to the task, or lies on the grid of none
         of the study's sequences.
         """
         volume, reference = read_label(task, Case(study, labels))
-        regions = tuple(region.name for region in task.regions)
+        shown, _ = task.offered(set(study.images))
+        marked = zip(task.regions, task.regions_of(volume.data), strict=True)
+        regions = tuple(region.name for region, mask in marked if region in shown or mask.any())
         used = tuple(sequence for sequence in task.sequences if sequence in study.images)
         return cls(study, volume, reference, regions, "hand or another program", used)

@@ -18,7 +18,7 @@ from brainmvp.segmentation import Segmentation
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import get_task
-from brainmvp.volume import Volume, write_volume
+from brainmvp.volume import Volume, read_volume, write_volume
 
 _SHAPE = (44, 52, 46)
 
@@ -83,6 +83,16 @@ def test_what_was_doubted_is_said_and_not_taken_for_used(visits):
         "Only one of the visits could use FLAIR: part of a change may come from that.",
     ):
         assert sentence in remarks
+
+
+def test_what_a_visit_could_not_show_is_not_counted_as_none(visits):
+    scan, labels = visits[0] / "v1_t1ce.nii.gz", visits[0] / "v1_seg.nii.gz"
+    scan.rename(visits[0] / "v1_flair.nii.gz")
+    assert _visit(visits[0]).regions == ("WT", "TC")  # somebody drew a core all the same
+    volume = read_volume(labels)
+    write_volume(Volume(np.where(volume.data, 2, 0).astype(np.uint8), volume.affine), labels)
+    result = compare(*map(_visit, visits), get_task("tumour"))
+    assert [change.name for change in result.changes] == ["Whole tumour"]
 
 
 def test_the_command_writes_report_and_picture(visits, tmp_path):
