@@ -51,6 +51,13 @@ class Segmentation:
         return doubts(self.alignments)
 
     @property
+    def notes(self) -> list[str]:
+        """What to know about the series that were used, of a study that is DICOM: a sentence each."""
+        series = {sequence: self.study.images[sequence] for sequence in self.used}
+        dicom = {sequence: image for sequence, image in series.items() if isinstance(image, DicomImage)}
+        return [f"{sequence}: {note}" for sequence, image in dicom.items() for note in image.notes]
+
+    @property
     def volumes_ml(self) -> dict[str, float]:
         """Volume of each label, millilitres."""
         counts = np.bincount(self.labels.data.ravel(), minlength=256)
@@ -90,6 +97,7 @@ class Segmentation:
             "sequences_used": [str(sequence) for sequence in self.used],
             "sequences_filled": [str(sequence) for sequence in self.filled],
             "sequences_flagged": {str(sequence): reason for sequence, reason in self.flagged.items()},
+            "notes": self.notes,
             "alignments": {str(sequence): a.report() for sequence, a in self.alignments.items()},
             "brain_from": self.brain and self.brain.source,
             "brain_ml": self.brain_ml,

@@ -219,7 +219,9 @@ def test_a_dicom_study_gets_a_dicom_seg_of_the_same_voxels(brainmvp, dicom_visit
 
 def test_a_dicom_seg_can_be_asked_for_alone(brainmvp, dicom_visit, write_study, tmp_path):
     out = tmp_path / "one.dcm"
-    assert brainmvp("segment", dicom_visit, "--task", "tumour", "--out", out).exit_code == 0
+    (dicom_visit / "2" / "IM9999.dcm").touch()
+    alone = brainmvp("segment", dicom_visit, "--task", "tumour", "--out", out)
+    assert alone.exit_code == 0 and "FLAIR: 1 file beside its slices cannot be read" in alone.stdout
     assert dcmread(out).Modality == "SEG"
     # A result beside the series does not hide them.
     beside = ("segment", dicom_visit, "--task", "tumour", "--out")

@@ -190,6 +190,8 @@ def show(result: "Segmentation") -> None:
     rows = [(name, f"{volume:.2f}") for name, volume in result.volumes_ml.items()]
     print_table(f"{result.study.id}, {result.model}", {"Structure": "left", "mL": "right"}, rows)
     say(f"  used {', '.join(result.used)}; on the grid of {result.reference}")
+    for note in result.notes:
+        say(f"  {note}")
     for sequence, alignment in result.alignments.items():
         if alignment.doubt:
             say(f"  {sequence} is not used, its alignment is doubtful: {alignment.doubt}")

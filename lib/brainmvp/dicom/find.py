@@ -2,15 +2,15 @@
 
 import hashlib
 import os
-from collections import ChainMap, defaultdict
+from collections import ChainMap, Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from brainmvp.dicom.choose import SeriesEntry, choose
-from brainmvp.dicom.headers import Slice, read_slices
+from brainmvp.dicom.headers import Slice, is_lost, read_slices
 from brainmvp.dicom.series import DicomImage, images_of
 from brainmvp.sequences import Sequence
 
@@ -37,17 +37,28 @@ class DicomStudy:
 def dicom_studies(folders: Iterable[Path]) -> list[DicomStudy]:
     """Return the studies of the DICOM files that lie in these folders (not below them)."""
     by_study: dict[str, list[Slice]] = defaultdict(list)
+    lost: Counter[Path] = Counter()
     for folder in folders:
-        for one in _slices_in(folder, _signature(folder)):
+        slices, lost[folder] = _slices_in(folder, _signature(folder))
+        for one in slices:
             by_study[one.facts.get("StudyInstanceUID", "")].append(one)
-    return [_study(uid, slices) for uid, slices in by_study.items()]
+    return [_study(uid, slices, lost) for uid, slices in by_study.items()]
 
 
-def _study(uid: str, slices: list[Slice]) -> DicomStudy:
+def _study(uid: str, slices: list[Slice], lost: Counter[Path]) -> DicomStudy:
     folder = Path(os.path.commonpath([one.path.parent for one in slices]))
-    volumes = images_of(slices)
+    volumes = [_with_losses(image, lost) for image in images_of(slices)]
     images, series = choose(volumes)
     return DicomStudy(uid, folder, tuple(volumes), images, tuple(series))
+
+
+def _with_losses(image: DicomImage, lost: Counter[Path]) -> DicomImage:
+    """Return the image with a note if files beside its own could not be read: they may have been slices of it."""
+    count = sum(lost[folder] for folder in {plane.path.parent for plane in image.planes})
+    if not count:
+        return image
+    note = f"{count} file{'s' if count > 1 else ''} beside its slices cannot be read: slices may be missing"
+    return replace(image, notes=(*image.notes, note))
 
 
 def _signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
@@ -65,14 +76,17 @@ def _signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 # A server looks at its studies again whenever one of them changes; reading a header takes a millisecond.
 @lru_cache(maxsize=1 << 13)
-def _slices_in(folder: Path, signature: tuple[tuple[str, int, int], ...]) -> tuple[Slice, ...]:
-    slices = [one for name, _, _ in signature for one in read_slices(folder / name)]
+def _slices_in(folder: Path, signature: tuple[tuple[str, int, int], ...]) -> tuple[tuple[Slice, ...], int]:
+    """Return the slices that lie in a folder, and how many files there gave none that should have."""
+    found = {folder / name: read_slices(folder / name) for name, _, _ in signature}
+    lost = sum(is_lost(path) for path, slices in found.items() if not slices)
+    slices = [one for some in found.values() for one in some]
     common: dict[str, dict[str, Any]] = {}  # by series: most facts are the same in all of its slices
     for one in slices:
         shared = common.setdefault(one.facts["SeriesInstanceUID"], dict(one.facts))
         for keyword in [k for k, value in shared.items() if one.facts.get(k) != value]:
             del shared[keyword]
-    return tuple(_compact(one, common[one.facts["SeriesInstanceUID"]]) for one in slices)
+    return tuple(_compact(one, common[one.facts["SeriesInstanceUID"]]) for one in slices), lost
 
 
 def _compact(one: Slice, shared: dict[str, Any]) -> Slice:

@@ -25,6 +25,8 @@ KEYWORDS = (
     "TriggerTime", "InstanceNumber", "ImagesInAcquisition", "Rows", "Columns", "PixelSpacing", "SliceThickness",
     "ImageOrientationPatient", "ImagePositionPatient",
 )  # fmt: skip
+_SUFFIXES = (".dcm", ".ima")
+_DIRECTORY = "DICOMDIR"  # the table of contents of a CD: DICOM, but no image (PS3.10)
 _TAGS = {keyword: Tag(keyword) for keyword in KEYWORDS}
 # What a value has to be; all other keywords are texts. A damaged header holds anything anywhere.
 _VECTORS = {
@@ -85,6 +87,18 @@ def read_slices(path: Path) -> list[Slice]:
         return []
 
 
+def is_lost(path: Path) -> bool:
+    """Tell whether a file that gave no slices was to: it has DICOM's mark or ending, or a broken copy left it empty."""
+    if path.name.upper() == _DIRECTORY:
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(132)
+    except OSError:
+        return True
+    return start[128:] == b"DICM" or path.suffix.lower() in _SUFFIXES or not start.strip(b"\0")
+
+
 def slices_of(dataset: Dataset, path: Path) -> Iterator[Slice]:
     """Yield the slices of a header that was read, such as a web archive's metadata."""
     facts = _plain_facts(dataset)
@@ -103,7 +117,7 @@ def _read(path: Path) -> Dataset | None:
     with path.open("rb") as file:
         has_preamble = file.read(132)[128:] == b"DICM"
     # Files from before DICOM part 10 begin without the preamble; then only the name says what they are.
-    if not has_preamble and path.suffix.lower() not in (".dcm", ".ima"):
+    if not has_preamble and path.suffix.lower() not in _SUFFIXES:
         return None
     return dcmread(path, stop_before_pixels=True, force=not has_preamble)
 

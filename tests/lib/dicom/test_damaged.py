@@ -44,6 +44,22 @@ def test_a_slice_without_a_sound_spacing_is_missing_and_the_others_are_read(seri
     assert study.images[Sequence.FLAIR].shape == (12, 12, 7)
 
 
+@pytest.mark.filterwarnings("ignore:::pydicom")
+@pytest.mark.parametrize("left", [b"", bytes(4000), bytes(128) + b"DICM" + b"\xff" * 40])
+def test_slices_at_the_edge_that_cannot_be_read_are_not_lost_in_silence(series, left):
+    for name in ("README", "DICOMDIR"):
+        (series[0].parent / name).write_bytes(
+            bytes(128) + b"DICM" if name == "DICOMDIR" else b"Burnt by hand"
+        )
+    assert Study.from_folder(series[0].parent).images[Sequence.FLAIR].notes == ()
+    for file in series[-2:]:
+        file.write_bytes(left)
+        file.rename(file.with_suffix(""))
+    image = Study.from_folder(series[0].parent).images[Sequence.FLAIR]
+    assert image.shape == (12, 12, 6)
+    assert image.notes == ("2 files beside its slices cannot be read: slices may be missing",)
+
+
 @pytest.mark.filterwarnings("ignore:::pydicom")  # which says of each value what is wrong with it
 def test_no_damage_of_a_header_ends_in_a_traceback(series):
     draw, whole = random.Random(0), series[3].read_bytes()
