@@ -5,8 +5,10 @@ whose LPS world is turned into RAS. A DICOM series is no file; it reads itself (
 """
 
 import errno
+import gzip
 import math
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +26,12 @@ _MOST_VOXELS = 2**30
 
 # ITK chooses a reader by the ending as it is written: `.MHA` has none.
 _ITK_READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO"}
+
+# What MetaImage calls its directions, and how much of a file is searched for them.
+_META_DIRECTIONS = re.compile(rb"^\s*(TransformMatrix|Orientation|Rotation)\s*=", re.MULTILINE)
+_META_HEADER_BYTES = 2**16
+# Where the flag is that says whether an MGH header's directions are meant (FreeSurfer's description of the format).
+_MGH_GOOD_RAS = slice(28, 30)
 
 # From the world of DICOM and ITK to that of NIfTI, and back.
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -156,10 +164,11 @@ def _read_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
     image = nib.load(path)
     _check_size(path, image.shape)
     if isinstance(image, nib.Nifti1Image) and not (image.header["sform_code"] or image.header["qform_code"]):
-        raise BrainMVPError(
-            f"{path} does not say how its axes lie in the head (sform and qform codes are 0), so left and right "
-            "cannot be told; convert it again from DICOM."
-        )
+        raise _nowhere(path, "sform and qform codes are 0")
+    if isinstance(image, nib.MGHImage):
+        with gzip.open(path) as file:  # nibabel puts a default in the place of what is not meant
+            if not any(file.read(_MGH_GOOD_RAS.stop)[_MGH_GOOD_RAS]):
+                raise _nowhere(path, "goodRASFlag is 0")
     stored = np.asanyarray(image.dataobj)
     if stored.dtype.kind not in "iuf":
         what = "complex numbers" if stored.dtype.kind == "c" else "colours"
@@ -169,12 +178,34 @@ def _read_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return data, np.asarray(image.affine, np.float64)
 
 
+def _nowhere(path: Path, why: str) -> BrainMVPError:
+    return BrainMVPError(
+        f"{path} does not say how its axes lie in the head ({why}), so left and right cannot be told; convert it again "
+        "from DICOM."
+    )
+
+
+def _check_directions(path: Path, header: sitk.ImageFileReader) -> None:
+    """Raise `BrainMVPError` if a NRRD or MetaImage header leaves open where its axes point; ITK would guess LPS."""
+    if path.suffix.lower() == ".mha":
+        with path.open("rb") as file:
+            stated = _META_DIRECTIONS.search(file.read(_META_HEADER_BYTES).partition(b"ElementDataFile")[0])
+        if not stated:
+            raise _nowhere(path, "TransformMatrix is missing")
+        return
+    # ITK has turned every space of the head into this one.
+    space = header.GetMetaData("NRRD_space") if header.HasMetaDataKey("NRRD_space") else ""
+    if not space.startswith("left-posterior-superior"):
+        raise _nowhere(path, f"space is {space or 'missing'}")
+
+
 def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
     header = sitk.ImageFileReader()
     header.SetImageIO(_ITK_READERS[path.suffix.lower()])
     header.SetFileName(str(path))
     header.ReadImageInformation()
     _check_size(path, header.GetSize())
+    _check_directions(path, header)
     image = header.Execute()
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise BrainMVPError(f"{path} holds vectors or colours; give one volume per sequence.")

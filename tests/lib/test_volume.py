@@ -1,8 +1,11 @@
 """Images come in and go out unchanged, and a bad file is named in one sentence."""
 
+import gzip
 import os
+import re
 
 import nibabel as nib
+import nrrd
 import numpy as np
 import pytest
 from heads import oblique
@@ -93,6 +96,39 @@ def test_a_bad_file_is_named_in_one_line(tmp_path, name, sentence):
     with pytest.raises(BrainMVPError, match=sentence) as caught:
         read_volume(tmp_path / name)
     assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".mgz"])
+def test_a_file_that_does_not_say_left_and_right_is_refused(volume, suffix, tmp_path):
+    path = tmp_path / f"a_t1{suffix}"
+    if suffix == ".mgz":
+        nib.save(nib.MGHImage(volume.data, volume.affine), path)
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        content[28:30] = b"\0\0"
+        path.write_bytes(gzip.compress(content))
+    else:
+        content = write_volume(volume, path).read_bytes()
+        words = {".nrrd": rb"space: left-posterior-superior", ".mha": rb"TransformMatrix = [^\n]*"}
+        path.write_bytes(
+            re.sub(words[suffix] + b"\n", {".nrrd": b"space dimension: 3\n"}.get(suffix, b""), content)
+        )
+    with pytest.raises(BrainMVPError, match=r"a_t1\.\w+ does not say .* left and right cannot be told"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("space", "signs"),
+    [
+        ("right-anterior-superior", (1, 1, 1)),
+        ("LAS", (-1, 1, 1)),
+        ("left-posterior-superior", (-1, -1, 1)),
+    ],
+)
+def test_every_space_of_the_head_is_read(volume, space, signs, tmp_path):
+    header = {"space": space, "space directions": np.diag([0.9, 1.1, 3.0]), "space origin": [1.0, 2.0, 3.0]}
+    nrrd.write(str(tmp_path / "a.nrrd"), volume.data, header)
+    expected = np.array([[0.9, 0, 0, 1], [0, 1.1, 0, 2], [0, 0, 3, 3], [0, 0, 0, 1]])
+    assert np.allclose(read_volume(tmp_path / "a.nrrd").affine, np.diag([*signs, 1]) @ expected)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
