@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
@@ -30,6 +31,15 @@ def make_fabric(
         accelerator=accelerator, devices=devices, num_nodes=nodes, precision=chosen,
         strategy="ddp" if nodes * int(devices) > 1 else "auto",
     )  # fmt: skip
+
+
+def conditions(fabric: Fabric, studies: int) -> dict[str, Any]:
+    """Return what a run's numbers hang on besides its configuration and index, JSON-ready.
+
+    studies: prepared ones that train.
+    """
+    precision = fabric.strategy.precision.precision
+    return {"processes": fabric.world_size, "precision": precision, "studies": studies}
 
 
 def device_name(fabric: Fabric) -> str:

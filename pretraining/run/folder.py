@@ -21,6 +21,12 @@ from brainmvp.files import write_json
 from .config import Config
 
 _PACKAGES = ("torch", "lightning", "monai", "numpy", "blosc2", "nibabel", "SimpleITK")
+# What is said of a run that goes on under other conditions: what it had, and what is there now.
+_OTHER = {
+    "processes": "is a run of {} processes, one per device, not of {}; start as many, on any number of computers.",
+    "precision": "is a run in {0}, not in {1}; add --precision {0}.",
+    "studies": "is a run on {} prepared studies, and the cache has {}; give it the cache that it had.",
+}
 
 
 class RunFolder:
@@ -40,8 +46,11 @@ class RunFolder:
         """Whether the run has come to its end and left its model; the card of a model is written last."""
         return (self.model / "card.json").is_file()
 
-    def start(self, config: Config, index_path: Path, index: Index) -> None:
-        """Write what a new run is; raises `BrainMVPError` if the folder holds one with a checkpoint."""
+    def start(self, config: Config, index_path: Path, index: Index, conditions: dict[str, Any]) -> None:
+        """Write what a new run is; raises `BrainMVPError` if the folder holds one with a checkpoint.
+
+        conditions: see `devices.conditions`.
+        """
         if any(self.checkpoints.glob("*.pt")):
             raise BrainMVPError(
                 f"{self.root} holds a run; add --resume to go on with it, or choose another folder."
@@ -51,28 +60,40 @@ class RunFolder:
             "index": {
                 "file": str(index_path.resolve()), "sha256": index.fingerprint, "sessions": len(index.sessions)
             },
+            "conditions": conditions,
         }  # fmt: skip
         write_json(self._config, record)
 
-    def resume(self, index: Index) -> Config:
-        """Return the configuration of the run in the folder.
+    def config(self) -> Config:
+        """Return the configuration of the run in the folder; raises `BrainMVPError` if it cannot be read."""
+        return self._read()[1]
 
-        Raises `BrainMVPError` if there is none, it cannot be read, or it is of another cohort.
-        """
+    def resume(self, index: Index) -> Config:
+        """Return the configuration; raises `BrainMVPError` if it cannot be read, or is of a run on another cohort."""
+        record, config = self._read()
+        if record["index"]["sha256"] != index.fingerprint:
+            raise BrainMVPError(
+                f"{self.root} was trained on another index ({record['index']['file']}); resume with that one."
+            )
+        return config
+
+    def check(self, conditions: dict[str, Any]) -> None:
+        """Raise `BrainMVPError` if the run began under other conditions: it would not go on to the same numbers."""
+        known = self._read()[0].get("conditions", conditions)  # an older version did not note them
+        for name, value in conditions.items():
+            if known.get(name, value) != value:
+                raise BrainMVPError(f"{self.root} {_OTHER[name].format(known[name], value)}")
+
+    def _read(self) -> tuple[dict[str, Any], Config]:
         try:
             record = json.loads(self._config.read_text("utf-8"))
-            config = Config.model_validate(record["config"])
+            return record, Config.model_validate(record["config"])
         except FileNotFoundError:
             raise BrainMVPError(
                 f"{self.root} holds no run to resume; leave out --resume to start one."
             ) from None
         except (ValueError, KeyError, ValidationError) as error:
             raise BrainMVPError(f"{self._config} is damaged ({error}); start a new run.") from error
-        if record["index"]["sha256"] != index.fingerprint:
-            raise BrainMVPError(
-                f"{self.root} was trained on another index ({record['index']['file']}); resume with that one."
-            )
-        return config
 
     def describe(self, devices: str, steps: int) -> None:
         """Add to `environment.json` where and with what the run, or this part of it, is computed."""

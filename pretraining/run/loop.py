@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..data.stream import Batch, Sampling, Stream
 from ..model import PretrainingModel
 from . import checkpoint
 from .config import Config
-from .devices import device_name
+from .devices import conditions, device_name
 from .export import export_run
 from .folder import RunFolder
 from .loader import Batches
@@ -85,7 +86,7 @@ def pretrain(
     index = Index.read(index_path, on_error=lambda sentence: report and report({"warning": sentence}))
     folder = RunFolder(out)
     resumed = config is None
-    config = _begin(fabric, folder, config, index_path, index)
+    config = config or _first(fabric, lambda: folder.resume(index))
     if resumed and folder.finished:
         return folder.model if fabric.is_global_zero else None
     store = Cache(cache or default_cache(index_path), config.spacing)
@@ -94,6 +95,8 @@ def pretrain(
         raise BrainMVPError(
             f"{index_path} has no usable study to train on; see what `brainmvp prepare` says."
         )
+    under = conditions(fabric, len(training))
+    _first(fabric, lambda: folder.check(under) if resumed else folder.start(config, index_path, index, under))
     if deterministic:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     run = _Run(config, fabric, folder, training, held_out, workers, report)
@@ -241,23 +244,18 @@ class _Run:
         self._write({"warning": sentence})
 
 
-def _begin(
-    fabric: Fabric, folder: RunFolder, config: Config | None, index_path: Path, index: Index
-) -> Config:
-    """Start or resume the run folder on the first process; what is wrong there is raised on all."""
-    problem = None
+def _first(fabric: Fabric, act: Callable[[], Any]) -> Any:
+    """Return what the first process finds when it acts; what is wrong there is raised on all."""
+    found = problem = None
     if fabric.is_global_zero:
         try:
-            if config is None:
-                config = folder.resume(index)
-            else:
-                folder.start(config, index_path, index)
+            found = act()
         except BrainMVPError as error:
             problem = str(error)
     problem = fabric.broadcast(problem)
     if problem:
         raise BrainMVPError(problem)
-    return fabric.broadcast(config)
+    return fabric.broadcast(found)
 
 
 def _open(store: Cache, index: Index, split: Split) -> list[CachedImages]:

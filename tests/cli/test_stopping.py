@@ -60,8 +60,9 @@ def test_a_signal_ends_a_run_and_nothing_is_stored_before_its_end(
     what = ("finetune", "stroke", strokes, "--out", tmp_path / "run", "--network", "unet-compact", *TINY)
     with monkeypatch.context() as patch:
         patch.setattr(finetune, "describe", describe)
-        said = done(brainmvp(*what))
+        said = done(brainmvp(*what, "--cache", tmp_path / "kept", "--workers", "1"))
     assert f"Stopped; go on with: brainmvp finetune stroke {strokes} --out" in said
+    assert f"--cache {tmp_path / 'kept'} --workers 1 --device cpu --resume" in said
     assert ModelStore(home).versions("stroke") == [1]
     assert "Stored as stroke@2" in done(brainmvp(*what[:5], "--resume", "--device", "cpu"))
 

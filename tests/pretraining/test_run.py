@@ -261,6 +261,50 @@ def test_what_does_not_fit_is_one_sentence(tiny_index, tiny_config, tmp_path, ac
     assert [path for path in before if not path.exists()] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("processes", 2, "is a run of 2 processes, one per device, not of 1; start as many"),
+        ("precision", "bf16-mixed", "is a run in bf16-mixed, not in 32-true; add --precision bf16-mixed"),
+        ("studies", 3, "is a run on 3 prepared studies, and the cache has 4"),
+    ],
+)
+def test_a_run_goes_on_under_the_conditions_that_it_began_under_only(
+    tiny_index, tiny_config, tmp_path, name, value, sentence
+) -> None:
+    out = tmp_path / "run"
+    run(tiny_index, out, tiny_config(), steps=1)
+    record = json.loads((out / "config.json").read_text())
+    assert record["conditions"] == {"processes": 1, "precision": "32-true", "studies": 4}
+    record["conditions"][name] = value
+    (out / "config.json").write_text(json.dumps(record))
+    with pytest.raises(BrainMVPError, match=sentence):
+        run(tiny_index, out, None)
+
+
+def test_a_stopped_run_is_gone_on_with_as_it_was(tiny_index, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
+
+    def command(*options: Any) -> Any:
+        line = ["pretrain", tiny_index, "--out", tmp_path / "run", "--accelerator", "cpu", *options]
+        return CliRunner().invoke(app, [str(part) for part in line])
+
+    how = ("--workers", 0, "--devices", 1, "--precision", "32-true", "--deterministic", "--store", "")
+    what = ("--network", "unet-compact", "--spacing", 4, "--patch", 16, 16, 16, "--epochs", 3)
+    stopped = command(*how, *what, "--steps", 1)
+    again = "--accelerator cpu --devices 1 --precision 32-true --deterministic --store '' --resume"
+    assert f"--out {tmp_path / 'run'} --workers 0 {again}" in stopped.stdout, stopped.stderr
+    for option, value in (
+        ("--network", ["unet"]),
+        ("--config", ["script"]),
+        ("--patch", [32] * 3),
+        ("--epochs", [4]),
+    ):
+        refused = command(*how, *what, option, *value, "--resume")
+        assert refused.exit_code == 2 and f"set up with another {option}; leave it out" in refused.stderr
+    assert "Model: " in command(*how, *what, "--config", "paper", "--resume").stdout
+
+
 def coarser(config: Any) -> Any:
     return config.model_copy(update={"spacing": 8.0})
 

@@ -1,4 +1,4 @@
-"""What the options of `brainmvp finetune` ask for, checked before any work."""
+"""What the options of `brainmvp finetune` and `pretrain` ask for, checked before any work."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +41,13 @@ def check_unchanged(
     other = [key for key in changes if getattr(asked, key) != getattr(recipe, key)]
     if models and models != [start]:
         other.append("from")
-    if other:
-        option = other[0].replace("frozen_encoder", "freeze_encoder").replace("_", "-")
+    check_none_other(other, out)
+
+
+def check_none_other(options: list[str], out: Path) -> None:
+    """Raise `BrainMVPError` if there are options, by name, that the run in `out` was set up with another value of."""
+    if options:
+        option = options[0].replace("frozen_encoder", "freeze_encoder").replace("_", "-")
         raise BrainMVPError(
             f"{out} holds a run that was set up with another --{option}; leave it out to go on as it was, or choose an "
             "empty folder."

@@ -1,5 +1,6 @@
 """`brainmvp finetune`: teach a model one task, or measure what pretraining, labels and networks are worth."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 from brainmvp.cli.asked import changed, check_folds, check_many, check_unchanged, fold_number, fractions_of
 from brainmvp.cli.console import progress_bar, say, warn
 from brainmvp.cli.keeping import keep_once
+from brainmvp.cli.typed import typed_again
 from brainmvp.errors import BrainMVPError
 
 if TYPE_CHECKING:
@@ -19,8 +21,12 @@ if TYPE_CHECKING:
     from brainmvp.modelstore import Model, ModelStore
     from brainmvp.tasks import Recipe, Task
 
+# What a stopped run does not keep by itself.
+_AGAIN = ("split", "fold", "name", "cache", "workers", "device", "devices", "nodes")
+
 
 def finetune(
+    context: typer.Context,
     task: Annotated[str, typer.Argument(help="A task's name; see `brainmvp tasks list`.")],
     index: Annotated[Path, typer.Argument(help="The cohort's index, made by `brainmvp index`.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: state, curves, example pictures.")],
@@ -173,10 +179,8 @@ def finetune(
         if first:
             made.append(_keep(result, recipe, folder, store, name))
     if first and result is None:
-        named = f" --name {name}" if name != chosen.name else ""
-        say(
-            f"Stopped; go on with: brainmvp finetune {chosen.name} {index} --out {out}{where}{named} --resume"
-        )
+        command = shlex.join(["brainmvp", "finetune", chosen.name, str(index), "--out", str(out)])
+        say(f"Stopped; go on with: {command}{typed_again(context, *_AGAIN)} --resume")
     elif first:
         ids = ",".join(stored.card.id for stored in made)
         where = where if number is not None else where.removesuffix(" --fold all")

@@ -1,16 +1,29 @@
 """`brainmvp pretrain`: the method's pretraining, on one device or many."""
 
+import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from brainmvp.cli.asked import check_none_other
 from brainmvp.cli.console import progress_bar, say, warn
 from brainmvp.cli.keeping import keep_once
+from brainmvp.cli.typed import is_typed, typed_again
 from brainmvp.errors import BrainMVPError
+
+if TYPE_CHECKING:
+    from pretraining.run.config import Config
+
+# What a stopped run does not keep by itself.
+_AGAIN = (
+    "cache", "workers", "accelerator", "devices", "nodes", "precision", "deterministic", "save_every", "validate_every",
+    "log_every", "store",
+)  # fmt: skip
 
 
 def pretrain(
+    context: typer.Context,
     index: Annotated[Path, typer.Argument(help="The cohort's index; run `brainmvp prepare` on it first.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: configuration, log, pictures, model.")],
     config: Annotated[
@@ -69,14 +82,20 @@ def pretrain(
     loop, configs = pretraining("run.loop"), pretraining("run.config")
     if store:
         check_name(store)
-    wanted = None
-    if not (resume and any((out / "checkpoints").glob("*.pt"))):
-        changes = {
-            "batch": batch, "accumulate": accumulate, "series": series, "patch": patch, "spacing": spacing,
-            "learning_rate": learning_rate, "seed": seed,
-        }  # fmt: skip
+    wanted, folder = None, pretraining("run.folder").RunFolder(out)
+    changes = {
+        "batch": batch, "accumulate": accumulate, "series": series, "patch": patch, "spacing": spacing,
+        "learning_rate": learning_rate, "seed": seed,
+    }  # fmt: skip
+    if resume and any(folder.checkpoints.glob("*.pt")):
+        asked = changes | {"epochs": epochs}
+        asked |= {"name": config} if is_typed(context, "config") else {}
+        if is_typed(context, "network"):
+            asked["network"] = configs.named_config(config, network).network
+        _check_unchanged(folder.config(), asked, out)
+    else:
         wanted = configs.named_config(config, network, epochs or configs.EPOCHS, **changes)
-    finished = wanted is None and pretraining("run.folder").RunFolder(out).finished
+    finished = wanted is None and folder.finished
     fabric = pretraining("run.devices").make_fabric(accelerator, _number_of(devices), nodes, precision)
     with progress_bar("Pretrain") as tell:
 
@@ -94,7 +113,8 @@ def pretrain(
     if not fabric.is_global_zero:
         return
     if model is None:
-        say(f"Stopped; go on with: brainmvp pretrain {index} --out {out} --resume")
+        command = shlex.join(["brainmvp", "pretrain", str(index), "--out", str(out)])
+        say(f"Stopped; go on with: {command}{typed_again(context, *_AGAIN)} --resume")
         return
     if finished:
         say(f"{out} is finished: nothing was trained.")
@@ -106,6 +126,12 @@ def pretrain(
         mark = {"written": (model / "card.json").stat().st_mtime_ns, "name": store}
         kept = keep_once(out, mark, models, lambda: export.add_to_store(model, models, store))
         say(f"Stored as {kept.card.id}; fine-tune from it.")
+
+
+def _check_unchanged(config: "Config", asked: dict[str, Any], out: Path) -> None:
+    """Raise `BrainMVPError` if something else is asked of a run than it has; what is None is not asked."""
+    other = [name for name, value in asked.items() if value not in (None, getattr(config, name))]
+    check_none_other(["config" if name == "name" else name for name in other], out)
 
 
 def _number_of(devices: str) -> int | str:

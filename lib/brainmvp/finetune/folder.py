@@ -38,7 +38,13 @@ class RunFolder:
         state, best = self.path / _STATE, self.path / _BEST
         if path.is_file() and (state.is_file() or best.is_file()):
             stored = self._read(path)
+            stored = {"processes": facts["processes"]} | stored  # an older version did not note it
             different = [name for name in facts if stored.get(name) != facts[name]]
+            if different == ["processes"]:
+                raise BrainMVPError(
+                    f"{self.path} holds a run of {stored['processes']} processes, one per device, not of "
+                    f"{facts['processes']}; start as many, or choose an empty folder."
+                )
             if different:
                 raise BrainMVPError(
                     f"{self.path} holds another run (its {', '.join(different)} differs); choose an empty folder."

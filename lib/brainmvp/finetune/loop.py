@@ -84,10 +84,17 @@ def finetune(
         recipe.grid if task.kind == "classification" else None,
         _templates(task, start, recipe),
     )
+    problem = None
     if machine.rank == 0:
-        folder.open(facts(task, train, validation, start, recipe))
-        if opening:
-            opening(begun)
+        try:
+            folder.open(facts(task, train, validation, start, recipe) | {"processes": machine.world})
+        except BrainMVPError as error:
+            problem = str(error)
+    problem = machine.gather(problem)[0]
+    if problem:  # in all processes, or the others would wait for this one
+        raise BrainMVPError(problem)
+    if opening and machine.rank == 0:
+        opening(begun)
     kept = cache or folder.path / "prepared"
     cases = [*train, *validation]
     if machine.world > 1:  # each process prepares its share, then all find everything

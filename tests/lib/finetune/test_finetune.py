@@ -120,6 +120,11 @@ def test_the_run_folder_of_another_run_is_left_alone(strokes, tmp_path):
     with pytest.raises(BrainMVPError, match=r"another run \(its recipe differs\); choose an empty folder"):
         finetune(STROKE, strokes[:1], strokes[2:], None, tiny(STROKE, epochs=2), tmp_path)
     assert (tmp_path / "run.json").read_text() == before
+    facts = json.loads(before)
+    (tmp_path / "run.json").write_text(json.dumps(facts | {"processes": 2}))
+    with pytest.raises(BrainMVPError, match="holds a run of 2 processes, one per device, not of 1"):
+        finetune(STROKE, strokes[:1], strokes[2:], None, tiny(STROKE, epochs=1), tmp_path)
+    (tmp_path / "run.json").write_text(before)
     (tmp_path / "checkpoint.pt").write_bytes(b"half a fi")
     with pytest.raises(BrainMVPError, match="is damaged; delete it"):
         finetune(STROKE, strokes[:1], strokes[2:], None, tiny(STROKE, epochs=1), tmp_path)
