@@ -8,7 +8,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -169,10 +168,14 @@ class ModelStore:
             if (folder / "card.json").is_file():
                 try:
                     card = Card.model_validate_json((folder / "card.json").read_text("utf-8"))
-                except (ValidationError, OSError) as error:
+                except (ValueError, OSError) as error:  # no such card, or no text at all
                     raise BrainMVPError(
                         f"{folder / 'card.json'} is damaged; restore another version."
                     ) from error
+                if (card.name, card.version) != (name, version):
+                    raise BrainMVPError(
+                        f"{folder / 'card.json'} is the card of {card.id}; give the folder the name that it had."
+                    )
                 return Model(card, folder)
         if not self.versions(name):
             raise self._unknown(name)

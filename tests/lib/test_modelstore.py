@@ -90,10 +90,21 @@ def test_damaged_files_are_named(store, weights):
     model.weights_path.write_bytes(model.weights_path.read_bytes()[:100])
     with pytest.raises(BrainMVPError, match=r"weights\.safetensors is damaged"):
         model.load_weights()
-    (model.folder / "card.json").write_text("{}")
-    with pytest.raises(BrainMVPError, match=r"card\.json is damaged"):
-        store.resolve("probe@1")
+    for content in (b"{}", b"\xff\xfe", b"["):
+        (model.folder / "card.json").write_bytes(content)
+        with pytest.raises(BrainMVPError, match=r"card\.json is damaged"):
+            store.resolve("probe@1")
     assert not [model for model in store.models() if model.card.name == "probe"]
+
+
+@pytest.mark.parametrize("place", ["renamed/1", "probe/7"])
+def test_a_version_in_a_folder_of_another_name_is_passed_over(store, weights, place):
+    folder = store.add(card(1), weights).folder
+    (store.root / place).parent.mkdir(exist_ok=True)
+    folder.rename(store.root / place)
+    assert not [model for model in store.models() if model.card.name == "probe"]
+    with pytest.raises(BrainMVPError, match=r"card\.json is the card of probe@1"):
+        store.resolve(place.replace("/", "@"))
 
 
 def test_weights_of_another_network_are_refused(store, weights):
