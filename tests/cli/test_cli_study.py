@@ -1,9 +1,12 @@
 """`brainmvp study` says what a folder holds and what it is good for."""
 
 import json
+import os
 
 import dicom_files as habit
 import numpy as np
+import pytest
+from commands import done
 from dicom_files import right_handed, write_series
 from heads import centre_of, head, oblique
 from pydicom.uid import generate_uid
@@ -37,6 +40,19 @@ def test_a_broken_file_is_a_problem_beside_the_good_ones(brainmvp, write_study, 
     assert result.exit_code == 2
     assert "good_flair.nii.gz" in result.output
     assert f"Problem: {broken} cannot be read" in result.output
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_folder_named_in_an_old_encoding_is_shown(brainmvp, write_study, tmp_path):
+    folder = tmp_path / "all" / os.fsdecode(b"M\xfcller")
+    try:
+        write_study("visit", "FLAIR", tmp_path / "all").rename(folder)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    (folder / "visit_flair.nii.gz").rename(folder / os.fsdecode(b"\xfc_flair.nii.gz"))
+    assert "\ufffd_flair.nii.gz" in done(brainmvp("study", folder))
+    (study,) = json.loads(done(brainmvp("study", folder, "--json")))["studies"]
+    assert study["folder"].endswith("/M\ufffdller")
 
 
 def test_a_study_is_good_for_no_more_than_its_readable_images_allow(brainmvp, write_study):

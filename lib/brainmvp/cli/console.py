@@ -15,6 +15,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import readable
 
 # Results go to standard output; progress and complaints to standard error, so that output can be piped.
 output = Console()
@@ -60,7 +61,7 @@ def warn(sentence: str) -> None:
 
 def say(text: str) -> None:
     """Print a line as it is: unwrapped, brackets and all, since it may name files."""
-    output.print(text, markup=False, highlight=False, soft_wrap=True)
+    output.print(readable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_table(title: str | None, columns: dict[str, str], rows: Iterable[Sequence[str]]) -> None:
@@ -68,11 +69,11 @@ def print_table(title: str | None, columns: dict[str, str], rows: Iterable[Seque
 
     Words are kept whole where the terminal is wide enough; in the first column names, which are typed, always.
     """
-    rows = [tuple(row) for row in rows]
+    rows = [tuple(map(readable, row)) for row in rows]
     cells = [[heading, *(row[number] for row in rows)] for number, heading in enumerate(columns)]
     longest = [max(len(word) for cell in column for word in cell.split() or [""]) for column in cells]
     fits = sum(longest) + 3 * len(columns) + 1 <= output.width
-    table = Table(title=title and escape(title), title_justify="left", title_style="bold")
+    table = Table(title=title and escape(readable(title)), title_justify="left", title_style="bold")
     for number, (heading, side) in enumerate(columns.items()):
         whole = (fits or number == 0) and not any(" " in cell for cell in cells[number])
         table.add_column(heading, justify=side, overflow="fold", no_wrap=whole)
@@ -83,7 +84,7 @@ def print_table(title: str | None, columns: dict[str, str], rows: Iterable[Seque
 
 def print_json(value: Any) -> None:
     """Print a JSON-ready value to standard output; a number that is not one becomes null, as JSON has no NaN."""
-    typer.echo(json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False))
+    typer.echo(readable(json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False)))
 
 
 def _finite(value: Any) -> Any:
