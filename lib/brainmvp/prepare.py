@@ -96,7 +96,7 @@ def prepare(
             clock.lap("brain")
         alignments[sequence] = alignment
 
-    found = voted(found, votes)
+    found = voted(found, votes, target.voxel_ml)
     grid, brain = _brain_grid(found.mask, target, spacing)
     used = tuple(s for s in sequences if s in volumes and not (s in alignments and alignments[s].doubt))
     channels = []

@@ -29,15 +29,25 @@ class Brain:
     doubt: str | None = None
 
 
-def voted(found: Brain, others: list[np.ndarray]) -> Brain:
+def voted(found: Brain, others: list[np.ndarray], voxel_ml: float) -> Brain:
     """Return the brain that most sequences see; of two, what both see.
 
     Each contrast has something else that looks like brain: fat of the orbit, mucosa, muscle. others: (X, Y, Z) bool,
-    what the other sequences see, on the grid of `found`.
+    what the other sequences see, on the grid of `found`; voxel_ml: volume of its voxels, mL.
     """
     if not others:
         return found
-    return replace(found, mask=clean(np.mean([found.mask, *others], 0) > 0.5))
+    mask = clean(np.mean([found.mask, *others], 0) > 0.5)
+    return replace(found, mask=mask, doubt=_doubt(mask, voxel_ml))
+
+
+def _doubt(mask: np.ndarray, voxel_ml: float) -> str | None:
+    """Say why to look at a brain that was found, if its volume is none of a head."""
+    millilitres = float(mask.sum()) * voxel_ml
+    low, high = _PLAUSIBLE_ML
+    if low <= millilitres <= high:
+        return None
+    return f"the brain that was found has {millilitres:.0f} mL; look at it, or strip the skull beforehand"
 
 
 def find_brain(volume: Volume, tool: str = BUILT_IN) -> Brain:
@@ -52,11 +62,4 @@ def find_brain(volume: Volume, tool: str = BUILT_IN) -> Brain:
         return Brain(foreground(volume), STRIPPED)
     find = brain_mask if tool == BUILT_IN else partial(by_tool, tool=tool)
     mask = find(volume)
-    millilitres = float(mask.sum()) * volume.voxel_ml
-    low, high = _PLAUSIBLE_ML
-    doubt = None
-    if not low <= millilitres <= high:
-        doubt = (
-            f"the brain that was found has {millilitres:.0f} mL; look at it, or strip the skull beforehand"
-        )
-    return Brain(mask, tool, doubt)
+    return Brain(mask, tool, _doubt(mask, volume.voxel_ml))

@@ -52,8 +52,16 @@ def test_what_one_sequence_alone_takes_for_brain_is_none():
     with_orbit, with_nose = brain.copy(), brain.copy()
     with_orbit[9:11, 5:7, 5:7] = with_nose[5:7, 9:11, 5:7] = True
     for others in ([brain, with_nose], [with_nose]):
-        assert np.array_equal(voted(Brain(with_orbit, "built-in"), others).mask, brain)
-    assert np.array_equal(voted(Brain(with_orbit, "built-in"), []).mask, with_orbit)
+        assert np.array_equal(voted(Brain(with_orbit, "built-in"), others, 1.0).mask, brain)
+    assert np.array_equal(voted(Brain(with_orbit, "built-in"), [], 1.0).mask, with_orbit)
+
+
+def test_the_doubt_is_about_the_brain_that_the_vote_left():
+    small, large = np.zeros((12, 12, 12), bool), np.zeros((12, 12, 12), bool)
+    small[4:8, 4:8, 4:8] = large[2:10, 2:10, 2:10] = True
+    doubtful = Brain(small, "built-in", "it is small")
+    assert voted(doubtful, [large, large], 1.0).doubt is None
+    assert "has 64 mL" in voted(Brain(large, "built-in"), [small], 1.0).doubt
 
 
 def test_a_head_with_a_masked_background_is_no_stripped_brain(head):
