@@ -21,6 +21,7 @@ from brainmvp.annotation.state import AnnotationState
 from brainmvp.errors import BrainMVPError
 from brainmvp.serve import is_archive
 from brainmvp.tasks import Task, get_task, task_names
+from brainmvp_app.alone import hold
 from brainmvp_app.annotator import annotator_of, seconds_of
 from brainmvp_app.batch import BatchInference
 from brainmvp_app.choice import Chooser
@@ -54,6 +55,9 @@ class BrainMVPApp(MONAILabelApp):
         self._seed = int(_number(conf, "seed", 0))
         score_archive = _switch(conf, "score_archive")
         self.state = AnnotationState(_folder(studies), 60 * minutes, lambda: self._datastore.studies())
+        server = sys.modules.get("monailabel.app")
+        if server:  # absent in the processes that MONAI Label starts for long tasks
+            self._lock = hold(_folder(studies))
         # Sessions keep single uploaded files outside the datastore, and unpack archives unchecked.
         settings.MONAI_LABEL_SESSIONS = False
         # The process that starts a training reads this variable, whether it is there or not.
@@ -68,8 +72,7 @@ class BrainMVPApp(MONAILabelApp):
             description="Multi-sequence brain MRI: tumour and stroke segmentation",
             version=__version__,
         )
-        server = sys.modules.get("monailabel.app")
-        if server:  # absent in the processes that MONAI Label starts for long tasks
+        if server:
             install(server.app, str(self._datastore.root))
             # Scores need the images of every study: of an archive, all that it holds has to be fetched.
             if settings.MONAI_LABEL_TASKS_SCORING and (not is_archive(studies) or score_archive):

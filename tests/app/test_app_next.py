@@ -1,6 +1,8 @@
 """Which study comes next, for whom, and why."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +98,7 @@ def test_no_study_goes_to_two_annotators_and_every_answer_says_why(
     assert proposed(loop, annotator="A")["id"] == given["B"]
 
     # A restart forgets nothing.
+    os.kill(loop.pid, signal.SIGTERM)
     with running(loop.studies, tiny_models) as server:
         assert "id" not in proposed(server, annotator="E")
 

@@ -24,6 +24,10 @@ def test_the_own_command_serves_and_keeps_its_state(
     port = free_port()
     command = own_command(studies, port, "--allow-origin", PAGE, "--conf", "models", "tumour")
     with started(command, studies, tiny_models, port, cwd=tmp_path) as server:
+        second = subprocess.run(
+            own_command(studies, free_port()), capture_output=True, text=True, timeout=120
+        )
+        assert (second.returncode, "Another server works on" in second.stderr) == (2, True)
         assert list(server.get_json("/info/")["models"]) == ["tumour"]
         assert server.call("POST", "/activelearning/random").json()["id"] == "only"
         server.label("only", label, params='{"reader": "A"}').raise_for_status()
@@ -61,6 +65,20 @@ def test_what_it_cannot_start_with_is_one_sentence(
     assert run.returncode == 2
     assert sentence in run.stderr
     assert "Traceback" not in run.stderr + run.stdout
+
+
+def test_two_servers_never_work_on_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(APP))
+    from brainmvp_app import alone
+
+    monkeypatch.setattr(alone, "_PATIENCE", 0.1)
+    (tmp_path / ".brainmvp").mkdir()
+    first = alone.hold(tmp_path)
+    with pytest.raises(BrainMVPError, match="use that one, or stop it first"):
+        alone.hold(tmp_path)
+    first.release()
+    alone.hold(tmp_path).release()
+    assert not alone.hold(tmp_path / "without a folder for notes" / ("x" * 300)).is_locked
 
 
 def test_damaged_notes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
