@@ -144,9 +144,10 @@ class StudyIndex(LocalDatastore):
 
     @in_turn
     def status(self) -> dict[str, Any]:
-        """Return the counts of studies and labels, and why folders that look like studies are none."""
+        """Return the counts of studies and labels, why folders that look like studies are none, and stray labels."""
         tags = Counter(tag for entry in self._in_sight().values() for tag in entry.labels)
-        return super().status() | {"label_tags": dict(tags), "problems": dict(self.catalogue.problems)}
+        problems = self.catalogue.problems | self._label_folders.without_study(self.catalogue.studies)
+        return super().status() | {"label_tags": dict(tags), "problems": problems}
 
     def refresh(self) -> None:
         """Read the disk again."""

@@ -1,8 +1,10 @@
 """The labels in their folders, `labels/TAG/STUDY.nii.gz`, kept in step with the disk."""
 
 import os
+from collections.abc import Container
 from pathlib import Path
 
+from brainmvp.files import readable
 from brainmvp_app.catalogue import changed_at
 from brainmvp_app.incoming import image_suffix
 
@@ -13,6 +15,7 @@ class LabelFolders:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._times: dict[str, int] = {}
+        self._found: dict[str, dict[str, set[str]]] = {}
 
     def changed(self) -> bool:
         """Tell whether the disk is no longer as `scan` found it."""
@@ -29,7 +32,20 @@ class LabelFolders:
                 # What begins with a dot is being written.
                 if suffix and name.endswith(suffix) and not name.startswith("."):
                     labels.setdefault(name[: -len(suffix)], set()).add(suffix)
+        self._found = found
         return found
+
+    def without_study(self, studies: Container[str]) -> dict[str, str]:
+        """Return, by place, what is wrong with the labels that were found and are of none of some studies."""
+        sentence = (
+            "No study has this name; give the study's folder its old name back, or rename the label like it."
+        )
+        return {
+            readable(f"labels/{tag}/{name}"): sentence
+            for tag, labels in self._found.items()
+            for name in labels
+            if name not in studies
+        }
 
     def _changed_at(self) -> dict[str, int]:
         return {folder: changed_at(folder) for folder in (str(self._root), *self._folders())}
