@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any, Callable
 
-from .errors import Abandoned, ModuleError
+from .errors import Abandoned, ModuleError, of_disk
 
 
 class Job:
@@ -121,6 +121,8 @@ class Background:
             self._arrived.put((job, None, (), True))
         except ModuleError as error:
             self._arrived.put((job, failed, (error,), True))
+        except OSError as error:
+            self._arrived.put((job, failed, (of_disk(error),), True))
         except Exception as error:
             sentence = f"{job.name} failed ({type(error).__name__}: {error}); please report it."
             self._arrived.put((job, failed, (ModuleError(sentence, traceback.format_exc()),), True))

@@ -36,5 +36,11 @@ class ServerError(ModuleError):
         return self.status is not None and 400 <= self.status < 500 and self.status not in _LATER
 
 
+def of_disk(error: OSError) -> ModuleError:
+    """Return what this computer's disk refused as a sentence."""
+    place, why = error.filename or "The disk", error.strerror or type(error).__name__
+    return ModuleError(f"{place}: {why}; free some space, or choose another place.", repr(error))
+
+
 class Abandoned(Exception):  # noqa: N818  # not an error: somebody decided so
     """Raised inside a piece of background work that nobody waits for any more."""

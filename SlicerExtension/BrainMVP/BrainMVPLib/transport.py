@@ -74,6 +74,8 @@ class Transport:
                 self._store(answer, temporary, report)
             except (requests.RequestException, OSError) as error:
                 temporary.unlink(missing_ok=True)
+                if not isinstance(error, requests.RequestException):
+                    raise  # this computer's disk
                 if pause is None:
                     raise ServerError(
                         f"{self.url} closed the connection in the middle of a transfer; try again.",
