@@ -124,6 +124,13 @@ class StudyDatastore(ImageStore):
         info = super().get_label_info(label_id, label_tag)
         return info | {"versions": self.label_versions.listed(label_tag, self.study(label_id).id)}
 
+    @in_turn
+    def drawn_by(self, image_id: str, tag: str) -> str:
+        """Return who drew a label; empty if there is none, or nobody is named."""
+        entry = self._datastore.objects.get(self.study(image_id).id)
+        noted = entry.labels.get(tag) if entry else None
+        return str(noted.info.get("annotator") or "") if noted else ""
+
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         """Add to what is noted about a label."""
         noted = client_info(info)

@@ -23,7 +23,9 @@ from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import remove_file
 
 from brainmvp_app import annotation_routes, event_routes, train_routes, transfer_routes, version_routes
+from brainmvp_app.annotator import annotator_of
 from brainmvp_app.classify import ClassificationTask
+from brainmvp_app.datastore import DRAFT
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import check_unicode
 from brainmvp_app.incoming import received
@@ -132,12 +134,21 @@ def save_label(
     params: Params = "{}",
     tag: str = DefaultLabelTag.FINAL.value,
 ) -> dict[str, Any]:
-    """Store a label of a study under a tag."""
+    """Store a label of a study under a tag; `replaced` names the other annotators whose label it takes the place of."""
     notes = json_object(params) | {"user": user.username}
-    app = app_instance()
+    app, tag = app_instance(), tag or DefaultLabelTag.FINAL.value
     with received(label.file, label.filename) as path:
-        label_id = app.submit(image, path, tag or DefaultLabelTag.FINAL.value, notes, user.username)
-    return (app.on_save_label(label_id, label_id) or {}) | {"image": image, "label": label_id}
+        others = _others(image, tag, annotator_of(notes, user.username))
+        label_id = app.submit(image, path, tag, notes, user.username)
+    answer = {"image": image, "label": label_id} | ({"replaced": others} if others else {})
+    return (app.on_save_label(label_id, label_id) or {}) | answer
+
+
+def _others(image: str, tag: str, annotator: str) -> str:
+    """Return who but an annotator drew what a new label takes the place of: a final one also puts the draft away."""
+    store = app_instance().datastore()
+    tags = (tag, DRAFT) if tag == DefaultLabelTag.FINAL.value else (tag,)
+    return ", ".join(sorted({store.drawn_by(image, each) for each in tags} - {annotator, ""}))
 
 
 def download_dataset(

@@ -88,6 +88,22 @@ def test_a_study_is_not_put_where_it_would_hide_others(root: Path) -> None:
     assert store.json()["objects"]["p2"]["labels"] == {}
 
 
+def test_a_label_whose_study_was_renamed_is_told(root: Path) -> None:
+    store = labelled(root)
+    (root / "p1").rename(root / "p1-renamed")
+    problems = store.status()["problems"]
+    assert list(problems) == ["labels/final/p1"]
+    assert "No study has this name" in problems["labels/final/p1"]
+    (root / "p1-renamed").rename(root / "p1")
+    assert store.status()["problems"] == {}
+
+
+def test_whose_label_is_replaced_is_known(root: Path) -> None:
+    store = labelled(root)
+    assert [store.drawn_by(study, "final") for study in ("p1", "p1@FLAIR", "p3")] == ["Anna", "Anna", ""]
+    assert store.drawn_by("p1", "draft") == ""
+
+
 def test_a_name_in_an_old_encoding_is_told_and_stops_nothing(root: Path) -> None:
     folder = Path(os.fsdecode(b"M\xfcller"))
     scan(root / folder / "flair.nii.gz")

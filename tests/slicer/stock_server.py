@@ -17,7 +17,9 @@ class StockServer(ThreadingHTTPServer):
     """Answers like a stock MONAI Label server with a model for one image, and badly where a test wants it.
 
     wrong: by path, how: an HTTP status, "slow", "cut" (closes in the middle of the body), "gone" (closes at once);
-    proposal: what it answers when asked for the next study; received: the labels in the order in which they came.
+    proposal: what it answers when asked for the next study; received: the labels in the order in which they came;
+    drafts: by study, a label file's bytes and what is noted about it; stored: what it answers to a label; facts: what
+    it says of a result; uncertainty: the bytes of an answer and the version it is of.
     """
 
     daemon_threads = True
@@ -30,6 +32,10 @@ class StockServer(ThreadingHTTPServer):
         self.labels = {}
         self.received = []
         self.proposal = None
+        self.drafts = {}
+        self.stored = {}
+        self.facts = {}
+        self.uncertainty = None
         self.tokens = set()
         self.result = b""
         self.release = threading.Event()
@@ -74,25 +80,36 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/datastore/image":
             server.images[self.path.split("image=")[1]] = body
             return self.send(200, b"{}")
+        if path.startswith("/datastore/label") and self.command == "GET":
+            file, notes = server.drafts.get(self.path.split("label=")[1].split("&")[0], (None, None))
+            if file is None:
+                return self.send(404, b'{"detail": "no label"}')
+            return self.send(200, json.dumps(notes).encode() if path.endswith("/info") else file)
+        if path == "/uncertainty/lesions" and server.uncertainty:
+            content, version = server.uncertainty
+            return self.send(200, content, "application/gzip", {"X-BrainMVP-Model": version})
         if path == "/datastore/label":
             server.labels[self.path.split("image=")[1]] = body
             server.received.append(body)
-            return self.send(200, b"{}")
+            return self.send(200, json.dumps(server.stored).encode())
         if path == "/infer/lesions":
             parts = (
-                b'--B\r\nContent-Disposition: form-data; name="params"\r\n\r\n{}\r\n'
-                b'--B\r\nContent-Disposition: form-data; name="file"; filename="r.nrrd"\r\n\r\n'
+                b'--B\r\nContent-Disposition: form-data; name="params"\r\n\r\n'
+                + json.dumps(server.facts).encode()
+                + b'\r\n--B\r\nContent-Disposition: form-data; name="file"; filename="r.nrrd"\r\n\r\n'
             )
             return self.send(200, parts + server.result + b"\r\n--B--\r\n", "multipart/form-data; boundary=B")
         return self.send(404, b'{"detail": "Not Found"}')
 
     do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815  # the names that http.server calls
 
-    def send(self, status, body, kind="application/json"):
+    def send(self, status, body, kind="application/json", headers=None):
         cut = self.server.wrong.get(self.path.split("?")[0]) == "cut"
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body[: len(body) // 2] if cut else body)
         self.close_connection = True

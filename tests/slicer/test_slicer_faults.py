@@ -1,5 +1,6 @@
 """What goes wrong between Slicer and a server: one sentence each, and nothing of the scene is lost."""
 
+import errno
 import shutil
 import ssl
 import subprocess
@@ -42,6 +43,52 @@ def test_a_stock_server_with_one_image_works_without_what_it_lacks(study, stock,
     settle(study)
     assert training.in_words() == "No training yet."
     assert training.versions() == []
+
+
+def test_what_a_server_refuses_is_not_taken_for_what_it_lacks(study, stock, settle):
+    stock.wrong = {"/models": 401, "/train/": 500}
+    study.disconnect()
+    study.connect(stock.url)
+    settle(study)
+    assert study.errors == ["The server wants a valid token."]
+    assert (study.client is not None, study.versions) == (True, [])
+    with pytest.raises(ServerError, match="The server failed"):
+        study.client.training()
+    stock.wrong = {"/models": 405, "/train/": 404}
+    assert (study.client.models(), study.client.training()) == ([], None)
+
+
+def test_a_full_disk_of_this_computer_is_called_one(study, stock, settle, monkeypatch):
+    stock.images["x"] = b"voxels"
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device", "image.nrrd.part")
+
+    monkeypatch.setattr(Transport, "_store", full)
+    stock.proposal = {"id": "x", "name": "x.nrrd"}
+    Opening(study).next_study()
+    settle(study)
+    assert study.errors == [
+        "image.nrrd.part: No space left on device; free some space, or choose another place."
+    ]
+    assert stock.calls.count("GET /datastore/image") == 1
+
+
+def test_the_uncertainty_of_another_version_or_server_is_refused(study, stock, settle):
+    stock.facts = {"model": "lesions@1"}
+    segmenting = Segmenting(study)
+    segmenting.segment()
+    settle(study)
+    stock.uncertainty = b"", "lesions@3"
+    segmenting.uncertainty.toggle()
+    settle(study)
+    assert study.errors.pop() == (
+        "The server's uncertainty is of lesions@3, the result of lesions@1; run Auto-segment again."
+    )
+    study.state.server = "http://elsewhere"
+    segmenting.uncertainty.toggle()
+    settle(study)
+    assert "is a study of the server http://elsewhere" in study.errors.pop()
 
 
 def test_a_label_never_goes_to_another_server_than_its_study(study, stock, settle, tmp_path):

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from BrainMVPLib import scene as ops
-from BrainMVPLib.drawn import state_of
+from BrainMVPLib.client import Client
+from BrainMVPLib.drawn import export_labels, state_of
+from BrainMVPLib.errors import ServerError
 from BrainMVPLib.grids import file_affine
 from BrainMVPLib.labelmap import Labelmap
 from BrainMVPLib.nrrd import write_nrrd
@@ -116,6 +118,88 @@ def test_a_study_that_is_left_without_a_label_is_given_back(opened, stock, settl
     Opening(opened).next_study()
     settle(opened)
     assert stock.calls.count("POST /studies/release") == 2
+
+
+@pytest.mark.parametrize("annotator", ["Anna", "Ben"])
+def test_an_own_draft_comes_back_with_its_study_and_is_not_given_back(
+    opened, stock, settle, tmp_path, annotator
+):
+    box = np.zeros((10, 12, 14), np.uint8)
+    box[3:6, 4:8, 5:9] = 2
+    write_nrrd(str(tmp_path / "draft.nrrd"), box, AFFINE)
+    notes = {"name": "second.nrrd", "annotator": annotator, "model": "lesions@1"}
+    stock.drafts["second"] = (tmp_path / "draft.nrrd").read_bytes(), notes
+    stock.proposal["lease"] = {"annotator": "Anna", "draft": True}
+    opened.state.annotator = "Anna"
+    Submitting(opened).submit("final")
+    settle(opened)
+    Opening(opened).next_study()
+    settle(opened)
+    state = opened.state
+    assert (opened.errors, state.study, state.answered) == ([], "second", True)
+    if annotator == "Anna":
+        assert "Your draft is open" in opened.heard[-1]
+        labels = export_labels(state.segmentation, Submitting(opened).table(), opened.reference()[1])
+        np.testing.assert_array_equal(labels, box)
+        assert state.facts["model"] == "lesions@1"
+    else:
+        assert state.segmentation is None
+    stock.proposal = {"id": "first", "name": "first.nrrd"}
+    Opening(opened).next_study()
+    settle(opened)
+    assert (opened.errors, opened.state.study) == ([], "first")
+    assert "POST /studies/release" not in stock.calls
+
+
+def test_a_draft_that_does_not_fit_is_told_and_the_study_opens(opened, stock, settle, tmp_path):
+    write_nrrd(str(tmp_path / "draft.nrrd"), np.zeros((3, 4, 5), np.uint8), AFFINE)
+    stock.drafts["second"] = (tmp_path / "draft.nrrd").read_bytes(), {"annotator": "", "name": "second.nrrd"}
+    stock.proposal["lease"] = {"annotator": "", "draft": True}
+    Submitting(opened).submit("final")
+    settle(opened)
+    Opening(opened).next_study()
+    settle(opened)
+    assert "The draft does not lie on the grid" in opened.errors.pop()
+    assert (opened.state.study, opened.state.segmentation) == ("second", None)
+
+
+def test_whose_label_another_one_takes_the_place_of_is_told(opened, stock, settle):
+    stock.stored = {"replaced": "Ben"}
+    Submitting(opened).submit("final")
+    settle(opened)
+    assert "It takes the place of the label of Ben" in opened.heard[-1]
+
+
+def test_who_leaves_a_submission_is_told_that_the_label_goes_out(opened, stock, settle):
+    stock.wrong["/datastore/label"] = "slow"
+    Submitting(opened).submit("final")
+    until(lambda: "PUT /datastore/label" in stock.calls)
+    opened.leave()
+    assert opened.heard[-1] == "Submit: left. The label of first is kept here and sent."
+    stock.release.set()
+    until(lambda: stock.received)
+    opened.send_waiting()
+    settle(opened)
+    until(lambda: opened.outbox.letters() == [])
+    Opening(opened).next_study()  # nothing is left unsent
+    settle(opened)
+    assert (opened.errors, opened.state.study) == ([], "second")
+    assert "POST /studies/release" not in stock.calls
+
+
+def test_a_label_that_is_refused_after_it_was_left_stays_and_says_why(opened, stock, settle, monkeypatch):
+    refuse = threading.Event()
+
+    def refused(*args):
+        refuse.wait(20)
+        raise ServerError("It does not fit.", status=422)
+
+    monkeypatch.setattr(Client, "submit_label", refused)
+    Submitting(opened).submit("final")
+    until(lambda: opened.outbox.letters())
+    opened.leave()
+    refuse.set()
+    until(lambda: opened.outbox.letters()[0].problem == "It does not fit.")
 
 
 def test_an_older_label_that_waits_never_comes_after_the_newer_one(opened, stock, settle):

@@ -18,6 +18,16 @@ from .transport import Report, Transport
 # An inference on a busy computer without a GPU takes minutes, and the server says nothing until it is done.
 _INFERENCE_SECONDS = 3600.0
 _STATE_SECONDS = 15.0
+# The server answers when the training has ended its step, or after a minute.
+_STOP_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A label that is not finished: its file, and what is noted about it."""
+
+    file: Path
+    notes: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -130,24 +140,47 @@ class Client:
             return None
         return (str(answer["step"]), float(answer["fraction"])) if answer else None
 
-    def uncertainty(self, model: str, image: str, target: Path, report: Report) -> Path:
-        """Store the uncertainty (0…1) of the last inference on an image as a NIfTI file."""
-        self.transport.download(
+    def uncertainty(self, model: str, image: str, target: Path, report: Report) -> str:
+        """Store the uncertainty (0…1) of the last inference on an image as NIfTI; return which version's it is."""
+        answer = self.transport.download(
             "GET", f"/uncertainty/{quote(model)}", target, report, params={"image": image}
         )
-        return target
+        return answer.headers.get("X-BrainMVP-Model", "")
 
-    def submit_label(self, study: str, file: Path, tag: str, notes: dict[str, Any], report: Report) -> None:
-        """Store a label of a study under a tag: `final` or `draft`."""
+    def submit_label(
+        self, study: str, file: Path, tag: str, notes: dict[str, Any], report: Report
+    ) -> dict[str, Any]:
+        """Store a label of a study under a tag, `final` or `draft`; return what the server says of it."""
         fields = {"params": json.dumps(notes)}
         query = {"image": study, "tag": tag}
-        self.transport.upload("/datastore/label", "label", file, fields, report, params=query)
+        answer = self.transport.upload("/datastore/label", "label", file, fields, report, params=query)
+        return answer if isinstance(answer, dict) else {}
+
+    def draft(self, study: str, folder: Path, report: Report) -> Draft | None:
+        """Store the draft of a study as a file in `folder`, or return None where there is none."""
+        query = {"label": study, "tag": "draft"}
+        try:
+            notes = self.transport.json("GET", "/datastore/label/info", _STATE_SECONDS, params=query)
+            file = folder / f"draft{_suffix(str(notes.get('name', '')))}"
+            self.transport.download("GET", "/datastore/label", file, report, params=query)
+        except ServerError as error:
+            if error.status == 404:
+                return None
+            raise
+        return Draft(file, notes)
 
     # Models
 
     def models(self) -> list[dict[str, Any]]:
         """Return the versions of the models, oldest first; empty where the server keeps no versions."""
         return self._or_nothing("/models", list) or []
+
+    def models_or_why(self) -> tuple[list[dict[str, Any]], ServerError | None]:
+        """Return the versions; where the server fails to tell, none and why."""
+        try:
+            return self.models(), None
+        except ServerError as error:
+            return [], error
 
     def serve_model(self, name: str, version: int) -> None:
         """Make the server answer with another version of a model from now on."""
@@ -163,7 +196,7 @@ class Client:
 
     def stop_training(self) -> None:
         """Stop the training."""
-        self.transport.json("DELETE", "/train/")
+        self.transport.json("DELETE", "/train/", _STOP_SECONDS)
 
     def _added(self, method: str, path: str, study: str, body: dict[str, str]) -> bool:
         try:
@@ -178,9 +211,9 @@ class Client:
         try:
             answer = self.transport.json("GET", path, _STATE_SECONDS)
         except ServerError as error:
-            if error.away:
-                raise
-            return None
+            if error.status in (404, 405):
+                return None
+            raise
         return answer if isinstance(answer, kind) else None
 
 

@@ -13,10 +13,11 @@ from typing import Any, Callable
 
 from . import scene as ops
 from .background import Job
-from .client import Client
+from .client import Client, Draft
 from .drawn import state_of
 from .errors import ModuleError, ServerError
 from .grids import file_affine
+from .labels import show_draft
 from .origin import Origin, content_of, note, sha256_of
 from .session import Session
 from .shared import is_label
@@ -82,11 +83,15 @@ class Opening:
             state.why = why_in_words(study)
             state.reference = str(study.get("reference") or "")
             state.series = list(study.get("series") or [])
-            state.opened = time.time()
+            state.opened, state.answered = time.time(), arrived.drafted
             model = study.get("task")
             if model in session.info.get("models", {}):
                 state.model = model
-            session.said.emit(f"{study['id']} is open: {', '.join(nodes)}.")
+            draft = ""
+            if arrived.draft is not None:
+                show_draft(session, arrived.draft)
+                draft = " Your draft is open, too."
+            session.said.emit(f"{study['id']} is open: {', '.join(nodes)}.{draft}")
 
         named = {sequence: (path, f"{study['id']} {sequence}") for sequence, path in files.items()}
         steps = self._load(named, nodes, lambda: self._aside(arrived.give_back))
@@ -208,11 +213,12 @@ class Opening:
         self.session.changed.emit()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Arrived:
     """A study that the server proposed to an annotator; its methods are for a thread.
 
-    folder: of its files; files, sums: the files by sequence, and their SHA-256; again: whether it is open already.
+    folder: of its files; files, sums: the files by sequence, and their SHA-256; again: whether it is open already;
+    draft: what this annotator has drawn of it before.
     """
 
     client: Client
@@ -222,6 +228,12 @@ class Arrived:
     again: bool
     files: dict[str, Path] = field(default_factory=dict)
     sums: dict[str, str] = field(default_factory=dict)
+    draft: Draft | None = None
+
+    @property
+    def drafted(self) -> bool:
+        """Whether the server has a draft of it by this annotator."""
+        return bool((self.study.get("lease") or {}).get("draft"))
 
     def fetch(self, job: Job) -> None:
         """Store its sequences as files; a server that knows no sequences has one image."""
@@ -236,13 +248,19 @@ class Arrived:
             target = self.folder / Path(part["name"]).name
             self.files[sequence] = self.client.download_image(part["image"], target, report)
             self.sums[sequence] = sha256_of(target)
+        if self.drafted:
+            found = self.client.draft(
+                study["id"], self.folder, lambda part: job.report("Downloading the draft", part)
+            )
+            if found is not None and (found.notes.get("annotator") or "") == self.annotator:
+                self.draft = found
         job.report("Opening")
 
     def give_back(self) -> None:
         """Remove its files and let others have it."""
         shutil.rmtree(self.folder, ignore_errors=True)
         with suppress(ServerError):  # then it is reserved until its time is up
-            if not self.again:
+            if not self.again and not self.drafted:
                 self.client.release(self.study["id"], self.annotator)
 
 

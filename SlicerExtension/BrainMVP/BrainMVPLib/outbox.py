@@ -73,23 +73,25 @@ class Outbox:
         letters = [self._letter(note) for note in sorted(self.folder.glob("*.json"))]
         return [letter for letter in letters if letter.file.is_file() and url in (None, letter.url)]
 
-    def send(self, letter: Letter, client: Client, report: Report = lambda fraction: None) -> bool:
-        """Send a label and forget it; return False where it waits no more: sent meanwhile, or replaced.
+    def send(
+        self, letter: Letter, client: Client, report: Report = lambda fraction: None
+    ) -> dict[str, Any] | None:
+        """Send a label and forget it; return what the server says, or None where it waits no more: sent, or replaced.
 
         Raises `ServerError` if it did not arrive; it stays, and if it would be refused again, so does the reason.
         """
         with self._turn:
             if not letter.file.is_file():
-                return False
+                return None
             try:
-                client.submit_label(letter.study, letter.file, letter.tag, letter.notes, report)
+                answer = client.submit_label(letter.study, letter.file, letter.tag, letter.notes, report)
             except ServerError as error:
                 if error.final:
                     self._note(replace(letter, problem=error.sentence))
                 raise
             self._replace_older(letter)
             self.remove(letter)
-            return True
+            return answer
 
     def send_all(self, letters: list[Letter], client: Client) -> tuple[int, ServerError | None]:
         """Send labels; return how many arrived, and why the last one that did not did not.
@@ -99,7 +101,7 @@ class Outbox:
         number, problem = 0, None
         for letter in letters:
             try:
-                number += self.send(letter, client)
+                number += self.send(letter, client) is not None
             except ServerError as error:  # noqa: PERF203
                 problem = error
                 if error.status is None:

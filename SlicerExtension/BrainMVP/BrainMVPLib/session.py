@@ -12,7 +12,7 @@ from typing import Any, Callable
 from . import scene as ops
 from .background import Background, Job
 from .client import Client
-from .errors import ModuleError
+from .errors import ModuleError, ServerError, of_disk
 from .outbox import Outbox
 from .shared import sequence_teller, shared_package
 from .signals import Signal
@@ -20,6 +20,8 @@ from .state import State
 from .study import Row, VolumeFacts, assemble, series_of
 from .tables import TaskSpec, load_tasks, task_of_model
 from .transport import Transport
+
+_NOT_USED = "The server may finish its part; the answer is not used."
 
 
 class Session:
@@ -50,6 +52,7 @@ class Session:
         self.tasks = load_tasks(shared_package() / "tasks")
         self._tell = sequence_teller(header_of)
         self._job: Job | None = None
+        self._left: Callable[[], str] | None = None
         self._sending = False
         self._temporary: list[Path] = []
         self.changed, self.failed, self.said = Signal(), Signal(), Signal()
@@ -61,16 +64,22 @@ class Session:
         """Ask the server at an address what it offers, and send it what waits for it."""
         with self.refusing():
             client = Client(Transport(url, token, verify))
-            self.wait_for("Connecting", lambda job: (client, client.info(), client.models()), self._connected)
+            self.wait_for(
+                "Connecting", lambda job: (client, client.info(), *client.models_or_why()), self._connected
+            )
 
-    def _connected(self, answer: tuple[Client, dict[str, Any], list[dict[str, Any]]]) -> None:
-        self.client, self.info, self.versions = answer
+    def _connected(
+        self, answer: tuple[Client, dict[str, Any], list[dict[str, Any]], ServerError | None]
+    ) -> None:
+        self.client, self.info, self.versions, problem = answer
         self.state.url = self.client.url
         if self.state.model not in self.info["models"]:
             self.state.model = next(iter(self.info["models"]), "")
         strategies = list(self.info.get("strategies") or {})
         if self.state.strategy not in strategies:
             self.state.strategy = strategies[0] if strategies else "random"
+        if problem is not None:
+            self.failed.emit(problem)
         self.send_waiting()
 
     def disconnect(self) -> None:
@@ -201,10 +210,14 @@ class Session:
 
     def wait_for(
         self, name: str, work: Callable[[Job], Any], done: Callable[[Any], Any],
-        failed: Callable[[ModuleError], Any] | None = None,
+        failed: Callable[[ModuleError], Any] | None = None, left: Callable[[], str] | None = None,
     ) -> None:  # fmt: skip
-        """Do work that the user waits for and may leave; one at a time."""
+        """Do work that the user waits for and may leave; one at a time.
+
+        left: called if they do; returns what becomes of the work, to be told.
+        """
         self._begin(name, self.background.start, work, done, failed)
+        self._left = left
 
     def wait_for_steps(
         self, name: str, steps: Iterator[tuple[str, float]], done: Callable[[Any], Any]
@@ -226,6 +239,7 @@ class Session:
                 receiver(value)
             self.changed.emit()
 
+        self._left = None
         self._job = start(
             name,
             work,
@@ -237,12 +251,12 @@ class Session:
         self.changed.emit()
 
     def leave(self) -> None:
-        """Stop waiting. The server may go on with what it began; its answer will be thrown away."""
+        """Stop waiting. The server may go on with what it began."""
         if self._job is not None:
             self._job.abandon()
             name, self._job = self._job.name, None
             self.idle.emit()
-            self.said.emit(f"{name}: left. The server may finish its part; the answer is not used.")
+            self.said.emit(f"{name}: left. {self._left() if self._left else _NOT_USED}")
             self.changed.emit()
 
     @contextmanager
@@ -253,10 +267,7 @@ class Session:
         except ModuleError as error:
             self.failed.emit(error)
         except OSError as error:
-            place, why = error.filename or "The disk", error.strerror or type(error).__name__
-            self.failed.emit(
-                ModuleError(f"{place}: {why}; free some space, or choose another place.", repr(error))
-            )
+            self.failed.emit(of_disk(error))
 
     def close(self) -> None:
         """Abandon all work and forget who listens: what arrives later reaches nobody."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from .background import Job
 from .drawn import copy_drawn, state_of
 from .errors import ModuleError, ServerError
 from .grids import reorder
+from .labels import volume_of_labels
 from .measure import Change
 from .nrrd import write_nrrd
 from .segmentations import new_segmentation
@@ -59,7 +61,7 @@ class Submitting:
         """Send the segmentation as `final` or `draft`; `then` is called when it is sent, or kept to be sent."""
         session, state = self.session, self.session.state
         with session.refusing():
-            segmentation, reference, table = state.segmentation, self._reference(), self.table()
+            segmentation, reference, table = state.segmentation, volume_of_labels(session), self.table()
             if segmentation is None or reference is None:
                 raise ModuleError(
                     "There is no segmentation to submit; run Auto-segment, or start an empty one."
@@ -75,7 +77,7 @@ class Submitting:
             proposal = state.proposal if drawn_on and drawn_on[1] is reference else ""
             known = origin.noted(reference)
             study, url, client = state.study, state.server or state.url, session.client
-            notes = self._notes()
+            notes, kept = self._notes(), threading.Event()
 
             def work(job: Job) -> tuple[str, list[Change]]:
                 labels = drawn.labels()
@@ -85,43 +87,38 @@ class Submitting:
                     lambda file: write_nrrd(str(file), reorder(labels, grid, place), place),
                     url, study, tag, notes,
                 )  # fmt: skip
+                kept.set()
                 try:
                     if client is None:
                         raise ServerError("No server is connected.")
-                    session.outbox.send(letter, client, lambda part: job.report("Submitting", part))
+                    answer = session.outbox.send(letter, client, lambda part: job.report("Submitting", part))
                 except ServerError as error:
-                    if error.final:  # told now, while what was drawn is still there to be mended
-                        session.outbox.remove(letter)
+                    if error.final:
+                        if not job.abandoned:  # told now, while what was drawn is still there to be mended
+                            session.outbox.remove(letter)
                         raise
                     session.outbox.replace_older(letter)
                     why = "The server is away." if error.status is None else error.sentence
                     return f"{why} The label of {study} is kept here and sent by itself later.", changes
-                return f"The {tag} label of {study} is stored at the server.", changes
+                return f"The {tag} label of {study} is stored at the server.{_replaced(answer)}", changes
+
+            def keep() -> None:
+                segmentation.SetAttribute(ops.SENT, as_sent)
+                state.answered = True
+
+            def left() -> str:
+                if not kept.is_set():
+                    return f"The label of {study} may not be on the disk yet; submit it again."
+                keep()
+                return f"The label of {study} is kept here and sent."
 
             def done(result: tuple[str, list[Change]]) -> None:
                 sentence, self.changes = result
-                segmentation.SetAttribute(ops.SENT, as_sent)
-                state.answered = True
+                keep()
                 session.said.emit(f"{sentence} {changes_in_words(self.changes)}".strip())
                 then()
 
-            session.wait_for("Submit", work, done)
-
-    def _reference(self) -> Any:
-        """Return the volume on whose grid the label has to lie, or None.
-
-        It is the one that the server names: labels of all models lie on one grid, whichever sequence a model is for.
-        """
-        session, state = self.session, self.session.state
-        named = [
-            node
-            for node in ops.nodes_of(session.scene, "vtkMRMLScalarVolumeNode")
-            if state.reference
-            and node.GetAttribute(ops.STUDY) == state.study_name
-            and node.GetAttribute(ops.SEQUENCE) == state.reference
-        ]
-        drawn = session.reference(session.drawn_task)
-        return named[0] if named else drawn and drawn[1]
+            session.wait_for("Submit", work, done, left=left)
 
     def skip(self, reason: str, then: Any = lambda: None) -> None:
         """Tell the server that the study shall not be labelled, and why."""
@@ -172,6 +169,14 @@ def changes_in_words(changes: list[Change]) -> str:
         "Changed: "
         + "; ".join(f"{c.name} Dice {c.dice:.2f}, {c.before_ml:.1f} to {c.after_ml:.1f} mL" for c in touched)
         + "."
+    )
+
+
+def _replaced(answer: dict[str, Any] | None) -> str:
+    """Say whose label one took the place of, if it was another annotator's."""
+    whose = (answer or {}).get("replaced")
+    return (
+        f" It takes the place of the label of {whose}, which the server keeps as a version." if whose else ""
     )
 
 

@@ -35,10 +35,19 @@ class Uncertainty:
                 raise ModuleError(
                     "There is no result yet whose uncertainty could be shown; run Auto-segment first."
                 )
+            session.check_server()
+            shown = state.facts.get("model")
             target = session.workplace("uncertainty") / "uncertainty.nii.gz"
 
             def work(job: Job) -> Path:
-                return client.uncertainty(model, image, target, lambda part: job.report("Uncertainty", part))
+                version = client.uncertainty(
+                    model, image, target, lambda part: job.report("Uncertainty", part)
+                )
+                if version and shown and version != shown:
+                    raise ModuleError(
+                        f"The server's uncertainty is of {version}, the result of {shown}; run Auto-segment again."
+                    )
+                return target
 
             session.wait_for("Uncertainty", work, self._show)
 

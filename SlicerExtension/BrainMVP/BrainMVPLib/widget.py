@@ -63,6 +63,7 @@ class Panel:
         session = self.session = Session(self.scene, parameters, self.folder, header_of)
         if self._standing is not None:
             session.go_on_from(self._standing)
+        session.state.opened = 0.0  # a saved scene's, between which and now nobody worked on it
         self.opening, self.segmenting = Opening(session), Segmenting(session)
         self.submitting, self.training = Submitting(session), Training(session)
         self.serving = Serving(session, self.local)

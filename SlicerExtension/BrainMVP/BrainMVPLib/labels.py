@@ -1,0 +1,55 @@
+"""Where a study's labels lie, and a draft that comes back from the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import scene as ops
+from .client import Draft
+from .drawn import state_of
+from .errors import ModuleError
+from .labelmap import read_labelmap
+from .segmentations import import_labels
+from .session import Session
+
+_SOURCE = "The draft"
+
+
+def volume_of_labels(session: Session) -> Any:
+    """Return the volume on whose grid the labels of the open study have to lie, or None.
+
+    It is the one that the server names: labels of all models lie on one grid, whichever sequence a model is for.
+    """
+    state = session.state
+    named = [
+        node
+        for node in ops.nodes_of(session.scene, "vtkMRMLScalarVolumeNode")
+        if state.reference
+        and node.GetAttribute(ops.STUDY) == state.study_name
+        and node.GetAttribute(ops.SEQUENCE) == state.reference
+    ]
+    drawn = session.reference(session.drawn_task)
+    return named[0] if named else drawn and drawn[1]
+
+
+def show_draft(session: Session, draft: Draft) -> None:
+    """Bring the draft of the open study into the scene, to go on with; raises `ModuleError` if it does not fit."""
+    state = session.state
+    named, model = draft.notes.get("task"), draft.notes.get("model")
+    if named in session.tasks:
+        state.task = named
+    task, reference = session.drawn_task, volume_of_labels(session)
+    if task is None or reference is None:
+        raise ModuleError(
+            "The draft is of a model that is not known here; connect to the server that has it."
+        )
+    shape = reference.GetImageData().GetDimensions()[::-1]
+    labels = read_labelmap(draft.file, ops.affine(reference), shape, _SOURCE, reference.GetName())
+    title = f"{state.study_name} {task.title}"
+    segmentation = import_labels(session.scene, labels, task.table, reference, title, _SOURCE)
+    ops.mark(segmentation, state.study_name, "segmentation")
+    segmentation.SetAttribute(ops.SENT, state_of(segmentation))
+    state.set_segmentation(segmentation.GetID())
+    state.task = task.name
+    if model:
+        state.facts = {"model": model}
