@@ -39,11 +39,11 @@ def with_table(index: Index, path: str | os.PathLike[str]) -> tuple[Index, list[
 
 
 def check_splits(index: Index, source: str) -> None:
-    """Raise `BrainMVPError` if a patient is on two sides of a split."""
+    """Raise `BrainMVPError` if a patient is on two sides of a split; a visit without one is on its patient's."""
     sides: dict[str, Split] = {}
     for session in index.sessions:
-        side = session.split or "train"
-        if sides.setdefault(session.patient, side) != side:
+        side = session.split or sides.get(session.patient)
+        if side and sides.setdefault(session.patient, side) != side:
             raise BrainMVPError(
                 f"{source} puts visits of {session.patient} into {sides[session.patient]} and {side}; "
                 "keep a patient on one side."
@@ -53,11 +53,13 @@ def check_splits(index: Index, source: str) -> None:
 def hold_out(index: Index, validation: float, test: float, seed: int) -> Index:
     """Return the index with these shares of the patients held out, at least one each if the share is above 0.
 
-    Patients that have a split keep it. The same seed and patients give the same choice, on any computer.
+    Patients that have a split keep it, and all their visits share it. The same seed and patients give the same choice,
+    on any computer.
     """
-    free = sorted({s.patient for s in index.sessions if s.split is None}, key=lambda p: _draw(p, seed))
+    sides: dict[str, Split] = {s.patient: s.split for s in index.sessions if s.split}
+    free = sorted({s.patient for s in index.sessions} - sides.keys(), key=lambda p: _draw(p, seed))
     shares: dict[Split, float] = {"validation": validation, "test": test}
-    sides: dict[str, Split] = dict.fromkeys(free, "train")
+    sides |= dict.fromkeys(free, "train")
     start = 0
     for side, share in shares.items():
         count = max(round(share * len(free)), 1) if share > 0 and len(free) > 1 else 0

@@ -207,7 +207,7 @@ def get_split(
     """Return the split at `path`, or draw one and write it there.
 
     folds: of a cross-validation, instead of the task's policy. Raises `BrainMVPError` if the split that is there is of
-    another task, or of another number of folds than asked for.
+    another task, of another number of folds than asked for, or does not test whom the index holds out.
     """
     if not path.exists():
         if folds is not None:
@@ -221,4 +221,12 @@ def get_split(
             f"{path} is there already and has {len(split.folds)} fold{'' if len(split.folds) == 1 else 's'}, not "
             f"{folds}; give --split another file for a cross-validation beside it."
         )
+    for number, fold in enumerate(split.folds):
+        missed = sorted((held_out & {case.group for case in cases}) - set(fold.test))
+        if missed:
+            which = f" in fold {number}" if len(split.folds) > 1 else ""
+            raise BrainMVPError(
+                f"The index keeps {missed[0]} for the test, and {path} does not{which}; index the folder again without "
+                "--test, or give --split another file to draw one that keeps to the index."
+            )
     return split

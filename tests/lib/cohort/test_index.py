@@ -257,6 +257,18 @@ def test_a_table_gives_classes_and_splits(tmp_path: Path) -> None:
     assert notes == [f"{table}: no study of subject p9."]
 
 
+def test_a_table_that_splits_one_visit_settles_its_patient(tmp_path: Path) -> None:
+    sessions = [session(f"p{n}", session=visit) for n in range(8) for visit in "ab"]
+    table = tmp_path / "t.csv"
+    table.write_text("subject,session,split\n" + "".join(f"p{n},b,train\n" for n in range(6)) + "p6,b,test\n")
+    index = hold_out(with_table(Index(tmp_path, sessions), table)[0], 0.5, 0.5, 0)
+    sides = {
+        s.patient.split("/")[1]: {o.split for o in index.sessions if o.patient == s.patient}
+        for s in index.sessions
+    }
+    assert sides == {f"p{n}": {"train"} for n in range(6)} | {"p6": {"test"}, "p7": {"train"}}
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

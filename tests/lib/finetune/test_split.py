@@ -77,6 +77,13 @@ def test_a_split_is_written_once_and_checked(tmp_path):
     path, cases = tmp_path / "split.json", patients({"CN": 4, "MCI": 4})
     split = get_split(ADNI, cases, set(), path)
     assert get_split(ADNI, cases, set(), path, seed=5) == split
+    tested = split.folds[0].test
+    assert get_split(ADNI, cases, {tested[0], "elsewhere"}, path) == split
+    other = next(case.group for case in cases if case.group not in tested)
+    with pytest.raises(
+        BrainMVPError, match=f"keeps {other} for the test, and .*split.json does not; index the"
+    ):
+        get_split(ADNI, cases, {*tested, other}, path)
     with pytest.raises(BrainMVPError, match="names CN0, of whom the index has no labelled study"):
         split.parts([case for case in cases if case.group != "CN0"], 0, path)
     with pytest.raises(BrainMVPError, match="would test models on patients who taught them"):
