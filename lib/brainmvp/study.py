@@ -73,12 +73,12 @@ class Study:
             return _from_override(folder)
         if _scans(folder) or not (found := dicom_studies(_folders_below(folder))):
             images, label = _from_names(folder)
-            return cls(_study_id(folder), folder, _in_order(images), label)
+            return cls(study_id(folder), folder, _in_order(images), label)
         if len(found) > 1:
             raise BrainMVPError(
                 f"{folder} holds {len(found)} DICOM studies; give the folder of one, or an output folder for all."
             )
-        return _from_dicom(found[0], _study_id(folder), folder)
+        return _from_dicom(found[0], study_id(folder), folder)
 
     def only(self, sequences: tuple[Sequence, ...]) -> "Study":
         """Return the study with these of its sequences."""
@@ -186,7 +186,10 @@ def _scans(folder: Path) -> list[Path]:
     return [path for path in image_files(folder) if not is_label(path.name)]
 
 
-def _study_id(folder: Path) -> str:
+def study_id(folder: Path) -> str:
+    """Return the id of the study in a folder; a BIDS session's folder of images (`anat`) stands for the session."""
+    if folder.name in _BIDS_FOLDERS and folder.parent.name.startswith(("sub-", "ses-")):
+        folder = folder.parent
     is_session = folder.name.startswith("ses-") and folder.parent.name.startswith("sub-")
     return f"{readable(folder.parent.name)}_{readable(folder.name)}" if is_session else readable(folder.name)
 
@@ -253,7 +256,7 @@ def _from_override(folder: Path) -> Study:
     if numbers and files:
         raise BrainMVPError(f"{path} names files and series numbers; use one or the other.")
     images, series = _numbered(folder, numbers) if numbers else ({}, [])
-    return Study(_study_id(folder), folder, _in_order(files | images), label, tuple(series))
+    return Study(study_id(folder), folder, _in_order(files | images), label, tuple(series))
 
 
 def _numbered(

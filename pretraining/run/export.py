@@ -89,7 +89,11 @@ def _card(folder: RunFolder, config: Config, index: Index, seen: tuple[Sequence,
         spacing=config.spacing,
         window=config.patch,
         created=date.today(),
-        training={"config": config.model_dump(mode="json"), "index_sha256": index.fingerprint},
+        training={
+            "config": config.model_dump(mode="json"),
+            "index_sha256": index.fingerprint,
+            "scans": sorted({session.patient for session in training}),
+        },
         data=tuple(
             f"{dataset}: {count} visits" for dataset, count in Counter(s.dataset for s in training).items()
         ),

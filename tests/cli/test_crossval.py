@@ -148,6 +148,41 @@ def test_options_that_would_be_ignored_are_refused(brainmvp, home, strokes, tmp_
     assert not split.exists() and not (tmp_path / "run").exists()
 
 
+def test_what_the_annotation_loop_taught_and_what_an_encoder_saw_is_known(
+    brainmvp, home, models, strokes, tiny_models, tmp_path
+):
+    store, tiny = ModelStore(home), ModelStore(tiny_models).resolve("stroke")
+
+    def add(version, **update):
+        card = tiny.card.model_copy(update={"version": version, **update})
+        store.add(card, tiny.load_weights())
+
+    add(5, training={"train": ["stroke-1"], "validation": []})  # by the name of its folder
+    add(6, training={"scans": ["test/stroke-0", "else/stroke-1"]})
+    judge = (
+        "evaluate",
+        "stroke",
+        strokes,
+        "--split",
+        models,
+        "--out",
+        tmp_path / "judged",
+        "--fold",
+        "0",
+        "--model",
+    )
+    result = brainmvp(*judge, "stroke@5")
+    assert result.exit_code == 2 and "tested on test/stroke-1, from whom it has learned" in result.stderr
+    result = brainmvp(*judge, "stroke@6")
+    assert "2 studies" in done(result)
+    assert "stroke@6 has seen scans of 1 of these patients, such as test/stroke-0" in result.stderr
+    learn = ("finetune", "stroke", strokes, "--out", tmp_path / "run", "--split", models, *TINY)
+    result = brainmvp(*learn, "--from", "stroke@6")
+    assert (
+        "stroke@6 has seen scans of 1 of the test patients, such as test/stroke-0; to test" in result.stderr
+    )
+
+
 def test_a_start_that_knows_the_test_is_told(brainmvp, models, strokes, tmp_path):
     learn = ("finetune", "stroke", strokes, "--out", tmp_path / "run", "--split", models, *TINY)
     result = brainmvp(*learn, "--from", "stroke@3", "--published", "selection")

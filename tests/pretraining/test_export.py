@@ -84,6 +84,11 @@ def test_the_published_layout_comes_back_as_the_same_weights(exported, tmp_path,
     assert all(torch.equal(value, weights[name]) for name, value in ours.load_weights().items())
 
 
+def test_the_card_names_the_patients_whose_scans_were_seen(exported) -> None:
+    card = json.loads((exported("unet") / "model" / "card.json").read_text())
+    assert card["training"]["scans"] == ["in/a", "in/b", "in/c", "in/d"]  # and not e, who was held out
+
+
 def test_templates_lie_where_their_grid_does(exported) -> None:
     model = exported("unet") / "model"
     names = {path.name for path in (model / "templates").iterdir()}

@@ -141,7 +141,8 @@ def _tell_seen(turn: "Turn", cases: "list[Case]", store: "ModelStore") -> None:
     """Say whom of its test a model has seen, and so scores too well."""
     from brainmvp.evaluation.turns import taught
 
-    for side, what in (("train", "has learned from"), ("validation", "was chosen by")):
+    sides = {"train": "has learned from", "validation": "was chosen by", "scans": "has seen scans of"}
+    for side, what in sides.items():
         seen = taught(turn.model, turn.cases, cases, store, side)
         if seen:
             patient, version = next(iter(seen.items()))

@@ -242,6 +242,12 @@ def _warn_of_start(
             f"{model.card.id} has learned from {len(seen)} of the test patients, such as {next(iter(seen))}; what "
             "starts from it cannot be tested on them."
         )
+    seen = taught(model, parts["test"], cases, store, "scans")
+    if seen:
+        warn(
+            f"{next(iter(seen.values()))} has seen scans of {len(seen)} of the test patients, such as "
+            f"{next(iter(seen))}; to test on new ones, hold them out before the pretraining (`brainmvp index --test`)."
+        )
 
 
 def describe_start(begun: "Start", model: "Model | None", recipe: "Recipe") -> str:

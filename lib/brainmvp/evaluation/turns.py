@@ -7,6 +7,7 @@ from brainmvp.card import Card
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
+from brainmvp.study import study_id
 from brainmvp.tasks import Task, get_task
 
 
@@ -42,13 +43,18 @@ def taught(
     """Return the patients of cases from whom a model has learned, and which version of its line did.
 
     A model also knows what those knew that it was fine-tuned from. everyone: all studies of the cohort, since another
-    visit of a patient teaches, too; by: "train", or "validation" for the patients that chose a version.
+    visit of a patient teaches, too; by: "train", "validation" for the patients that chose a version, or "scans" for
+    those whose scans a pretraining saw, without labels. The annotation loop knows a study by its folder's name only.
     """
-    patients = {case.id: case.group for case in everyone}
+    patients: dict[str, set[str]] = {}
+    for case in everyone:
+        for name in (case.id, study_id(case.study.folder), case.group):
+            patients.setdefault(name, set()).add(case.group)
     tested = {case.group for case in cases}
     seen: dict[str, str] = {}
     for card in _line(model.card, store):
-        for patient in sorted({patients.get(study) for study in card.training.get(by, ())} & tested):
+        known = {patient for name in card.training.get(by, ()) for patient in patients.get(name, ())}
+        for patient in sorted(known & tested):
             seen.setdefault(patient, card.id)
     return seen
 
