@@ -15,6 +15,8 @@ from heads import centre_of, head, oblique
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
+from brainmvp.cli.outputs import stem
+from brainmvp.errors import BrainMVPError
 from brainmvp.segment import Segmenter
 
 
@@ -174,6 +176,37 @@ def test_what_a_computation_raises_costs_one_study(brainmvp, write_study, tmp_pa
     assert f"{tmp_path / 'all' / 'a'} could not be computed (MemoryError)" in result.stderr
 
 
+def test_what_cannot_be_written_costs_one_study(brainmvp, write_study, tmp_path):
+    for name in "abc":
+        write_study(name, "DWI" if name == "a" else "FLAIR", tmp_path / "all")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b").touch()  # no folder can be made there
+    result = brainmvp("segment", tmp_path / "all", "--task", "tumour", "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 2 and (tmp_path / "out" / "c" / "tumour.pdf").exists()
+    failures = {Path(one["folder"]).name: one["error"] for one in json.loads(result.stdout)["failures"]}
+    assert failures.keys() == {"a", "b"} and failures["b"].startswith(f"{tmp_path / 'out' / 'b'}: ")
+
+
+@pytest.mark.parametrize("command", ["segment", "compare"])
+def test_a_device_without_room_for_the_model_is_one_sentence(
+    brainmvp, write_study, tmp_path, monkeypatch, command
+):
+    def full(*arguments, **options):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB.\nProcess 7 has 10 GiB")
+
+    monkeypatch.setattr(Segmenter, "load", full)
+    study = write_study("visit", "FLAIR")
+    rest = [study] if command == "compare" else ["--out", tmp_path / "x.nii.gz"]
+    result = brainmvp(command, study, "--task", "tumour", *rest)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: The model for tumour could not be loaded (CUDA out of memory.")
+
+
+@pytest.mark.parametrize("name", ["1.2.840.seg.nrrd", "1.2.840.NII.GZ", "1.2.840.nrrd", "1.2.840.dcm"])
+def test_only_the_ending_of_a_format_is_no_part_of_a_name(name):
+    assert stem(Path(name)) == "1.2.840"
+
+
 def test_what_the_task_does_not_use_may_be_anything(brainmvp, write_study, tmp_path):
     study = write_study("visit", "FLAIR DWI")
     image = nib.load(study / "visit_dwi.nii.gz")
@@ -215,6 +248,18 @@ def test_a_dicom_study_gets_a_dicom_seg_of_the_same_voxels(brainmvp, dicom_visit
         frames[:, :, index][pixels.T > 0] = number
     assert labels.get_fdata().any()
     assert np.array_equal(frames, labels.get_fdata())
+
+
+def test_headers_that_do_not_suffice_cost_the_dicom_seg_only(brainmvp, dicom_visit, tmp_path, monkeypatch):
+    def short(*arguments):
+        raise BrainMVPError("The headers do not suffice for DICOM SEG.")
+
+    monkeypatch.setattr("brainmvp.dicom.seg.write_dicom_seg", short)
+    result = brainmvp("segment", dicom_visit.parent, "--task", "tumour", "--out", tmp_path / "out")
+    assert result.exit_code == 2 and "do not suffice" in result.stderr
+    assert sorted(file.name for file in (tmp_path / "out" / "visit").iterdir()) == [
+        "tumour.json", "tumour.nii.gz", "tumour.pdf", "tumour.png", "tumour.seg.nrrd",
+    ]  # fmt: skip
 
 
 def test_a_dicom_seg_can_be_asked_for_alone(brainmvp, dicom_visit, write_study, tmp_path):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from brainmvp.cli.console import print_json, print_table, progress_bar, say
+from brainmvp.cli.console import computing, print_json, print_table, progress_bar, say
 
 
 def classify(
@@ -20,7 +20,7 @@ def classify(
     from brainmvp.study import Study
 
     found = Study.from_folder(study)
-    with progress_bar(found.id) as tell:
+    with computing(f"{found.folder} could not be computed"), progress_bar(found.id) as tell:
         tell("classifying", 0.1)
         result = StudyClassifier.load(task, model, device).classify(found)
     if as_json:

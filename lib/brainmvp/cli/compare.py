@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brainmvp.cli.console import print_json, print_table, say
-from brainmvp.cli.segment import run
+from brainmvp.cli.console import computing, print_json, print_table, say
+from brainmvp.cli.segment import load, run
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
 
@@ -37,21 +37,21 @@ def compare(
 
     from brainmvp.comparison import Visit
     from brainmvp.comparison import compare as compare_visits
-    from brainmvp.segment import Segmenter
     from brainmvp.study import Study
     from brainmvp.tasks import get_task
 
     chosen = get_task(task)
     studies = [Study.from_folder(before), Study.from_folder(after)]
     given = (before_labels, after_labels)
-    segmenter = None if all(given) else Segmenter.load(task, model, device)
+    segmenter = None if all(given) else load(task, model, device)
     visits = []
     for study, labels in zip(studies, given, strict=True):
         if labels:
             visits.append(Visit.of_file(study, chosen, labels))
             continue
         visits.append(Visit.of_result(run(segmenter, study)))
-    result = compare_visits(*visits, chosen)
+    with computing(f"{before} and {after} could not be compared"):
+        result = compare_visits(*visits, chosen)
     if report:
         write_json(report, result.report())
     if picture:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from typer.core import TyperGroup
 
-from brainmvp.errors import BrainMVPError
+from brainmvp.errors import BrainMVPError, first_line
 from brainmvp.files import readable
 
 # Results go to standard output; progress and complaints to standard error, so that output can be piped.
@@ -43,10 +43,26 @@ class Group(TyperGroup):
             raise typer.Exit(BAD_INPUT) from error
         except BrokenPipeError:  # whoever reads the output has seen enough
             raise
-        except OSError as error:  # the system's sentence names the file
-            place = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-            complain(BrainMVPError(f"{place}; {_REMEDIES.get(error.errno, 'choose another place')}."))
+        except OSError as error:
+            complain(refused(error))
             raise typer.Exit(BAD_INPUT) from error
+
+
+def refused(error: OSError) -> BrainMVPError:
+    """Return what the system refused as one sentence; the system's own names the file."""
+    place = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    return BrainMVPError(f"{place}; {_REMEDIES.get(error.errno, 'choose another place')}.")
+
+
+@contextmanager
+def computing(what: str) -> Iterator[None]:
+    """Make what the libraries raise in the block a sentence that begins with `what`: most often, memory was short."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # of PyTorch and ITK
+        raise BrainMVPError(
+            f"{what} ({first_line(error)}); if it was memory, free some or choose another --device."
+        ) from error
 
 
 def complain(error: BrainMVPError) -> None:

@@ -14,6 +14,12 @@ _IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 LABEL_SUFFIXES = (*_IMAGE_SUFFIXES, ".dcm")
 
 
+def stem(path: Path) -> str:
+    """Return a label map's name without the ending of its format: other dots are part of the name."""
+    ending = next((s for s in (".seg.nrrd", *LABEL_SUFFIXES) if path.name.lower().endswith(s)), path.suffix)
+    return path.name[: len(path.name) - len(ending)]
+
+
 def check_names(out: Path, into_folder: bool, extras: dict[str, Path | None]) -> None:
     """Refuse names that could not be written, before the minutes of work and not after."""
     if into_folder and out.suffix and not out.is_dir():
@@ -65,10 +71,9 @@ def spare_scans(study: "Study", outputs: dict[str, Path | None]) -> None:
         below = goes_on and place.is_relative_to(study.folder)
         found = (below or place.parent in searched) and path.name.lower().endswith(_IMAGE_SUFFIXES)
         if found and not settled and not is_label(path.name):
-            name = path.name.partition(".")
             raise BrainMVPError(
                 f"{option} {path} would be taken for a scan of the study from then on; "
-                f"choose another folder, or a name such as {name[0]}_seg.{name[2]}."
+                f"choose another folder, or a name such as {stem(path)}_seg{path.name[len(stem(path)) :]}."
             )
 
 

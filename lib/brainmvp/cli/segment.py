@@ -5,9 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brainmvp.cli.console import BAD_INPUT, complain, print_json, print_table, progress_bar, say
-from brainmvp.cli.outputs import LABEL_SUFFIXES, check_names, spare_scans, spare_studies
-from brainmvp.errors import BrainMVPError, first_line
+from brainmvp.cli.console import (
+    BAD_INPUT,
+    complain,
+    computing,
+    print_json,
+    print_table,
+    progress_bar,
+    refused,
+    say,
+)
+from brainmvp.cli.outputs import LABEL_SUFFIXES, check_names, spare_scans, spare_studies, stem
+from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
 from brainmvp.sequences import Sequence
 
@@ -70,16 +79,14 @@ def segment(
         _segment_many(study, task, out, model, device, reference, brain, as_json)
         return
 
-    from brainmvp.segment import Segmenter
     from brainmvp.study import Study
 
     found = Study.from_folder(study)
-    checkerboards = alignment or out.parent / f"{out.name.split('.')[0]}_alignment.png"
+    checkerboards = alignment or out.parent / f"{stem(out)}_alignment.png"
     spare_scans(found, {"--out": out, **extras, "--alignment": checkerboards})
     if out.suffix.lower() == ".dcm" and not found.series:
         raise BrainMVPError(f"{study} is not DICOM; {out} needs DICOM series to refer to. Use .seg.nrrd.")
-    segmenter = Segmenter.load(task, model, device, brain=brain)
-    result = run(segmenter, found, reference)
+    result = run(load(task, model, device, brain), found, reference)
     result.save(out)
     drawn = _draw_alignments(result, checkerboards, always=alignment is not None)
     if uncertainty:
@@ -108,7 +115,6 @@ def _segment_many(
     brain: str,
     as_json: bool,
 ) -> None:
-    from brainmvp.segment import Segmenter
     from brainmvp.study import find_studies
 
     failures: list[tuple[Path, BrainMVPError]] = []
@@ -116,7 +122,7 @@ def _segment_many(
     if not studies and not failures:
         raise BrainMVPError(f"{root} holds no study; expected folders with files such as patient_t1.nii.gz.")
     spare_studies(root, studies, out)
-    segmenter = Segmenter.load(task, model, device, brain=brain)
+    segmenter = load(task, model, device, brain)
     reports = []
     for number, study in enumerate(studies, start=1):
         try:
@@ -140,16 +146,26 @@ def _segment_many(
 
 
 def save_all(result: "Segmentation", folder: Path) -> None:
-    """Write a result as TASK.nii.gz, .seg.nrrd, .png, .pdf, .json and, of DICOM, .dcm into a folder."""
+    """Write a result as TASK.nii.gz, .seg.nrrd, .png, .pdf, .json and, of DICOM, .dcm into a folder.
+
+    DICOM SEG is the last: headers may not suffice for it. Raises `BrainMVPError` if a file cannot be written.
+    """
+    try:
+        _write_all(result, folder)
+    except OSError as error:
+        raise refused(error) from error
+
+
+def _write_all(result: "Segmentation", folder: Path) -> None:
     name = result.task.name
     result.save(folder / f"{name}.nii.gz")
     result.save(folder / f"{name}.seg.nrrd")
-    if result.dicom_reference:
-        result.save(folder / f"{name}.dcm")
     result.save_picture(folder / f"{name}.png")
     write_json(folder / f"{name}.json", result.report())
     _write_page(result, folder / f"{name}.pdf")
     _draw_alignments(result, folder / f"{name}_alignment.png")
+    if result.dicom_reference:
+        result.save(folder / f"{name}.dcm")
 
 
 def _draw_alignments(result: "Segmentation", path: Path, always: bool = False) -> Path | None:
@@ -163,18 +179,20 @@ def _draw_alignments(result: "Segmentation", path: Path, always: bool = False) -
     return None
 
 
+def load(task: str, model: str | None, device: str, brain: str = "built-in") -> "Segmenter":
+    """Load a task's model; a device without room for it becomes a sentence."""
+    from brainmvp.segment import Segmenter
+
+    with computing(f"The model for {task} could not be loaded"):
+        return Segmenter.load(task, model, device, brain=brain)
+
+
 def run(
     segmenter: "Segmenter", study: "Study", reference: Sequence | None = None, prefix: str = ""
 ) -> "Segmentation":
     """Segment with a progress bar; what the libraries raise over a study becomes a sentence that names it."""
-    try:
-        with progress_bar(f"{prefix}{study.id}") as tell:
-            return segmenter.segment(study, reference, tell)
-    except (RuntimeError, MemoryError) as error:  # of PyTorch and ITK: most often too little memory
-        raise BrainMVPError(
-            f"{study.folder} could not be computed ({first_line(error)}); if it was memory, free some or choose "
-            "another --device."
-        ) from error
+    with computing(f"{study.folder} could not be computed"), progress_bar(f"{prefix}{study.id}") as tell:
+        return segmenter.segment(study, reference, tell)
 
 
 def _write_page(result: "Segmentation", path: Path) -> None:
