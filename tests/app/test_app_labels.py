@@ -57,6 +57,24 @@ def test_drafts_do_not_count_as_done(server: Server, new_study: NewStudy, write_
     assert study in [entry["id"] for entry in server.get_json("/datastore/", output="train")]
 
 
+def test_the_answer_names_whose_label_is_replaced(
+    server: Server, new_study: NewStudy, write_label: WriteLabel
+) -> None:
+    study = new_study("T1CE FLAIR")
+    label = write_label(study)
+    answers = [
+        server.label(study, label, tag, f'{{"annotator": "{name}"}}').json()
+        for name, tag in (
+            ("Anna", "draft"),
+            ("Anna", "draft"),
+            ("Ben", "final"),
+            ("Ben", "final"),
+            ("Cleo", "final"),
+        )
+    ]
+    assert [answer.get("replaced") for answer in answers] == [None, None, "Anna", None, "Ben"]
+
+
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".nii"])
 def test_a_label_in_another_format_replaces_the_old_file(
     server: Server, new_study: NewStudy, write_label: WriteLabel, suffix: str

@@ -129,6 +129,13 @@ def test_a_study_that_is_labelled_while_one_is_chosen_is_not_given(tmp_path: Pat
     assert cohort.state.leases.holder("p00") is None
 
 
+def test_who_gets_a_study_again_is_told_of_the_own_draft(tmp_path: Path) -> None:
+    cohort = Cohort(tmp_path, 1)
+    assert cohort.chooser.choose("sequential", "reader")["lease"]["draft"] is False
+    cohort.state.leases.renew("p00", "reader")
+    assert cohort.chooser.choose("sequential", "reader")["lease"]["draft"] is True
+
+
 def test_label_files_that_others_put_and_take_are_followed(tmp_path: Path) -> None:
     cohort = Cohort(tmp_path, 1)
     store, root = cohort.store, cohort.root

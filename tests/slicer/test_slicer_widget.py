@@ -119,6 +119,7 @@ def test_a_saved_scene_brings_the_panel_back(
     desktop.widget.setup()
     wait(lambda: True)
     assert shown(desktop.widget.panel) == before
+    assert desktop.widget.panel.session.state.opened == 0  # since then nobody worked on it
     assert np.array_equal(export_labels(*segmentation_of(desktop.widget.panel)), labels)
     layout = again.GetFirstNodeByClass("vtkMRMLLayoutNode")
     assert layout.GetViewArrangement() == 52602

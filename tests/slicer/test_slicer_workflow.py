@@ -112,6 +112,30 @@ def test_a_study_goes_all_the_way_and_the_next_one_takes_its_place(
     )
 
 
+def test_a_draft_comes_back_as_it_was_drawn(connected, settle, new_study):
+    session, opening = connected, Opening(connected)
+    study = new_study("T1CE FLAIR T1 T2")
+    opening.next_study()
+    settle(session)
+    Segmenting(session).segment()
+    settle(session)
+    reference, table = session.reference()[1], Submitting(session).table()
+    labels = export_labels(session.state.segmentation, table, reference)
+    assert labels.any()
+    Submitting(session).submit("draft")
+    settle(session)
+    opening.next_study()  # there is no other one
+    settle(session)
+    assert (session.errors, session.state.study) == ([], study.name)
+    assert session.heard[-1].endswith("Your draft is open, too.")
+    assert session.state.facts["model"].startswith("tumour@")
+    again = export_labels(session.state.segmentation, Submitting(session).table(), session.reference()[1])
+    np.testing.assert_array_equal(again, labels)
+    opening.next_study()  # which nothing keeps from being left
+    settle(session)
+    assert session.errors == []
+
+
 def test_left_handed_files_come_back_in_their_own_order(connected, server, settle, new_study):
     session = connected
     study = new_study("DWI ADC FLAIR")  # the third is LAS
