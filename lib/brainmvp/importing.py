@@ -21,7 +21,7 @@ def import_model(
 
     Only what the file had is stored; what a segmentation network needs beyond that starts at random when it is
     fine-tuned. Returns the version, what became of each entry, and the template files (in the version's folder).
-    Raises `BrainMVPError` if the file cannot be read safely or fits badly.
+    Raises `BrainMVPError`, and stores nothing, if the file cannot be read safely or fits badly, or the disk is full.
     """
     weights, config, templates, report = import_published(path)
     new = set(report.initialised)
@@ -40,9 +40,11 @@ def import_model(
         },
         licence="as the published checkpoint's",
     )  # fmt: skip
-    model = store.add(card, {key: value for key, value in weights.items() if key not in new})
-    files = [] if templates is None else export_templates(templates, model.folder / "templates")
-    return model, report, files
+    learned = {key: value for key, value in weights.items() if key not in new}
+    if templates is None:
+        return store.add(card, learned), report, []
+    model = store.add(card, learned, lambda folder: export_templates(templates, folder / "templates"))
+    return model, report, [model.folder / "templates" / f"{sequence}.nii.gz" for sequence in Sequence]
 
 
 def find_imported(path: Path, store: ModelStore) -> Model | None:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,8 +191,12 @@ class ModelStore:
         """Return the version that a new model of this name gets."""
         return max(self.versions(name), default=0) + 1
 
-    def add(self, card: Card, weights: dict[str, Tensor]) -> Model:
+    def add(
+        self, card: Card, weights: dict[str, Tensor], write_more: Callable[[Path], object] | None = None
+    ) -> Model:
         """Store a new version, complete or not at all; it is not served until `serve` says so.
+
+        write_more: writes what else belongs to the version into the folder that it is given.
 
         Raises `BrainMVPError` if the version exists (a version is never overwritten), or its name is not allowed.
         """
@@ -204,6 +209,8 @@ class ModelStore:
         temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder.parent))
         try:
             _write_files(card, weights, temporary)
+            if write_more:
+                write_more(temporary)
             temporary.chmod(0o755)
             temporary.rename(folder)
         except OSError as error:

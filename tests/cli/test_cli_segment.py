@@ -273,7 +273,8 @@ def test_a_dicom_seg_can_be_asked_for_alone(brainmvp, dicom_visit, write_study, 
     assert [brainmvp(*beside, dicom_visit / name).exit_code for name in ("a.seg.nrrd", "b.dcm")] == [0, 0]
     assert "is a segmentation beside the scans" in brainmvp(*beside, dicom_visit / "a.seg.nrrd").stderr
     (dicom_visit / "study.json").write_text('{"sequences": {"T1CE": 1}}')
-    for unused in ("b.dcm", "2/IM0003.dcm"):
+    (dicom_visit / "2" / "IM0002.dcm").rename(dicom_visit / "2" / "IM2.DCM")
+    for unused in ("b.dcm", "2/IM0003.dcm", "2/IM2.DCM"):
         assert "is a DICOM file of the study" in brainmvp(*beside, dicom_visit / unused).stderr
     (dicom_visit / "study.json").unlink()
     among = brainmvp("segment", dicom_visit, "--task", "tumour", "--out", dicom_visit / "1" / "tumour.nii.gz")

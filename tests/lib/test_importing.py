@@ -45,6 +45,28 @@ def test_weights_and_templates_are_stored(published, tmp_path):
     assert nib.load(files[0]).shape == (24, 24, 15)
 
 
+@pytest.mark.parametrize("shape", [(3, 24, 24, 15), (8, 24, 24)])
+def test_what_cannot_be_stored_whole_leaves_no_version(published, tmp_path, shape):
+    path, _ = published
+    content, store = torch.load(path, weights_only=True), ModelStore(tmp_path / "home")
+    content["state_dict"]["module.rep_template"] = torch.rand(shape)
+    torch.save(content, path)
+    with pytest.raises(BrainMVPError, match="Templates are"):
+        import_model(path, store, "published")
+    assert store.versions("published") == [] and not list((store.root / "published").iterdir())
+
+
+def test_a_full_disk_leaves_no_imported_version(published, tmp_path, monkeypatch):
+    def full(volume, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("brainmvp.templates.write_volume", full)
+    store = ModelStore(tmp_path / "home")
+    with pytest.raises(BrainMVPError, match=r"published@1 could not be stored .* \(No space left"):
+        import_model(published[0], store, "published")
+    assert store.versions("published") == []
+
+
 def test_a_file_is_known_again_by_its_content_and_not_by_its_name(published, tmp_path):
     path, _ = published
     store = ModelStore(tmp_path / "home")

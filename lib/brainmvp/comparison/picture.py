@@ -39,12 +39,12 @@ def draw_comparison(comparison: "Comparison", path: str | Path) -> Path:
         image = view.grey(read_volume(visit.study.images[visit.reference]), world)
         for axis, plane in zip(row, (2, 1, 0), strict=False):
             show_slice(axis, image, values, plane, centre, colours, filled=False)
-        row[0].set_title(
-            f"{name}: {visit.study.id}, {visit.reference}", color="white", fontsize=11, loc="left"
-        )
-    axes[0, 3].text(0, 0.95, _table(comparison), color="white", va="top", fontsize=11, linespacing=1.6)
+        title = f"{name}: {visit.study.id}, {visit.reference}"
+        row[0].set_title(title, color="white", fontsize=11, loc="left", parse_math=False)
+    plain = {"va": "top", "parse_math": False}
+    axes[0, 3].text(0, 0.95, _table(comparison), color="white", fontsize=11, linespacing=1.6, **plain)
     remarks = "\n".join([*comparison.remarks, NOTICE])
-    axes[1, 3].text(0, 0.95, remarks, color="0.75", va="top", fontsize=9, wrap=True)
+    axes[1, 3].text(0, 0.95, remarks, color="0.75", fontsize=9, wrap=True, **plain)
     path = Path(path)
     atomically(path, lambda temporary: figure.savefig(temporary, dpi=100, facecolor="black", format="png"))
     return path

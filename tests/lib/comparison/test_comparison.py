@@ -96,7 +96,7 @@ def test_what_a_visit_could_not_show_is_not_counted_as_none(visits):
 
 
 def test_the_command_writes_report_and_picture(visits, tmp_path):
-    before, after = (str(folder) for folder in visits)
+    before, after = str(visits[0]), str(visits[1].rename(tmp_path / "price $x^{$ or so"))
     arguments = ["compare", before, after, "--task", "tumour", "--report", str(tmp_path / "c.json")]
     arguments += ["--before-labels", f"{before}/v1_seg.nii.gz", "--after-labels", f"{after}/v2_seg.nii.gz"]
     done = CliRunner().invoke(app, [*arguments, "--picture", str(tmp_path / "c.png")])
