@@ -14,7 +14,7 @@ from pydicom.misc import is_dicom
 from brainmvp.cohort.index import Image, Index, Session
 from brainmvp.cohort.layouts import COULD_BE_PATIENT, Place, place_of
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import data_folders
+from brainmvp.files import data_folders, readable
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of, strip_suffix
 from brainmvp.study import OVERRIDE, Study
 
@@ -46,11 +46,15 @@ def index_folder(
     visits: dict[Place, _Visit] = {}
     unknown: Counter[str] = Counter()
     closed: list[str] = []
+    unwritable: list[str] = []
     for relative in _image_paths(root, tell, closed):
+        if readable(str(relative)) != str(relative):
+            unwritable.append(readable(str(relative)))
+            continue
         if relative.name == OVERRIDE:
             _take_settled(root, relative.parent, visits)
             continue
-        visit = visits.setdefault(place_of(relative, root.name), _Visit())
+        visit = visits.setdefault(place_of(relative, readable(root.name)), _Visit())
         derived = _DERIVATIVES in relative.parts[:-1]
         if is_label(relative.name):
             if not derived or _shows_lesion(relative.name):
@@ -62,6 +66,11 @@ def index_folder(
             else:
                 unknown[_ending(relative.name)] += 1
     notes = [closed_note(folder) for folder in closed]
+    if unwritable:
+        notes.append(
+            f"Left out what has a name in an old encoding ({len(unwritable)}, such as {unwritable[0]}): an index is "
+            "written in UTF-8; rename the files, or their folders."
+        )
     if unknown:
         kinds = ", ".join(f"{count} named …{ending}" for ending, count in unknown.most_common())
         notes.append(
@@ -87,6 +96,8 @@ def index_folder(
         elif visit.labels:
             notes.append(f"Left out {visit.labels[0]}: a segmentation without images.")
     if not sessions:
+        if unwritable:
+            raise BrainMVPError(notes[len(closed)])
         if _holds_dicom(root):
             raise BrainMVPError(
                 f"{root} holds DICOM, which an index cannot name; convert it into one folder per PATIENT/DATE, for "
@@ -134,7 +145,7 @@ def _take_settled(root: Path, folder: PurePosixPath, visits: dict[Place, _Visit]
     if not files:  # DICOM, by the numbers of its series
         return
     first = next(iter(files.values()))
-    visit = visits.setdefault(place_of(folder / first.name, root.name), _Visit())
+    visit = visits.setdefault(place_of(folder / first.name, readable(root.name)), _Visit())
     visit.images += [(sequence, str(file)) for sequence, file in files.items()]
     if study.label:
         visit.labels.append(str(folder / study.label.relative_to(study.folder).as_posix()))

@@ -1,6 +1,7 @@
 """One index for every layout: who is who, what is what, and bad entries cost no good one."""
 
 import json
+import os
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -49,6 +50,20 @@ def session(subject: str, **more: str) -> Session:
 )  # fmt: skip
 def test_a_path_tells_data_set_patient_and_visit(path: str, dataset: str, subject: str, visit: str) -> None:
     assert place_of(PurePosixPath(path), "root") == Place(dataset, subject, visit)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_in_an_old_encoding_are_left_out_with_a_note(tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"K\xf6ln")
+    try:
+        touch(root, os.fsdecode(b"M\xfcller/a_t1.nii.gz"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    with pytest.raises(BrainMVPError, match=r"an old encoding \(1, such as M\ufffdller/a_t1"):
+        index_folder(root)
+    index, notes = index_folder(touch(root, "patient07/patient07_t1.nii.gz"))
+    assert [s.subject for s in index.sessions] == ["patient07"] and "such as M\ufffdller" in notes[0]
+    index.write(root / "index.json")
 
 
 def test_a_flat_ixi_tree_becomes_one_visit_per_patient(tmp_path: Path) -> None:
