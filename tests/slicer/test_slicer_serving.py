@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from BrainMVPLib import local_server
 from BrainMVPLib.local_server import LOOPBACK, LocalServer, _port_of, find_command
 from BrainMVPLib.serving import Serving
 
@@ -35,6 +36,22 @@ def test_a_folder_has_the_same_address_at_every_start(tmp_path):
     assert _port_of(tmp_path) == port != _port_of(tmp_path / "other")
     with socket.create_server((LOOPBACK, port)):
         assert _port_of(tmp_path) != port
+
+
+def test_a_server_that_works_on_the_folder_already_is_taken(session, stock, settle, tmp_path, monkeypatch):
+    command = tmp_path / "brainmvp"
+    command.write_text(
+        f"#!/bin/sh\necho Error: Another server works on {tmp_path}, use that one. >&2\nexit 2\n"
+    )
+    command.chmod(0o755)
+    monkeypatch.setenv("BRAINMVP_COMMAND", str(command))
+    Serving(session, LocalServer(tmp_path / "server.log")).start(tmp_path)
+    settle(session)
+    assert "did not start" in session.errors.pop()
+    monkeypatch.setattr(local_server, "_usual_port", lambda studies: stock.server_address[1])
+    Serving(session, LocalServer(tmp_path / "server.log")).start(tmp_path)
+    settle(session)
+    assert (session.errors, session.client.url) == ([], stock.url)
 
 
 def test_a_server_that_does_not_start_shows_its_log(session, settle, tmp_path, monkeypatch):

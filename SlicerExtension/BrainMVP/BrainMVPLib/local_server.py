@@ -84,10 +84,18 @@ class LocalServer:
         )
 
 
+def usual_address(studies: Path) -> str:
+    """Return the address of a folder's server, unless another program had its port: labels wait for the address."""
+    return f"http://{LOOPBACK}:{_usual_port(studies)}"
+
+
+def _usual_port(studies: Path) -> int:
+    return _FIRST_PORT + zlib.crc32(str(studies.resolve()).encode("utf-8")) % _PORTS
+
+
 def _port_of(studies: Path) -> int:
-    """Return a free port, the same at every start for the same folder: labels wait for the server's address."""
-    wanted = _FIRST_PORT + zlib.crc32(str(studies.resolve()).encode("utf-8")) % _PORTS
-    for port in (wanted, 0):
+    """Return a free port, at every start the folder's usual one if that is free."""
+    for port in (_usual_port(studies), 0):
         with socket.socket() as probe:
             if os.name == "posix":  # as the server does: a port that was just used is free
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -9,10 +9,12 @@ import requests
 
 from .background import Job
 from .errors import ModuleError
-from .local_server import LocalServer
+from .local_server import LocalServer, usual_address
 from .session import Session
 from .transport import DIRECT
 
+# What the server says that is not to be the second one on a folder.
+_SECOND = "Another server works on"
 _START_SECONDS = 180.0  # a first start on a slow disk reads some 2 GB of libraries
 
 
@@ -34,6 +36,9 @@ class Serving:
                 try:
                     while not _answers(url):
                         waited = time.monotonic() - begin
+                        other = usual_address(studies)
+                        if not server.running and _SECOND in server.tail() and _answers(other):
+                            return other  # left over from a Slicer that ended badly
                         if not server.running or waited > _START_SECONDS:
                             raise ModuleError(
                                 "The server did not start; the details show its log.", server.tail()
