@@ -4,11 +4,12 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
 from pydantic import ValidationError
 
 from brainmvp.annotation.database import HIDDEN
@@ -24,6 +25,7 @@ from brainmvp_app.label_folders import LabelFolders
 from brainmvp_app.pacs_catalogue import PacsCatalogue
 from brainmvp_app.turns import Turns, in_turn
 
+_FOUND = {"ts", "name"}  # what is noted about a label that lay there
 _NOTES = Path(HIDDEN, "datastore_v2.json")
 
 
@@ -54,6 +56,7 @@ class StudyIndex(LocalDatastore):
         self.catalogue = catalogue or Catalogue(self.root)
         self.turns = Turns(self._follow_disk, self._write_notes)
         self._label_folders = LabelFolders(self.root / "labels")
+        self._written: tuple[int, int] | None = None  # what tells the notes as they were last written or read
         notes = self.root / _NOTES
         notes.parent.mkdir(exist_ok=True)
         extensions = [f"*{suffix}" for suffix in IMAGE_SUFFIXES]
@@ -89,10 +92,27 @@ class StudyIndex(LocalDatastore):
     # What a study is to the parts of the stock datastore that stay as they are
 
     def _follow_disk(self) -> None:
+        noted_by_others = self._take_over()
         if self.catalogue.changed():
             self._reconcile_datastore()
-        elif self._label_folders.changed():
+        elif noted_by_others or self._label_folders.changed():
             self._follow_labels()
+
+    def _take_over(self) -> bool:
+        """Take over what another process, that of a batch inference, has noted about labels; tell whether one has."""
+        path = Path(self._datastore_config_path)
+        stamp = _stamp(path)
+        if stamp in (None, self._written):
+            return False
+        self._written = stamp
+        with suppress(OSError, ValidationError):
+            stored = LocalDatastoreModel.model_validate_json(path.read_text("utf-8"))
+            for study_id, entry in self._datastore.objects.items():
+                theirs = stored.objects.get(study_id, entry).labels
+                for tag, label in theirs.items():
+                    if _says_more(label, entry.labels.get(tag)):
+                        entry.labels[tag] = label
+        return True
 
     def _reconcile_datastore(self) -> None:
         """Take over what is on the disk: the stock method asks it some dozen questions for every study.
@@ -133,8 +153,10 @@ class StudyIndex(LocalDatastore):
 
     def _write_notes(self) -> None:
         with self.turns.lock:
+            self._take_over()
             content = self._datastore.model_dump_json(exclude={"base_path"}, indent=2, fallback=str)
         write_text(Path(self._datastore_config_path), content)
+        self._written = _stamp(Path(self._datastore_config_path))
 
     @in_turn
     def json(self) -> dict[str, Any]:
@@ -168,6 +190,20 @@ class StudyIndex(LocalDatastore):
     list_images = in_turn(_of_studies(LocalDatastore.list_images))
     get_labeled_images = in_turn(_of_studies(LocalDatastore.get_labeled_images))
     get_unlabeled_images = in_turn(_of_studies(LocalDatastore.get_unlabeled_images))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_mtime_ns, found.st_ino
+    return None
+
+
+def _says_more(label: DataModel, known: DataModel | None) -> bool:
+    """Tell whether notes about a label are to be taken for those that are known: newer ones, or of one only found."""
+    if known is None or not known.info.keys() - _FOUND:
+        return True
+    return label.info.get("ts", 0) > known.info.get("ts", 0)
 
 
 def _noted(name: str, suffix: str = "") -> DataModel:

@@ -88,6 +88,23 @@ def test_a_study_is_not_put_where_it_would_hide_others(root: Path) -> None:
     assert store.json()["objects"]["p2"]["labels"] == {}
 
 
+def test_what_the_process_of_a_batch_inference_notes_and_the_server_meanwhile_is_kept(root: Path) -> None:
+    server, batch, label = labelled(root), opened(root), str(root.parent / "label.nii.gz")
+    server.save_label("p3", label, "final", {"annotator": "Ben"})
+    for study in ("p1", "p2"):
+        batch.save_label(study, label, "original", {"model": "tumour@2"})
+    assert server.get_label_info("p1", "original")["model"] == "tumour@2"
+    server.save_label("p1", label, "second", {"annotator": "Cleo"})
+    batch.save_label("p3", label, "original", {"model": "tumour@2"})
+    later = opened(root)
+    assert annotators(later) == ["Anna", "Anna"]
+    assert later.get_label_info("p1", "second")["annotator"] == "Cleo"
+    assert later.get_label_info("p3", "final")["annotator"] == "Ben"
+    assert {later.get_label_info(study, "original")["model"] for study in ("p1", "p2", "p3")} == {"tumour@2"}
+    server.remove_label("p1", "original")
+    assert "original" not in opened(root).get_labels_by_image_id("p1")
+
+
 def test_a_label_whose_study_was_renamed_is_told(root: Path) -> None:
     store = labelled(root)
     (root / "p1").rename(root / "p1-renamed")
