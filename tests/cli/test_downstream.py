@@ -9,6 +9,7 @@ from commands import done
 from labelled import TINY, make_case, write_cohort, write_index
 
 from brainmvp.modelstore import ModelStore
+from brainmvp.stop import StoppedError
 from brainmvp.tasks import get_task
 
 STROKE, ABIDE = get_task("stroke"), get_task("abide-1")
@@ -155,6 +156,36 @@ def test_networks_are_compared_on_one_split(brainmvp, home, strokes, tmp_path):
     rows = list(csv.DictReader((out / "runs.csv").open()))
     assert [row["variant"] for row in rows] == ["unet-compact", "segresnet"]
     assert all(float(row["inference_s"]) > 0 and int(row["parameters"]) > 1e6 for row in rows)
+
+
+def test_every_start_keeps_its_own_spacing_and_no_row_of_another_grid_is_taken(
+    brainmvp, home, strokes, tiny_models, tmp_path, monkeypatch
+):
+    from brainmvp.finetune import experiment
+
+    tiny, store, began = ModelStore(tiny_models).resolve("stroke"), ModelStore(home), []
+    for version, spacing in ((2, 4.0), (3, 5.0)):
+        card = tiny.card.model_copy(update={"version": version, "spacing": spacing})
+        store.add(card, tiny.load_weights())
+
+    def learn(task, train, validation, start, recipe, folder, **how):
+        began.append((start.card.id, how["fresh"], recipe.spacing, recipe.window, recipe.as_start))
+        raise StoppedError
+
+    monkeypatch.setattr(experiment, "finetune", learn)
+    what = ("finetune", "stroke", strokes, "--out", tmp_path / "run", "--window", "16")
+    monkeypatch.setattr(experiment, "_tested", lambda folder, test: None)
+    done(brainmvp(*what, "--from", "stroke@3,stroke@2"))
+    assert began == [("stroke@3", True, 5.0, (16, 16, 16), False)]
+    facts = []
+    row = {"training_s": 1.0, "inference_s": 1.0, "parameters": 1, "dice": 0.5, "hd95": 1.0}
+    monkeypatch.setattr(experiment, "_tested", lambda folder, test: facts.append(test["run"]) or row)
+    done(brainmvp(*what, "--from", "stroke@3,stroke@2"))
+    done(brainmvp(*what, "--from", "stroke@2,stroke@3"))
+    assert [(one["start"], one["grid"]["spacing"]) for one in facts] == [
+        (None, 5.0), ("stroke@3", 5.0), ("stroke@2", 4.0), (None, 4.0), ("stroke@2", 4.0), ("stroke@3", 5.0),
+    ]  # fmt: skip
+    assert facts[0]["network"] == store.get("stroke", 3).card.network.model_dump(mode="json")
 
 
 def test_bad_input_ends_in_one_sentence(brainmvp, home, strokes, brains, tmp_path):

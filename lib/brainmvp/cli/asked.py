@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from brainmvp.errors import BrainMVPError
 
 if TYPE_CHECKING:
+    from brainmvp.card import Card
     from brainmvp.tasks import Recipe, Task
 
 
@@ -23,6 +24,13 @@ def changed(task: "Task", changes: dict[str, Any]) -> "Recipe":
     except ValidationError as error:
         first = error.errors()[0]
         raise BrainMVPError(f"The recipe cannot have this {first['loc'][0]}: {first['msg']}.") from error
+
+
+def for_start(task: "Task", changes: dict[str, Any], card: "Card") -> "Recipe":
+    """Return the recipe with changes for a start; of spacing and window, what is not asked for stays as it has it."""
+    if changes.keys() & {"spacing", "window"}:
+        changes = {"spacing": card.spacing, "window": card.window, **changes, "as_start": False}
+    return changed(task, changes)
 
 
 def check_unchanged(

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brainmvp.cli.asked import changed, check_folds, check_many, check_unchanged, fold_number, fractions_of
+from brainmvp.cli.asked import (
+    changed,
+    check_folds,
+    check_many,
+    check_unchanged,
+    fold_number,
+    for_start,
+    fractions_of,
+)
 from brainmvp.cli.console import progress_bar, say, warn
 from brainmvp.cli.keeping import keep_once
 from brainmvp.cli.typed import typed_again
@@ -132,10 +140,8 @@ def finetune(
         check_unchanged(begun, recipe, changes, [model.card.id for model in models], many, out)
         recipe = begun[0]
         models = [store.resolve(begun[1])] if begun[1] else []
-    elif models and (spacing or window):  # what is not asked for stays as the start has it
-        card = models[0].card
-        grid = {"spacing": spacing or card.spacing, "window": changes.get("window", card.window)}
-        recipe = changed(chosen, {**changes, **grid, "as_start": False})
+    elif models and not many:
+        recipe = for_start(chosen, changes, models[0].card)
     if models and network and not many:
         raise BrainMVPError(
             f"--network {network} is for a training from scratch, and --from {models[0].card.id} brings its own "
@@ -156,7 +162,8 @@ def finetune(
             _warn_of_start(model, parts, cases, store)
         draws = list(range(recipe.seed, recipe.seed + seeds))
         kept = cache or out / "prepared"
-        _experiment(chosen, parts, models, recipe, network, fractions, draws, out, kept, device, workers)
+        starts = [(model, for_start(chosen, changes, model.card)) for model in models]
+        _experiment(chosen, parts, starts, recipe, network, fractions, draws, out, kept, device, workers)
         return
     machine, first = None, True
     if devices * nodes > 1:
@@ -329,7 +336,7 @@ def _parts(cases: "list[Case]", drawn: "SplitFile", path: Path, fold: int) -> "d
 
 
 def _experiment(
-    task: "Task", parts: dict[str, Any], models: "list[Model]", recipe: "Recipe", network: str | None,
+    task: "Task", parts: dict[str, Any], starts: "list[tuple[Model, Recipe]]", recipe: "Recipe", network: str | None,
     fractions: list[float], seeds: list[int], out: Path, cache: Path, device: str, workers: int,
 ) -> None:  # fmt: skip
     from brainmvp.finetune.experiment import Variant, run_experiment
@@ -337,11 +344,11 @@ def _experiment(
 
     networks = [part.strip() for part in network.split(",")] if network else [recipe.network]
     variants = [
-        Variant(name if len(networks) > 1 or not models else "scratch", None, name) for name in networks
+        Variant(name if len(networks) > 1 or not starts else "scratch", None, name) for name in networks
     ]
-    if models and network is None:  # the fair comparison is the pretrained network without its pretraining
-        variants = [Variant("scratch", models[0], None, fresh=True)]
-    variants += [Variant(f"from {model.card.id}", model, None) for model in models]
+    if starts and network is None:  # the fair comparison is the pretrained network without its pretraining
+        variants = [Variant("scratch", starts[0][0], None, True, starts[0][1])]
+    variants += [Variant(f"from {model.card.id}", model, None, recipe=own) for model, own in starts]
     with progress_bar(task.name) as tell, stoppable() as stop:
         rows = run_experiment(
             task, parts, variants, fractions, seeds, recipe, out, tell, stop, cache=cache, device=device,

@@ -36,12 +36,16 @@ _TESTED = "test.json"
 
 @dataclass(frozen=True)
 class Variant:
-    """What is compared: a start or a network from scratch; fresh: the start's network and grid without its weights."""
+    """What is compared: a start or a network from scratch; fresh: the start's network and grid without its weights.
+
+    recipe: its own, where starts have grids of their own; else that of the experiment.
+    """
 
     name: str
     start: Model | None
     network: str | None
     fresh: bool = False
+    recipe: Recipe | None = None
 
 
 def run_experiment(
@@ -77,13 +81,13 @@ def run_experiment(
     for variant, share, seed in plan:
         said = f"run {len(rows) + 1} of {len(plan)}, {variant.name}, {share:.0%} of the labels, seed {seed}"
         changes = {"seed": seed} | ({"network": variant.network} if variant.network else {})
-        own = recipe.model_copy(update=changes)
+        own = (variant.recipe or recipe).model_copy(update=changes)
         train = fraction_of(parts["train"], share, seed)
         folder = out / f"{_slug(variant.name)}-{share:g}-{seed}"
-        start = None if variant.fresh else variant.start
         test = {
-            "run": facts(task, train, choosers, start, own), "cases": [case.id for case in parts["test"]],
-        }  # fmt: skip
+            "run": facts(task, train, choosers, variant.start, own, variant.fresh),
+            "cases": [case.id for case in parts["test"]],
+        }
         tested = _tested(folder, test)
         if tested is None:
 

@@ -15,6 +15,8 @@ from brainmvp.files import atomically, write_json
 from brainmvp.tasks import Recipe
 
 _STATE, _BEST, _RUN = "checkpoint.pt", "best.safetensors", "run.json"
+# Facts that an older version did not note.
+_NEWER = ("processes", "network", "grid")
 
 
 class RunFolder:
@@ -38,7 +40,7 @@ class RunFolder:
         state, best = self.path / _STATE, self.path / _BEST
         if path.is_file() and (state.is_file() or best.is_file()):
             stored = self._read(path)
-            stored = {"processes": facts["processes"]} | stored  # an older version did not note it
+            stored = {name: facts[name] for name in _NEWER} | stored
             different = [name for name in facts if stored.get(name) != facts[name]]
             if different == ["processes"]:
                 raise BrainMVPError(

@@ -20,7 +20,7 @@ from brainmvp.finetune.problem import Problem
 from brainmvp.finetune.result import FineTuned, Progress
 from brainmvp.finetune.run import Run
 from brainmvp.finetune.segmentation import SegmentationProblem
-from brainmvp.finetune.start import Start, begin
+from brainmvp.finetune.start import Start, begin, grid_of, network_of
 from brainmvp.modelstore import Model
 from brainmvp.stop import StoppedError
 from brainmvp.tasks import Recipe, Task
@@ -76,7 +76,7 @@ def finetune(
     machine = machine or OneDevice(device)
     _check(task, train, validation, recipe)
     begun = begin(task, start, recipe, fresh)
-    start = None if fresh else start
+    origin, start = start, None if fresh else start
     folder = RunFolder(run_folder)
     preparation = Preparation(
         task,
@@ -87,7 +87,7 @@ def finetune(
     problem = None
     if machine.rank == 0:
         try:
-            folder.open(facts(task, train, validation, start, recipe) | {"processes": machine.world})
+            folder.open(facts(task, train, validation, origin, recipe, fresh) | {"processes": machine.world})
         except BrainMVPError as error:
             problem = str(error)
     problem = machine.gather(problem)[0]
@@ -162,14 +162,17 @@ def _templates(task: Task, start: Model | None, recipe: Recipe) -> dict[Any, Any
 
 
 def facts(
-    task: Task, train: list[Case], validation: list[Case], start: Model | None, recipe: Recipe
+    task: Task, train: list[Case], validation: list[Case], start: Model | None, recipe: Recipe, fresh: bool
 ) -> dict[str, Any]:
-    """Return what makes a run the run that it is, JSON-ready; start: None if nothing of its weights is used."""
+    """Return what makes a run the run that it is, JSON-ready; the arguments are those of `finetune`."""
+    spacing, window, overlap = grid_of(task, start, recipe)
     settled = recipe.model_dump(mode="json")
     settled["published"] = sorted(settled["published"])
     return {
         "task": task.name,
-        "start": start.card.id if start else None,
+        "start": start.card.id if start and not fresh else None,
+        "network": network_of(task, start, recipe).model_dump(mode="json"),
+        "grid": {"spacing": spacing, "window": list(window), "overlap": overlap},
         "recipe": settled,
         "train": [case.id for case in train],
         "validation": [case.id for case in validation],

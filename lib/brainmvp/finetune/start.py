@@ -52,7 +52,7 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
     Raises `BrainMVPError` if there is no such network, the window is no multiple of its stride, or nothing of the
     start's encoder fits.
     """
-    config = _config(task, start, recipe)
+    config = network_of(task, start, recipe)
     if config.backbone not in ("uniformer", "unet") and (
         task.kind == "classification" or recipe.frozen_encoder
     ):
@@ -65,8 +65,7 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
         network = build(config)
     if task.kind == "segmentation" and "head" in recipe.published:
         set_first_logit(network, 0.0)
-    known = start.card if start is not None and recipe.as_start else recipe
-    window = known.window if task.kind == "segmentation" else recipe.window
+    spacing, window, overlap = grid_of(task, start, recipe)
     if any(edge % config.stride for edge in window):
         edges = " x ".join(map(str, window))
         raise BrainMVPError(
@@ -75,7 +74,7 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
         )
     same = start.card if start is not None and not fresh and start.card.task == task.name else None
     thresholds, temperatures = (dict(same.thresholds), dict(same.temperatures)) if same else ({}, {})
-    begun = Start(network, config, known.spacing, window, known.overlap, thresholds, temperatures)
+    begun = Start(network, config, spacing, window, overlap, thresholds, temperatures)
     if start is not None and not fresh:
         _take_over(begun, task, start, "stem" not in recipe.published)
     return begun
@@ -101,7 +100,14 @@ def _summed(states: list[str]) -> str:
     return "new" if new else "adapted" if "adapted" in states else "kept"
 
 
-def _config(task: Task, start: Model | None, recipe: Recipe) -> NetworkConfig:
+def grid_of(task: Task, start: Model | None, recipe: Recipe) -> tuple[float, tuple[int, int, int], float]:
+    """Return the spacing (mm), the window (voxels) and the overlap of windows that a fine-tuning begins with."""
+    known = start.card if start is not None and recipe.as_start else recipe
+    return known.spacing, known.window if task.kind == "segmentation" else recipe.window, known.overlap
+
+
+def network_of(task: Task, start: Model | None, recipe: Recipe) -> NetworkConfig:
+    """Return the network that a fine-tuning begins with."""
     channels = {"in_channels": len(task.sequences), "out_channels": len(task.outputs)}
     if start is None:
         return NetworkConfig.preset(recipe.network, **channels)
