@@ -1,51 +1,85 @@
-"""Two processes share a step out and end with one model."""
+"""Two processes share a step out and take it as one with the double batch would."""
 
-import json
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 from labelled import make_cases
+from torch.nn import functional
 
-from brainmvp.finetune import finetune
-from brainmvp.finetune.machine import ManyDevices
+from brainmvp.finetune import finetune, loop
+from brainmvp.finetune.machine import ManyDevices, OneDevice
+from brainmvp.finetune.run import Run
+from brainmvp.finetune.segmentation import SegmentationProblem
 from brainmvp.tasks import get_task
 
 pytest.importorskip("lightning", reason="Lightning is not installed")
 STROKE = get_task("stroke")
 
 
-def recipe(batch):
+class KeptRun(Run):
+    """The runs of this process, to look into."""
+
+    made: ClassVar[list[Run]] = []
+
+    def __init__(self, *arguments) -> None:
+        super().__init__(*arguments)
+        self.made.append(self)
+
+
+def _error(problem, network, batch):
+    """Return the mean squared error of a batch: unlike the Dice of a batch, the mean of those of its halves."""
+    found = network(batch["images"].flatten(0, 1))
+    return functional.mse_loss(found, batch["targets"].float().repeat_interleave(batch["images"].shape[1], 0))
+
+
+def _learn(root: Path, name: str, batch: int, machine: OneDevice) -> None:
+    """Take one step, and write what this process has then: weights, gradients, losses."""
+    torch.set_num_threads(1)
+    cases = make_cases(STROKE, 4, root / f"{name}-{machine.rank}")
     changes = {
-        "network": "uniformer-compact", "spacing": 4.0, "window": (16, 16, 16), "epochs": 1, "validate_every": 1,
-        "steps_per_epoch": 1, "batch": batch,
+        "network": "unet-compact", "spacing": 4.0, "window": (16, 16, 16), "epochs": 1, "validate_every": 1,
+        "steps_per_epoch": 1, "batch": batch, "seed": 5,
     }  # fmt: skip
-    return STROKE.recipe.model_copy(update=changes)
+    recipe = STROKE.recipe.model_copy(update=changes)
+    # Nobody wants to stop: both processes have to agree on that.
+    finetune(
+        STROKE, cases[:2], cases[2:], None, recipe, root / name, machine=machine, should_stop=lambda: False,
+        cache=root / f"kept-{name}-{machine.rank}",
+    )  # fmt: skip
+    (run,) = KeptRun.made
+    found = {
+        "weights": run.weights(),
+        "gradients": {n: p.grad for n, p in run.network.named_parameters() if p.grad is not None},
+        "record": {"loss": torch.tensor(run.history[0]["loss"]), "scores": run.best["scores"]},
+        "world": machine.world,
+    }
+    torch.save(found, root / f"{name}-{machine.rank}.pt")
 
 
-def _learn(root: Path) -> None:
-    cases = make_cases(STROKE, 4, root)
+def test_two_processes_take_the_step_of_one_with_the_double_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "Run", KeptRun)
+    monkeypatch.setattr(KeptRun, "made", [])
+    monkeypatch.setattr(SegmentationProblem, "loss", _error)
     machine = ManyDevices("cpu", devices=2, strategy="ddp_fork")
-
-    def work(_) -> None:
-        torch.set_num_threads(1)
-        # Nobody wants to stop: both processes have to agree on that.
-        result = finetune(STROKE, cases[:2], cases[2:], None, recipe(1), root / "two", machine=machine,
-                          should_stop=lambda: False)  # fmt: skip
-        if machine.rank == 0:
-            torch.save(result.weights, root / "two.pt")
-            (root / "facts.json").write_text(json.dumps([machine.world, result.metrics]))
-
-    machine.fabric.launch(work)
-
-
-def test_two_processes_see_different_studies_and_end_with_one_model(tmp_path):
-    _learn(tmp_path)
-    world, metrics = json.loads((tmp_path / "facts.json").read_text())
-    assert world == 2 and 0 <= metrics["STROKE"] <= 1
-    weights = torch.load(tmp_path / "two.pt", weights_only=True)
-    cases = make_cases(STROKE, 4, tmp_path / "again")
-    alone = finetune(STROKE, cases[:2], cases[2:], None, recipe(1), tmp_path / "one")
-    # One process took one of the two studies of the step, two took both: their gradients differ.
-    assert any(not torch.equal(weights[key], value) for key, value in alone.weights.items())
-    assert weights.keys() == alone.weights.keys()
+    machine.fabric.launch(lambda _: _learn(tmp_path, "two", 1, machine))
+    _learn(tmp_path, "one", 2, OneDevice("cpu"))
+    first, second, one = (
+        torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("two-0", "two-1", "one-0")
+    )
+    assert (first["world"], second["world"], one["world"]) == (2, 2, 1)
+    assert first["record"]["scores"] == second["record"]["scores"]
+    assert first["record"]["loss"] != second["record"]["loss"]  # each took another study
+    for kind in ("weights", "gradients"):
+        assert all(torch.equal(second[kind][name], value) for name, value in first[kind].items())
+    assert one["gradients"].keys() == first["gradients"].keys()
+    largest = max(float(value.abs().max()) for value in one["gradients"].values())
+    for name, value in one["gradients"].items():
+        torch.testing.assert_close(
+            first["gradients"][name],
+            value,
+            rtol=1e-3,
+            atol=1e-5 * largest,
+            msg=lambda text, n=name: f"{n}: {text}",
+        )
