@@ -84,8 +84,10 @@ def draw_curves(records: list[dict], title: str) -> Figure:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, complete or not at all, and let go of it."""
-    atomically(path, lambda temporary: figure.savefig(temporary, dpi=100))
-    plt.close(figure)
+    try:
+        atomically(path, lambda temporary: figure.savefig(temporary, dpi=100))
+    finally:
+        plt.close(figure)
 
 
 def _show(ax: plt.Axes, plane: np.ndarray, high: float | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
 import torch
 from monai.metrics import PSNRMetric, SSIMMetric
 
@@ -28,11 +29,17 @@ class Validation:
     examples: list[tuple[Batch, Reconstruction]]
 
 
+def spread_out(studies: Items[StudyImages], most: int) -> list[StudyImages]:
+    """Return at most so many of the studies, evenly spread: they are sorted, and the first ones are of one data set."""
+    places = np.linspace(0, len(studies) - 1, min(most, len(studies)))
+    return [studies[round(place)] for place in places]
+
+
 class Validator:
     """Reconstruct one patch of each held-out study; view 2 always shows another sequence, whatever the epoch."""
 
     def __init__(self, studies: Items[StudyImages], sampling: Sampling) -> None:
-        self._studies, self._sampling = studies[:_MOST_STUDIES], sampling
+        self._studies, self._sampling = spread_out(studies, _MOST_STUDIES), sampling
 
     @torch.no_grad()
     def __call__(self, model: PretrainingModel, device: torch.device, autocast: torch.autocast) -> Validation:

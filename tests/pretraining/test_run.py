@@ -27,6 +27,7 @@ from pretraining.data.prepare import prepare_cohort
 from pretraining.run.checkpoint import saved
 from pretraining.run.devices import make_fabric
 from pretraining.run.loop import pretrain
+from pretraining.run.validate import spread_out
 
 ROOT = Path(__file__).parents[2]
 
@@ -201,6 +202,35 @@ def test_a_full_disk_costs_neither_the_run_nor_the_checkpoint_before(
     ]
     run(tiny_index, out, None)
     assert losses(out) == whole
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_full_disk_costs_lines_of_the_log_and_not_the_run(tiny_index, tiny_config, tmp_path, whole) -> None:
+    limits, told, out = resource.getrlimit(resource.RLIMIT_FSIZE), [], tmp_path / "run"
+
+    def fill_and_empty(record: dict) -> None:
+        told.append(record)
+        if record.get("step") in (2, 4) and "total" in record:
+            room = (out / "log.jsonl").stat().st_size + 20 if record["step"] == 2 else limits[0]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+
+    try:
+        model = run(tiny_index, out, tiny_config(), validate_every=3, report=fill_and_empty)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert model == out / "model"
+    steps = [record for record in told if "total" in record]
+    assert [record["total"] for record in steps] == [row[0] for row in whole]
+    (warning,) = [record["warning"] for record in told if "could be written" in record.get("warning", "")]
+    assert str(out) in warning and "make room on its disk: the run goes on" in warning
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in lines if "total" in record] == [1, 2, 5, 6]
+
+
+def test_held_out_studies_are_spread_over_all() -> None:
+    assert spread_out(range(7), 3) == [0, 3, 6]
+    assert spread_out(range(3), 64) == [0, 1, 2]
+    assert len(set(spread_out(range(200), 64))) == 64
 
 
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
