@@ -42,9 +42,11 @@ class Database:
         with self._connection() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.executescript(_SCHEMA)
-        with self.writing() as connection:  # a file of before there was this column
-            if "draft" not in [row["name"] for row in connection.execute("PRAGMA table_info(leases)")]:
-                connection.execute("ALTER TABLE leases ADD COLUMN draft INTEGER NOT NULL DEFAULT 0")
+            old = not _has_drafts(connection)
+        if old:
+            with self.writing() as connection:
+                if not _has_drafts(connection):  # nobody else was faster
+                    connection.execute("ALTER TABLE leases ADD COLUMN draft INTEGER NOT NULL DEFAULT 0")
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -92,3 +94,8 @@ class Database:
         # A power cut may lose the last second of the journal, never the file; labels are files of their own.
         connection.execute("PRAGMA synchronous=NORMAL")
         return connection
+
+
+def _has_drafts(connection: sqlite3.Connection) -> bool:
+    """Tell whether the table of leases has its newest column."""
+    return any(row["name"] == "draft" for row in connection.execute("PRAGMA table_info(leases)"))
