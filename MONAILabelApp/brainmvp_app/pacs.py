@@ -24,6 +24,7 @@ logging.getLogger("dicomweb_client").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module=r"pydicom\b")
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
+_CONFLICT = 409  # also where what is sent is there already
 MOST_STUDIES = 1000
 
 
@@ -105,11 +106,26 @@ class Pacs:
             )
 
     def store(self, file: Path) -> None:
-        """Store a DICOM file."""
+        """Store a DICOM file; what the archive has already it may refuse."""
+        result = dcmread(file)
         with self._asking("to store a result"):
-            answer = self._client.store_instances([dcmread(file)])
-            if answer.get("FailedSOPSequence"):
+            try:
+                answer = self._client.store_instances([result])
+            except requests.HTTPError as error:
+                refused = error.response is not None and error.response.status_code == _CONFLICT
+                if refused and self._holds(result):
+                    return
+                raise
+            if answer.get("FailedSOPSequence") and not self._holds(result):
                 raise BrainMVPError(f"{self.address} did not accept the result; see the archive's log.")
+
+    def _holds(self, result: Dataset) -> bool:
+        found = self._client.search_for_instances(
+            result.StudyInstanceUID,
+            result.SeriesInstanceUID,
+            search_filters={"SOPInstanceUID": result.SOPInstanceUID},
+        )
+        return bool(found)
 
     @contextmanager
     def _asking(self, what: str) -> Iterator[None]:

@@ -1,13 +1,19 @@
 """An archive that is slow, closed or none at all is said in one sentence, and nothing waits for ever."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import numpy as np
 import pytest
 from app_server import APP
+from dicom_files import write_series
+from pydicom.uid import generate_uid
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.volume import Volume
 
 
 @pytest.fixture
@@ -17,7 +23,9 @@ def answering() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]],
 
     def start(answer: Callable[[BaseHTTPRequestHandler], None]) -> str:
         handler = type(
-            "Handler", (BaseHTTPRequestHandler,), {"do_GET": answer, "log_message": lambda *_: None}
+            "Handler",
+            (BaseHTTPRequestHandler,),
+            {"do_GET": answer, "do_POST": answer, "log_message": lambda *_: None},
         )
         servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
         threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
@@ -78,3 +86,32 @@ def test_the_studies_can_be_narrowed_down_in_the_address(answering, monkeypatch:
     assert studies_of(f"{answering(nothing)}?StudyDescription=*head*", monkeypatch) == {}
     assert "ModalitiesInStudy=MR" in asked[0]
     assert "StudyDescription=" in asked[0]
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_what_an_archive_refuses_because_it_has_it_is_stored(
+    answering, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, held: bool
+) -> None:
+    monkeypatch.syspath_prepend(str(APP))
+    from brainmvp_app.pacs import ArchiveError, Pacs
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        asked = handler.command == "GET"
+        uid = handler.path.partition("SOPInstanceUID=")[2].partition("&")[0]
+        there = [{"00080018": {"vr": "UI", "Value": [uid]}}] if held else []
+        body = json.dumps(there).encode() if asked else b""
+        handler.send_response(200 if asked else 409)
+        handler.send_header("Content-Type", "application/dicom+json")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    scan = Volume(np.ones((4, 5, 3), np.int16), np.diag([-1, -1, 1, 1]))
+    (file, *_) = write_series(tmp_path, scan, generate_uid(), 1)
+    archive = Pacs(answering(answer))
+    if held:
+        archive.store(file)
+    else:
+        with pytest.raises(ArchiveError, match="answered 409"):
+            archive.store(file)
