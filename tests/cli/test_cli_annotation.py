@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from brainmvp.annotation.cohorts import patient_in
 from brainmvp.annotation.state import AnnotationState
+from brainmvp.case import Case
 from brainmvp.cli import app
 from brainmvp.modelstore import ModelStore
 from brainmvp.phantom.generator import make_phantom
 from brainmvp.phantom.write import write_study
 from brainmvp.sequences import Sequence
+from brainmvp.study import find_studies
 
 run = CliRunner().invoke
 
@@ -88,15 +91,17 @@ def test_a_labelled_cohort_is_simulated_too(
     tiny_models: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("BRAINMVP_HOME", str(tiny_models))
-    for seed in range(5):
+    for seed, place in enumerate(("P1/2024-01-31", "P1/2024-06-30", "P2", "P3", "P4")):
         phantom = make_phantom(
             seed, "stroke", spacing=8.0, difficulty=0.0, sequences=(Sequence.DWI, Sequence.ADC), disease="stroke"
         )  # fmt: skip
-        write_study(tmp_path / "cohort" / f"s{seed}", phantom)
+        write_study(tmp_path / "cohort" / place, phantom)
     words = ["simulate-annotation", "--task", "stroke", "--cohort", str(tmp_path / "cohort"), "--test", "1"]
     words += ["--budgets", "2", "--seeds", "1", "--steps", "2", "--strategies", "random", "--device", "cpu"]
     result = run(app, [*words, "--out", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     told = json.loads((tmp_path / "out" / "simulation.json").read_text())
     assert (told["cohort"], told["pool"], told["test"]) == ("cohort", 3, 1)
-    assert "2 studies are left to label" in refusal(*words[:5], "--test", "3", "--out", str(tmp_path / "few"))
+    cases = [Case(s, patient=patient_in(s, tmp_path / "cohort")) for s in find_studies(tmp_path / "cohort")]
+    assert sorted(case.group for case in cases) == ["cohort/P1"] * 2 + ["cohort/P2", "cohort/P3", "cohort/P4"]
+    assert "1 studies are left to label" in refusal(*words[:5], "--test", "3", "--out", str(tmp_path / "few"))

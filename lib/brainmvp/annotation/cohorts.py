@@ -3,21 +3,21 @@
 import random
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 
-from brainmvp.annotation.cases import patient_of
 from brainmvp.annotation.simulate import Cohort
 from brainmvp.card import Card
 from brainmvp.case import Case
+from brainmvp.cohort.layouts import place_of
 from brainmvp.errors import BrainMVPError
 from brainmvp.finetune.prepared import Preparation, to_tensor
 from brainmvp.modelstore import Model, write_model
 from brainmvp.networks import NetworkConfig, build_network
 from brainmvp.phantom.generator import Disease, Phantom, make_phantom
 from brainmvp.selection.embed import Embedder
-from brainmvp.study import find_studies
+from brainmvp.study import Study, find_studies
 from brainmvp.tasks import Task
 from brainmvp.training.short import Brain, brain_of, learn_shortly
 
@@ -46,7 +46,9 @@ def labelled_cohort(
 
     test: patients that test; default: a quarter.
     """
-    cases = [Case(s, s.label, patient=patient_of(s.id)) for s in find_studies(folder) if s.label]
+    cases = [
+        Case(s, s.label, patient=patient_in(s, folder.resolve())) for s in find_studies(folder) if s.label
+    ]
     if not cases:
         raise BrainMVPError(f"{folder} holds no study with a label beside its images (NAME_seg.nii.gz).")
     if len({case.id for case in cases}) < len(cases):
@@ -63,6 +65,16 @@ def labelled_cohort(
 
     embeddings = {case.id: embedder.embed(case.study) for case in pool}
     return Cohort(brains(pool), brains(tested), embeddings, spacing)
+
+
+def patient_in(study: Study, root: Path) -> str:
+    """Return whose study it is, as `brainmvp index` would tell by its folders' and files' names."""
+    first = next(iter(study.images.values()))
+    file = first if isinstance(first, Path) else study.folder / "dicom"
+    # A linked folder may lie elsewhere: then its own name and that above it have to do.
+    parts = file.relative_to(root).parts if file.is_relative_to(root) else file.parts[-3:]
+    place = place_of(PurePosixPath(*parts), root.name)
+    return f"{place.dataset}/{place.subject}"
 
 
 def phantom_cohort(
