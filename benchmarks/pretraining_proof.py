@@ -35,6 +35,7 @@ from pretraining.data.prepare import prepare_cohort  # noqa: E402
 from pretraining.recipe import RECIPES, Recipe  # noqa: E402
 from pretraining.run.config import Config  # noqa: E402
 from pretraining.run.devices import make_fabric  # noqa: E402
+from pretraining.run.folder import RunFolder  # noqa: E402
 from pretraining.run.loop import pretrain  # noqa: E402
 
 # Row of the ablation: weights of view 1 (own template) and of the contrast.
@@ -68,10 +69,16 @@ def pretrained(
             patch=small.window_of(network), series=4, batch=chosen.batch, accumulate=1,
             learning_rate=PRETRAIN_RATE, epochs=epochs,
         )  # fmt: skip
-        pretrain(
-            index_path, folder, config, make_fabric(devices=1), workers=0, validate_every=chosen.pretrain_steps,
-            log_every=25, save_every=chosen.pretrain_steps, report=lambda record: print(json.dumps(record), flush=True),
+        begun = any((folder / "checkpoints").glob("*.pt"))
+        if begun and RunFolder(folder).config() != config:
+            sys.exit(f"{folder} holds a pretraining with other options; choose another --out.")
+        finished = pretrain(
+            index_path, folder, None if begun else config, make_fabric(devices=1), workers=0,
+            validate_every=chosen.pretrain_steps, log_every=25, save_every=chosen.pretrain_steps,
+            report=lambda record: print(json.dumps(record), flush=True),
         )  # fmt: skip
+        if finished is None:
+            sys.exit("Stopped; the same command goes on from here.")
     return Model(
         Card.model_validate_json((folder / "model" / "card.json").read_text("utf-8")), folder / "model"
     )
