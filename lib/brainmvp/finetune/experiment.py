@@ -162,7 +162,7 @@ class _Clock:
 
 
 def summary_table(rows: list[Row], metrics: list[str]) -> list[list[str]]:
-    """Return heading and one row per variant and share: mean and standard deviation over the seeds."""
+    """Return heading and one row per variant and share: mean and sample standard deviation over the seeds."""
     table = [
         ["", "labels", "studies", *metrics, "training, s", "inference, s per study", "parameters, million"]
     ]
@@ -191,7 +191,10 @@ def draw_efficiency(task: Task, rows: list[Row], path: Path) -> None:
         own = [row for row in rows if row["variant"] == name]
         shares = sorted({row["fraction"] for row in own})
         values = [[row[metric] for row in own if row["fraction"] == share] for share in shares]
-        means, spreads = [np.mean(v) for v in values], [np.std(v) for v in values]
+        means, spreads = (
+            [np.mean(v) for v in values],
+            [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values],
+        )
         axis.errorbar([100 * s for s in shares], means, spreads, marker="o", capsize=3, label=name)
     axis.set(xlabel="labelled training patients, %", ylabel=f"test {metric}", title=task.title)
     axis.legend(frameon=False)
@@ -229,7 +232,7 @@ def _overlaps(task: Task, studies: list[CaseScore]) -> dict[str, float]:
 
 def _spread(values: list[float], digits: int) -> str:
     mean = f"{np.mean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
 
 
 def _slug(name: str) -> str:
