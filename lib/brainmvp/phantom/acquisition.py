@@ -11,13 +11,15 @@ from brainmvp.phantom.grid import BrainGrid
 
 
 def acquire(
-    draw: Draw, grid: BrainGrid, image: Tensor, brain: Tensor, difficulty: float
+    draw: Draw, grid: BrainGrid, image: Tensor, brain: Tensor, difficulty: float, *, shaded: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Return the image (X, Y, Z) as scanned, zero outside the brain, and where it was scanned (X, Y, Z) bool.
 
-    image: signal, 0 and above; brain: (X, Y, Z) bool; difficulty 0…1 scales how often and how strongly it suffers.
+    image: signal, 0 and above; brain: (X, Y, Z) bool; difficulty 0…1 scales how often and how strongly it suffers;
+    shaded: by the coil, which cancels in a map made of several images.
     """
-    image = image * torch.exp(_coil(draw, grid, difficulty))
+    if shaded:
+        image = image * torch.exp(_coil(draw, grid, difficulty))
     image = along_axes(image, _point_spread(draw, grid, difficulty))
     if draw.chance(0.06 * difficulty):
         image = _ghost(draw, image)

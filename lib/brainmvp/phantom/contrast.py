@@ -80,13 +80,13 @@ def signal(material: Material, protocol: Protocol) -> float:
     return decay * (1 - recovered)
 
 
-def random_tissue_levels(sequence: Sequence, draw: Draw) -> tuple[float, float, float]:
+def random_tissue_levels(sequence: Sequence, draw: Draw, odd: bool = False) -> tuple[float, float, float]:
     """Return levels of grey matter, white matter and CSF from wide ranges around what a sequence looks like.
 
     Domain randomisation (Billot et al., SynthSeg, Med Image Anal 2023), kept to the order that makes a sequence
-    itself, but for one in twenty.
+    itself, but where odd (never in ADC maps, which have units).
     """
-    if draw.chance(0.05) and sequence is not Sequence.ADC:
+    if odd and sequence is not Sequence.ADC:
         return draw.uniform(0.2, 1), draw.uniform(0.2, 1), draw.uniform(0, 1)
     if sequence in (Sequence.T1, Sequence.T1CE):
         return draw.uniform(0.5, 0.85), 1.0, draw.uniform(0.05, 0.4)

@@ -14,6 +14,7 @@ from brainmvp.phantom.materials import blood, cavity, dura, gliosis, mineral, sh
 from brainmvp.sequences import Sequence
 
 _DIFFUSION = frozenset({Sequence.DWI})
+_FLAIR = frozenset({Sequence.FLAIR})
 
 
 def scatter(draw: Draw, grid: BrainGrid, tissue: Tensor, amount: float) -> list[Layer]:
@@ -109,6 +110,15 @@ def _shine_through_spots(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[La
     return [Layer(mask * draw.uniform(0.4, 1.0), shine_through(draw), 0.05)]
 
 
+def _pulsation(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[Layer]:
+    """CSF that FLAIR does not null because it flows: near the foramina and in the cisterns."""
+    x, _, z = grid.axes()
+    place = torch.exp(-((x / 22.0) ** 2)) * torch.sigmoid((12.0 - z) / 6.0)
+    patches = soft((draw.uniform(0.2, 1.2) - draw.smooth(grid, draw.uniform(6, 14))) * 3.0, 2.0)
+    mask = tissue[CSF] * place * patches * draw.uniform(0.4, 1.0)
+    return [Layer(mask, gliosis(draw), 0.1, only=_FLAIR)]
+
+
 def _minerals(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[Layer]:
     """Calcification and old microbleeds, mostly deep."""
     mask = (
@@ -147,5 +157,6 @@ _MAKERS: tuple[tuple[_Maker, float], ...] = (
     (_cortical_ribbon, 0.4),
     (_pile_up, 0.7),
     (_shine_through_spots, 0.3),
+    (_pulsation, 0.3),
     (_minerals, 0.25),
 )

@@ -27,8 +27,9 @@ _MIX: dict[str, dict[Disease, float]] = {
     "tumour": {"tumour": 0.66, "stroke": 0.14, "healthy": 0.20},
     "stroke": {"stroke": 0.80, "tumour": 0.08, "healthy": 0.12},
 }
-# Enhancing tumour is what enhances, an infarct what restricts diffusion: there they are never faint.
-_OUTLINED_ON = (Sequence.T1CE, Sequence.DWI)
+# One of this share's sequences has a contrast of no scanner, and half of these phantoms are healthy: what is odd
+# everywhere is no lesion.
+_ODD = 0.10
 # Real images carry no negative values, and normalised ones reach down to about -0.3.
 _REAL_OFFSET = 0.35
 
@@ -68,8 +69,11 @@ def make_phantom(
     draw = Draw(seed)
     grid = BrainGrid(spacing)
     anatomy = _pick_anatomy(draw, anatomies or _atlas_only(spacing))
-    mix = _MIX[task]
-    disease = disease or draw.choice(list(mix), list(mix.values()))
+    odd = draw.choice(sequences) if draw.chance(_ODD) else None
+    if disease is None:
+        mix = _MIX[task]
+        healthy_one = odd is not None and draw.chance(0.5)
+        disease = "healthy" if healthy_one else draw.choice(list(mix), list(mix.values()))
     atrophy = draw.uniform(0, 1) ** 2 if disease == "tumour" else draw.uniform(0, 1)
     warp = Warp(draw, grid, anatomy, atrophy)
 
@@ -89,10 +93,10 @@ def make_phantom(
     layers = _background(draw, grid, tissue, own_lesions, difficulty)
     labels = torch.zeros(grid.shape, dtype=torch.uint8)
     if plan is not None:
-        grown, found = tumour.grow(draw, grid, tissue, plan)
+        grown, found = tumour.grow(draw, grid, tissue, warp.source(), plan)
         own = [layer.at_field(strength) for layer in grown]
     elif disease == "stroke":
-        own, found = stroke.grow(draw, grid, tissue, grey, difficulty)
+        own, found = stroke.grow(draw, grid, tissue, grey, difficulty, large=task == "tumour")
     else:
         own, found = [], labels
     layers = [layer.at_field(strength) for layer in layers] + own
@@ -104,10 +108,16 @@ def make_phantom(
         labels = bent.labels(labels)
     images = {}
     for sequence in sequences:
-        image = _contrast(draw, grid, sequence, tissue, real.get(sequence), (grey, white, csf), layers)
+        shown = None if sequence is odd else real.get(sequence)
+        image = _contrast(
+            draw, grid, sequence, tissue, shown, (grey, white, csf), layers, odd=sequence is odd
+        )
         if bent and sequence in BENT:
             image = bent.image(image)
-        images[sequence] = acquire(draw, grid, image, brain, difficulty)[0] * _scale(draw, sequence)
+        image, covered = acquire(draw, grid, image, brain, difficulty, shaded=sequence is not Sequence.ADC)
+        images[sequence] = image * _scale(draw, sequence)
+        if task == "stroke" and sequence is Sequence.DWI:  # on which infarcts are drawn
+            labels = labels * covered
     facts = {
         "seed": seed, "anatomy": anatomy.name, "disease": disease, "difficulty": difficulty, "layers": len(layers)
     }  # fmt: skip
@@ -166,16 +176,17 @@ def _contrast(
     real: Tensor | None,
     materials: tuple[Material, Material, Material],
     layers: list[Layer],
+    odd: bool,
 ) -> Tensor:
-    """Return the signal of one sequence (X, Y, Z), before the scanner's flaws."""
+    """Return the signal of one sequence (X, Y, Z), before the scanner's flaws; odd: of a contrast of no scanner."""
     protocol = Protocol.drawn(sequence, draw)
     physical = [signal(material, protocol) for material in materials]
     if real is not None:
         image = _vary(draw, real)
         levels = [float((part * image).sum() / part.sum().clamp_min(1)) for part in tissue]
     else:
-        if draw.chance(0.5):
-            levels = list(random_tissue_levels(sequence, draw))
+        if odd or draw.chance(0.5):
+            levels = list(random_tissue_levels(sequence, draw, odd))
             if sequence is Sequence.T1CE:
                 levels[GREY] += draw.uniform(0, 0.12)
         else:
@@ -186,17 +197,17 @@ def _contrast(
         if layer.only is None or sequence in layer.only:
             level = carry_over(signal(layer.material, protocol), physical, levels, sequence)
             reference = levels[GREY]
-            level = reference + (level - reference) * _prominence(draw, sequence)
+            level = reference + (level - reference) * _prominence(draw, sequence, layer)
             image = _over(draw, grid, image, layer, max(level, 0.02))
     return image.clamp_min(0)
 
 
-def _prominence(draw: Draw, sequence: Sequence) -> float:
+def _prominence(draw: Draw, sequence: Sequence, layer: Layer) -> float:
     """Return what a lesion's contrast is multiplied by: no two lesions of a kind look the same.
 
     It varies by about a third; and one in eight is faint, but for the sequences that its outline is drawn on.
     """
-    if sequence not in _OUTLINED_ON and draw.chance(0.12):
+    if sequence not in layer.clear_on and draw.chance(0.12):
         return draw.uniform(0.1, 0.6)
     # By the equations oedema is half as bright again in FLAIR as in the two BraTS scans that it was compared with.
     usual = -0.2 if sequence is Sequence.FLAIR else 0.0

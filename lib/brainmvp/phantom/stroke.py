@@ -18,6 +18,8 @@ INFARCT = 1
 
 _KINDS = ("territory", "patchy", "cortical", "emboli", "lacune")
 _KIND_WEIGHTS = (0.27, 0.15, 0.12, 0.34, 0.12)
+# Those that could be taken for a tumour.
+_LARGE_WEIGHTS = (0.50, 0.20, 0.18, 0.07, 0.05)
 # Ratio of an infarct's DWI signal to grey matter's below which a reader would not call it.
 _VISIBLE = 1.22
 # The share of a voxel from which it is marked: an infarct stands out so much in DWI that readers include its edge.
@@ -25,12 +27,13 @@ _MARKED = 0.35
 
 
 def grow(
-    draw: Draw, grid: BrainGrid, tissue: Tensor, grey: Material, difficulty: float
+    draw: Draw, grid: BrainGrid, tissue: Tensor, grey: Material, difficulty: float, *, large: bool = False
 ) -> tuple[list[Layer], Tensor]:
     """Return the layers of an acute stroke and its labels (X, Y, Z) uint8.
 
-    tissue: (3, X, Y, Z); grey: this person's grey matter; difficulty 0…1 allows smaller lesions. Small lesions keep
-    hard edges: blurred ones would vanish on the grid.
+    tissue: (3, X, Y, Z); grey: this person's grey matter; difficulty 0…1 allows smaller lesions; large: more of whole
+    territories, some days old with cortex that takes up the agent. Small lesions keep hard edges: blurred ones would
+    vanish on the grid.
     """
     parenchyma = tissue[GREY] + tissue[WHITE]
     side = draw.choice((-1.0, 1.0))
@@ -38,7 +41,7 @@ def grow(
     seeds = tissue[WHITE] * 0.6 + tissue[GREY] * 0.4
     one_side = pick_points(seeds * (half > 0.5), grid.spacing, [draw.uniform(0, 1)])[0]
 
-    kind = draw.choice(_KINDS, _KIND_WEIGHTS)
+    kind = draw.choice(_KINDS, _LARGE_WEIGHTS if large else _KIND_WEIGHTS)
     layers: list[Layer] = []
     if kind == "emboli":
         mask = _emboli(draw, grid, seeds, one_side, difficulty)
@@ -48,13 +51,16 @@ def grow(
     elif kind == "lacune":
         mask = _lacune(draw, grid, one_side, difficulty)
     else:
-        mask = _territory(draw, grid, tissue, one_side, kind) * half
+        radius = draw.log_uniform(14, 45) if large else draw.log_uniform(9, 38)
+        mask = _territory(draw, grid, tissue, one_side, radius, kind) * half
         if draw.chance(0.3):
             mask = torch.maximum(mask, _emboli(draw, grid, seeds, one_side, difficulty))
     mask = mask * (parenchyma > 0.5) * (1 - tissue[CSF])
 
     material = _visible(draw, grey)
     layers.append(Layer(mask, material, draw.uniform(0.02, 0.12), draw.uniform(3, 8)))
+    if large and draw.chance(0.3):
+        layers.append(_enhancing_cortex(draw, grid, tissue, mask, material))
     if draw.chance(0.2):
         layers = old_infarct(draw, grid, tissue) + layers
     if kind in ("territory", "patchy") and draw.chance(0.12):
@@ -70,8 +76,9 @@ def _visible(draw: Draw, grey: Material) -> Material:
     return material
 
 
-def _territory(draw: Draw, grid: BrainGrid, tissue: Tensor, centre: Point, kind: str) -> Tensor:
-    radius = draw.log_uniform(9, 38)
+def _territory(
+    draw: Draw, grid: BrainGrid, tissue: Tensor, centre: Point, radius: float, kind: str
+) -> Tensor:
     surface = ellipsoid(draw, grid, centre, 0.4) - radius
     surface += radius * draw.uniform(0.08, 0.3) * draw.smooth(grid, max(0.6 * radius, 7.0))
     surface += draw.uniform(0.4, 1.6) * draw.smooth(grid, 5.0)
@@ -104,6 +111,13 @@ def _lacune(draw: Draw, grid: BrainGrid, centre: Point, difficulty: float) -> Te
     deep = tuple(0.5 * c for c in centre)
     add_ball(distance, draw, grid, deep, draw.log_uniform(3.0 - difficulty, 8.0))
     return soft(distance, min(grid.spacing, 1.0))
+
+
+def _enhancing_cortex(draw: Draw, grid: BrainGrid, tissue: Tensor, mask: Tensor, material: Material) -> Layer:
+    """Return the gyri of an infarct some days old, which take up the agent."""
+    gyri = mask * tissue[GREY] * (0.7 + 0.5 * draw.smooth(grid, 14.0)).clamp(0, 1)
+    enhancing = replace(material, agent=draw.uniform(0.1, 0.5))
+    return Layer(gyri, enhancing, 0.1, only=frozenset({Sequence.T1CE}))
 
 
 def _bleeding(draw: Draw, grid: BrainGrid, mask: Tensor) -> Layer:

@@ -1,5 +1,6 @@
 """Tumours: necrosis within an enhancing rim within oedema, and the other ways that they look."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,30 +8,40 @@ from torch import Tensor
 
 from brainmvp.phantom.anatomy import CSF, GREY, WHITE
 from brainmvp.phantom.draw import Draw
+from brainmvp.phantom.falx import at_callosum, detour_around
 from brainmvp.phantom.grid import BrainGrid, Point
 from brainmvp.phantom.layers import Layer, ellipsoid, soft
 from brainmvp.phantom.materials import enhancing_tumour, necrosis, oedema, solid_tumour
 from brainmvp.phantom.paths import detour
+from brainmvp.sequences import Sequence
 
 NECROSIS, OEDEMA, ENHANCING = 1, 2, 3
+# Whole tumours are outlined on FLAIR: what is labelled there can be seen there.
+_CLEAR_ON = frozenset({Sequence.T1CE, Sequence.DWI, Sequence.FLAIR})
 
 # Ring-enhancing, solid enhancing, without enhancement, patchy enhancement.
 _KINDS = ("ring", "solid", "none", "patchy")
 _KIND_WEIGHTS = (0.60, 0.14, 0.13, 0.13)
 # Where children's tumours grow, mm from the middle of the brain's box: x to the right, y to the front, z up.
 _PONS, _THALAMUS, _CEREBELLUM = (0.0, -8.0, -42.0), (9.0, -2.0, 2.0), (4.0, -42.0, -42.0)
-# A tumour as near as this to the midline may have crossed the corpus callosum (a butterfly glioma), mm.
+# A tumour beside the corpus callosum and as near as this to the midline may have crossed it (a butterfly glioma), mm.
 _BUTTERFLY_MM = 22.0
+# Oedema reaches no further than this many radii from a focus: a small metastasis does not fill a hemisphere.
+_FARTHEST = 2.5
 # A rim thinner than this would not be seen on the grid that the models work on, mm.
 _THINNEST_RIM_MM = 2.2
 
 
 @dataclass(frozen=True)
 class TumourPlan:
-    """What is decided before the brain is warped: each focus has a centre and a radius, mm."""
+    """What is decided before the brain is warped: each focus has a centre and a radius, mm.
+
+    crosses: whether it passes freely to the other side where the brain is one.
+    """
 
     kind: str
     foci: tuple[tuple[Point, float], ...]
+    crosses: bool = False
 
     @classmethod
     def drawn(cls, draw: Draw, centres: list[Point], difficulty: float) -> "TumourPlan":
@@ -48,11 +59,13 @@ class TumourPlan:
         main, radius = centres[0], draw.log_uniform(9.5 - 4.5 * difficulty, 32.0)
         foci = [(main, radius)]
         for _ in range(draw.choice((0, 1, 2), (0.72, 0.18, 0.10))):
-            beside = tuple(m + draw.normal(0.8 * radius) for m in main)
-            foci.append((beside, radius * draw.uniform(0.3, 0.7)))
-        if abs(main[0]) < _BUTTERFLY_MM and draw.chance(0.25):
+            x, y, z = (m + draw.normal(0.8 * radius) for m in main)
+            foci.append(((math.copysign(x, main[0]), y, z), radius * draw.uniform(0.3, 0.7)))
+        butterfly = abs(main[0]) < _BUTTERFLY_MM and at_callosum(*main[1:]) and draw.chance(0.4)
+        if butterfly:
+            foci.append(((0.0, main[1], main[2]), radius * draw.uniform(0.3, 0.6)))
             foci.append(((-main[0], main[1], main[2]), radius * draw.uniform(0.3, 0.9)))
-        return cls(kind, tuple(foci))
+        return cls(kind, tuple(foci), crosses=butterfly)
 
     @classmethod
     def _of_a_child(cls, draw: Draw) -> "TumourPlan":
@@ -60,27 +73,33 @@ class TumourPlan:
         place = draw.choice((_PONS, _THALAMUS, _CEREBELLUM), (0.45, 0.2, 0.35))
         centre = tuple(middle + draw.normal(3.0) for middle in place)
         if place is _CEREBELLUM:
-            return cls(draw.choice(("solid", "patchy", "ring")), ((centre, draw.uniform(10.0, 22.0)),))
-        return cls(
-            draw.choice(("none", "patchy", "ring"), (0.6, 0.25, 0.15)), ((centre, draw.uniform(9.0, 19.0)),)
-        )
+            kind, radius = draw.choice(("solid", "patchy", "ring")), draw.uniform(10.0, 22.0)
+        else:
+            kind = draw.choice(("none", "patchy", "ring"), (0.6, 0.25, 0.15))
+            radius = draw.uniform(9.0, 19.0)
+        return cls(kind, ((centre, radius),), crosses=True)
 
 
-def grow(draw: Draw, grid: BrainGrid, tissue: Tensor, plan: TumourPlan) -> tuple[list[Layer], Tensor]:
+def grow(
+    draw: Draw, grid: BrainGrid, tissue: Tensor, anatomical: Tensor, plan: TumourPlan
+) -> tuple[list[Layer], Tensor]:
     """Return the layers of a tumour, outermost first, and its labels (X, Y, Z) uint8.
 
-    tissue: (3, X, Y, Z), after the warp.
+    tissue: (3, X, Y, Z), after the warp; anatomical: (3, X, Y, Z), where each voxel comes from (see `Warp.source`).
     """
     brain = tissue.sum(0) > 0.5
-    surface = _surface(draw, grid, plan) + 5.0 * tissue[CSF]
+    distances = _distances(draw, grid, anatomical, plan) + _roughness(draw, grid, plan)
+    surface = distances.amin(0) + 5.0 * tissue[CSF]
     edge = draw.uniform(0.3, 1.0) * 2.0
     core = soft(surface, edge) * brain
-    infiltration = _oedema(draw, grid, tissue, surface, plan) * brain
+    infiltration = _oedema(draw, grid, tissue, surface, distances, plan) * brain
     enhancing, dead = _parts(draw, grid, plan, surface, core, edge)
 
     opacity = draw.uniform(0.7, 1.0)
-    layers = [Layer(infiltration * opacity, oedema(draw), draw.uniform(0.02, 0.08), 6.0)]
-    layers.append(Layer(core, solid_tumour(draw), draw.uniform(0.03, 0.1), draw.uniform(3, 8)))
+    layers = [Layer(infiltration * opacity, oedema(draw), draw.uniform(0.02, 0.08), 6.0, clear_on=_CLEAR_ON)]
+    layers.append(
+        Layer(core, solid_tumour(draw), draw.uniform(0.03, 0.1), draw.uniform(3, 8), clear_on=_CLEAR_ON)
+    )
     if dead is not None:
         layers.append(Layer(dead, necrosis(draw), draw.uniform(0.03, 0.12), draw.uniform(4, 9)))
     if enhancing is not None:
@@ -96,33 +115,54 @@ def grow(draw: Draw, grid: BrainGrid, tissue: Tensor, plan: TumourPlan) -> tuple
     return layers, labels
 
 
-def _surface(draw: Draw, grid: BrainGrid, plan: TumourPlan) -> Tensor:
-    """Return the signed distance from the surface of the core, mm, negative inside; roughly, since it is bent."""
-    surface = torch.full(grid.shape, 1e3)
+def _distances(draw: Draw, grid: BrainGrid, anatomical: Tensor, plan: TumourPlan) -> Tensor:
+    """Return the distance from the surface of each focus (foci, X, Y, Z), mm, negative inside.
+
+    The falx keeps a focus to its side.
+    """
+    toll = 0.0 if plan.crosses else draw.uniform(5.0, 25.0)
+    distances = []
     for centre, radius in plan.foci:
-        surface = torch.minimum(surface, ellipsoid(draw, grid, centre) - radius)
+        away = detour_around(anatomical, _side(grid, anatomical, centre), toll)
+        distances.append(ellipsoid(draw, grid, centre) - radius + away)
+    return torch.stack(distances)
+
+
+def _side(grid: BrainGrid, anatomical: Tensor, point: Point) -> bool:
+    """Return whether a point, mm, is on the right."""
+    voxel = tuple(box.start for box in grid.box(point, 0.0))
+    return bool(
+        anatomical[(0, *(min(index, size - 1) for index, size in zip(voxel, grid.shape, strict=True)))] >= 0
+    )
+
+
+def _roughness(draw: Draw, grid: BrainGrid, plan: TumourPlan) -> Tensor:
+    """Return what bends the outline, mm (X, Y, Z)."""
     size = max(radius for _, radius in plan.foci)
-    surface += size * draw.uniform(0.06, 0.28) * draw.smooth(grid, max(draw.uniform(0.5, 0.9) * size, 6.0))
-    surface += min(size * draw.uniform(0.02, 0.12), 2.0) * draw.smooth(grid, 5.0)
-    return surface
+    bends = size * draw.uniform(0.06, 0.28) * draw.smooth(grid, max(draw.uniform(0.5, 0.9) * size, 6.0))
+    return bends + min(size * draw.uniform(0.02, 0.12), 2.0) * draw.smooth(grid, 5.0)
 
 
-def _oedema(draw: Draw, grid: BrainGrid, tissue: Tensor, surface: Tensor, plan: TumourPlan) -> Tensor:
+def _oedema(
+    draw: Draw, grid: BrainGrid, tissue: Tensor, surface: Tensor, distances: Tensor, plan: TumourPlan
+) -> Tensor:
     """Return the share of oedema: it spreads along white matter, hardly through cortex, never through CSF.
 
-    So it reaches the other hemisphere through the corpus callosum, and does not leap over the falx: what bends its
-    outline is the price of a way, never a shift of what has been reached.
+    It reaches the other hemisphere only where the brain is one, at a price, and does not leap over the falx: what
+    bends its outline is the price of a way, never a shift of what has been reached. Each focus has its own extent.
     """
     if draw.chance(0.10):
         return torch.zeros(grid.shape)
-    extent = draw.uniform(2, 10) if plan.kind == "none" else draw.log_uniform(4, 28)
+    extent = draw.uniform(2, 10) if plan.kind == "none" else draw.log_uniform(5, 34)
     tracts = torch.exp(draw.uniform(0.2, 0.8) * draw.smooth(grid, draw.uniform(8, 16)))
     cost = tracts + draw.uniform(2.0, 8.0) * tissue[GREY] + 20.0 * (1 - tissue[GREY] - tissue[WHITE])
-    spread = surface.clone()
+    reach = [min(extent * draw.uniform(0.4, 1.0), _FARTHEST * radius) for _, radius in plan.foci]
+    reach[0] = min(extent, _FARTHEST * plan.foci[0][1])
+    spread = (distances - torch.tensor(reach)[:, None, None, None]).amin(0) + 50.0 * tissue[CSF]
     box = _around(grid, plan, 2.0 * extent)
     spread[box] += detour(surface[box] < 0, cost[box], grid.spacing)
-    spread += 45.0 * tissue[CSF] + draw.uniform(0.3, 1.5) * draw.smooth(grid, 5.0)
-    return soft(spread - extent, draw.uniform(1.0, 4.0))
+    spread += draw.uniform(0.3, 1.5) * draw.smooth(grid, 5.0)
+    return soft(spread, draw.uniform(1.0, 4.0))
 
 
 def _around(grid: BrainGrid, plan: TumourPlan, margin: float) -> tuple[slice, slice, slice]:

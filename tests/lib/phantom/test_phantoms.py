@@ -67,6 +67,43 @@ def test_labels_are_those_of_the_task_and_lie_in_the_brain(seed, atlas):
     assert (phantom.labels[~phantom.brain] == 0).all()
 
 
+def test_an_infarct_is_labelled_only_where_it_was_scanned(atlas, monkeypatch):
+    def upper_half(draw, grid, image, brain, difficulty, *, shaded):
+        covered = brain & (grid.axes()[2] > 0)
+        return image * covered, covered
+
+    monkeypatch.setattr("brainmvp.phantom.generator.acquire", upper_half)
+    for seed in range(3):
+        phantom = make_phantom(seed, "stroke", anatomies=atlas, disease="stroke", sequences=(Sequence.DWI,))
+        assert (phantom.images[Sequence.DWI][phantom.labels > 0] > 0).all()
+    assert (phantom.labels > 0).any()
+
+
+def test_one_phantom_in_ten_has_an_odd_sequence_and_half_of_these_no_lesion(atlas, monkeypatch):
+    seen = []
+
+    def levels(sequence, draw, odd):
+        seen.append(odd)
+        return 0.6, 0.8, 0.3
+
+    monkeypatch.setattr("brainmvp.phantom.generator.random_tissue_levels", levels)
+    odd = []
+    for seed in range(60):
+        seen.clear()
+        phantom = make_phantom(
+            seed,
+            "tumour",
+            spacing=8.0,
+            difficulty=0.0,
+            anatomies=load_anatomies(8.0),
+            sequences=(Sequence.T2,),
+        )
+        if any(seen):
+            odd.append(phantom.facts["disease"])
+    assert 2 <= len(odd) <= 12
+    assert "healthy" in odd
+
+
 @pytest.mark.parametrize("disease", ["healthy", "stroke"])
 def test_what_is_not_the_tasks_disease_is_not_labelled(disease, atlas):
     phantom = make_phantom(1, "tumour", anatomies=atlas, disease=disease, sequences=(Sequence.FLAIR,))
