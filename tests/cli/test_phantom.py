@@ -26,6 +26,20 @@ def test_preview_is_a_picture(brainmvp, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["preview-stroke.png"]
 
 
+def test_a_page_refuses_what_it_does_not_show(brainmvp, tmp_path):
+    result = brainmvp("phantom", "--out", tmp_path, "--preview", "--own-grids")
+    assert result.exit_code == 2 and "are of studies" in result.stderr
+
+
+def test_a_study_that_is_there_is_not_written_over(brainmvp, tmp_path):
+    corrected = tmp_path / "stroke-0001" / "stroke-0001_seg.nii.gz"
+    corrected.parent.mkdir()
+    corrected.write_bytes(b"hours of work")
+    result = brainmvp("phantom", "--out", tmp_path, "--tasks", "stroke", "--subjects", "2", "--spacing", "8")
+    assert result.exit_code == 2 and f"{corrected.parent} is there already" in result.stderr
+    assert corrected.read_bytes() == b"hours of work" and not (tmp_path / "stroke-0000").exists()
+
+
 def test_an_unknown_task_is_refused(brainmvp, tmp_path):
     assert "no task named 'gout'" in brainmvp("phantom", "--out", tmp_path, "--tasks", "gout").stderr
     for options in (("adni",), ("isles-2022", "--preview")):

@@ -15,7 +15,14 @@ def phantom(
     subjects: Annotated[int, typer.Option(min=1, help="Patients per task.")] = 1,
     tasks: Annotated[str, typer.Option(help="Names with commas between.")] = "tumour,stroke",
     seed: Annotated[int, typer.Option(min=0, help="Of the first patient; the next ones count up.")] = 0,
-    difficulty: Annotated[float, typer.Option(min=0, max=1, help="0: clear pictures; 1: everything.")] = 0.3,
+    difficulty: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="0: clear pictures; 1: everything. Default: 0.3; 1 for a page, as models learn.",
+        ),
+    ] = None,
     own_grids: Annotated[
         bool,
         typer.Option(
@@ -45,6 +52,16 @@ def phantom(
             f"Made-up brains have no {unmade[0]}; the tasks are {', '.join(USUAL_SEQUENCES)}."
         )
     wanted = None if sequences is None else _named(sequences)
+    if preview and (own_grids or spacing != 1):
+        raise BrainMVPError(
+            "--own-grids and --spacing are of studies; a page shows the 2 mm grid that models learn on."
+        )
+    studies = [f"{name}-{seed + subject:04d}" for name in names for subject in range(subjects)]
+    taken = [] if preview else [study for study in studies if (out / study).exists()]
+    if taken:
+        raise BrainMVPError(
+            f"{out / taken[0]} is there already; choose another folder or another --seed. Nothing was written."
+        )
     with progress_bar("Phantoms") as tell:
         for number, name in enumerate(names):
             if preview:
@@ -52,15 +69,16 @@ def phantom(
 
                 tell(f"page of {name}", number / len(names))
                 draw_preview(
-                    out / f"preview-{name}.png", name, count=subjects, first_seed=seed, difficulty=difficulty
-                )
+                    out / f"preview-{name}.png", name, count=subjects, first_seed=seed,
+                    difficulty=1.0 if difficulty is None else difficulty, sequences=wanted or tuple(Sequence),
+                )  # fmt: skip
                 continue
             for subject in range(subjects):
                 study = f"{name}-{seed + subject:04d}"
                 tell(study, (number + subject / subjects) / len(names))
                 make_study(
-                    out / study, seed + subject, name, sequences=wanted, difficulty=difficulty, own_grids=own_grids,
-                    spacing=spacing,
+                    out / study, seed + subject, name, sequences=wanted, own_grids=own_grids, spacing=spacing,
+                    difficulty=0.3 if difficulty is None else difficulty,
                 )  # fmt: skip
     made = f"{len(names)} page(s)" if preview else f"{len(names) * subjects} studies"
     say(f"{made} in {out}")

@@ -45,7 +45,7 @@ def load_anatomies(spacing: float, patients: Path | None = None) -> list[Anatomy
 
     spacing: mm, whole; patients: a folder with one sub-folder per patient, on the 1 mm MNI grid and without skull,
     NAME/NAME_{t1,t1ce,t2,flair,lesions}.nii.gz, as in the multiple-sclerosis set of Lesjak et al. (Neuroinformatics
-    2018, CC BY 4.0). Raises `BrainMVPError` if the folder has none.
+    2018, CC BY 4.0). Raises `BrainMVPError` if the folder has none, or they are on another grid.
     """
     anatomies = [_atlas()]
     if patients is not None:
@@ -80,15 +80,26 @@ def _patient(folder: Path) -> Anatomy:
     from brainmvp.intensity import normalise
     from brainmvp.volume import read_volume
 
+    shape = read_volume(folder / f"{folder.name}_t1.nii.gz").shape
+
     def read(part: str) -> Tensor:
-        data = read_volume(folder / f"{folder.name}_{part}.nii.gz").data
-        return torch.from_numpy(np.ascontiguousarray(data, np.float32))
+        path = folder / f"{folder.name}_{part}.nii.gz"
+        volume = read_volume(path)
+        if not _is_upright(volume.affine) or volume.shape != shape:
+            raise BrainMVPError(f"{path} is not on the 1 mm grid of the others; resample the patient.")
+        return torch.from_numpy(np.ascontiguousarray(volume.data, np.float32))
 
     raw = {sequence: read(sequence.value.lower()) for sequence in _PATIENT_SEQUENCES}
     brain = torch.stack([image > 0 for image in raw.values()]).all(0)
     images = {sequence: normalise(image, brain, sequence) for sequence, image in raw.items()}
     tissue = _tissue_of(images[Sequence.T1], images[Sequence.T2], brain)
     return _centred(Anatomy(folder.name, tissue, 1.0, images, (read("lesions") > 0).float()))
+
+
+def _is_upright(affine: np.ndarray) -> bool:
+    """Return whether voxels are 1 mm, from left or right, from back to front, from bottom to top."""
+    directions = affine[:3, :3]
+    return np.allclose(np.abs(directions), np.eye(3), atol=1e-3) and min(np.diag(directions)[1:]) > 0
 
 
 def _tissue_of(t1: Tensor, t2: Tensor, brain: Tensor) -> Tensor:

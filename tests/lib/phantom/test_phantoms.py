@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from brainmvp.errors import BrainMVPError
 from brainmvp.intensity import normalise
 from brainmvp.phantom import make_phantom
 from brainmvp.phantom.anatomy import GREY, WHITE, load_anatomies
@@ -11,7 +12,7 @@ from brainmvp.phantom.write import write_study
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import get_task
-from brainmvp.volume import read_volume
+from brainmvp.volume import Volume, read_volume, write_volume
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +133,17 @@ def test_a_patients_lesions_are_healed_in_a_second_copy(shared):
     white = patient.images[flair][(patient.tissue[WHITE] > 0.95) & (patient.lesions == 0)].median()
     assert healed.images[flair][lesions].median() == pytest.approx(float(white), abs=0.15)
     assert patient.images[flair][lesions].median() > white + 0.15
+
+
+def test_a_patient_on_another_grid_is_refused(tmp_path):
+    folder = tmp_path / "someone"
+    folder.mkdir()
+    for part in ("t1", "t1ce", "t2", "flair", "lesions"):
+        spacing = 2.0 if part == "t2" else 1.0
+        data = np.ones((12, 12, 12), np.float32)
+        write_volume(Volume(data, np.diag([spacing] * 3 + [1.0])), folder / f"someone_{part}.nii.gz")
+    with pytest.raises(BrainMVPError, match=r"someone_t2\.nii\.gz is not on the 1 mm grid of the others"):
+        load_anatomies(2.0, tmp_path)
 
 
 def test_a_written_study_is_found_again(tumour, tmp_path):
