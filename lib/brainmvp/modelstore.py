@@ -167,12 +167,7 @@ class ModelStore:
         for root in (self.root, _BUILT_IN) if is_name(name) else ():
             folder = root / name / str(version)
             if (folder / "card.json").is_file():
-                try:
-                    card = Card.model_validate_json((folder / "card.json").read_text("utf-8"))
-                except (ValueError, OSError) as error:  # no such card, or no text at all
-                    raise BrainMVPError(
-                        f"{folder / 'card.json'} is damaged; restore another version."
-                    ) from error
+                card = _read_card(folder)
                 if (card.name, card.version) != (name, version):
                     raise BrainMVPError(
                         f"{folder / 'card.json'} is the card of {card.id}; give the folder the name that it had."
@@ -190,6 +185,19 @@ class ModelStore:
     def next_version(self, name: str) -> int:
         """Return the version that a new model of this name gets."""
         return max(self.versions(name), default=0) + 1
+
+    def take(self, folder: Path) -> Model:
+        """Store a copy of a finished model's folder, once, under the next version if another model has its own.
+
+        Raises `BrainMVPError` if it cannot be read or stored.
+        """
+        card = _read_card(folder)
+        for model in self.models():
+            if model.card.model_copy(update={"version": card.version}) == card:
+                return model
+        if card.version in self.versions(card.name):
+            card = card.model_copy(update={"version": self.next_version(card.name)})
+        return self.add(card, Model(card, folder).load_weights())
 
     def add(
         self, card: Card, weights: dict[str, Tensor], write_more: Callable[[Path], object] | None = None
@@ -240,6 +248,14 @@ class ModelStore:
             return json.loads(pointer.read_text("utf-8")).get("before")
         except (OSError, ValueError, AttributeError):
             return None
+
+
+def _read_card(folder: Path) -> Card:
+    path = folder / "card.json"
+    try:
+        return Card.model_validate_json(path.read_text("utf-8"))
+    except (ValueError, OSError) as error:  # no such card, or no text at all
+        raise BrainMVPError(f"{path} is damaged; restore another version.") from error
 
 
 def write_model(card: Card, weights: dict[str, Tensor], folder: Path) -> None:

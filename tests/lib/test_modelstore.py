@@ -55,6 +55,17 @@ def test_a_version_is_never_overwritten(store, weights):
         store.add(card(1), weights)
 
 
+def test_a_finished_folder_is_taken_once_and_under_a_free_version(store, weights, tmp_path):
+    store.add(card(1), weights)
+    made = tmp_path / "run" / "probe"
+    made.mkdir(parents=True)
+    write_model(card(1).model_copy(update={"title": "Another"}), weights, made)
+    for _ in range(2):
+        assert store.take(made).card.id == "probe@2"
+    assert store.resolve("probe@2").card.title == "Another"
+    assert store.versions("probe") == [1, 2]
+
+
 def test_the_newest_encoder_answers_and_the_newest_segmentation_model_only_when_told(store, weights):
     for name in ("encoder", "tumour"):
         built_in = store.resolve(name)

@@ -53,7 +53,18 @@ def train_builtin(
 
 
 def _say_end(finished: Path | None, out: Path) -> None:
-    say(f"Model: {finished}" if finished else f"Stopped; the same command goes on from {out}.")
+    """Store a finished model, so that it can be used, and say how."""
+    if finished is None:
+        say(f"Stopped; the same command goes on from {out}.")
+        return
+    from brainmvp.modelstore import ModelStore
+
+    card = ModelStore().take(finished).card
+    say(f"Model: {card.id}, from {finished}")
+    if card.task:
+        say(f"Use it: brainmvp segment PATIENT --task {card.task} --model {card.id} --out RESULT.nii.gz")
+    else:
+        say(f"Use it: brainmvp finetune TASK INDEX --from {card.id} --out RUN")
 
 
 def _tell(event: dict) -> None:

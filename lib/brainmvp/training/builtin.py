@@ -46,9 +46,12 @@ def train_builtin(
         raise BrainMVPError(f"Made-up brains have no {name}; the task is one of {', '.join(STEPS)}.")
     # Weights that know the easy pictures already go on with the full mix.
     easy = {} if start is None else {"easy": 0.0}
-    recipe = Recipe(name, (network,), steps=steps or STEPS[name], batch=_BATCH, start=start, **easy)
-    _check_same_run(out, recipe)
     anatomies = load_anatomies(2.0, patients)
+    recipe = Recipe(
+        name, (network,), steps=steps or STEPS[name], batch=_BATCH, start=start and _stored_id(start),
+        anatomies=tuple(anatomy.name for anatomy in anatomies), **easy,
+    )  # fmt: skip
+    _check_same_run(out, recipe)
     machine = pick_device(device)
     with kept_memory() if machine.type == "cpu" else nullcontext():
         train(
@@ -58,7 +61,14 @@ def train_builtin(
     _, progress = read_weights(out / f"{network}.safetensors")
     if recipe.progress(progress["seconds"], progress["steps"]) < 1.0:
         return None
-    return export_model(name, network, out, out / "model", anatomies)
+    made = sorted((out / "model" / name).glob("*/card.json"))
+    return made[0].parent if made else export_model(name, network, out, out / "model", anatomies)
+
+
+def _stored_id(name: str) -> str:
+    from brainmvp.modelstore import ModelStore  # which needs the image libraries
+
+    return ModelStore().resolve(name).card.id
 
 
 def _check_same_run(out: Path, recipe: Recipe) -> None:
@@ -70,4 +80,10 @@ def _check_same_run(out: Path, recipe: Recipe) -> None:
     if (task, networks, start) != (recipe.task, recipe.networks, recipe.start):
         raise BrainMVPError(
             f"{out} holds a run of {task}, {', '.join(networks)}, from {start or 'nothing'}; choose an empty folder."
+        )
+    brains = stored.get("anatomies", ())
+    if tuple(brains) != recipe.anatomies:
+        raise BrainMVPError(
+            f"{out} holds a run on other brains ({', '.join(brains) or 'of an earlier release'}); name the same "
+            "--patients, or choose an empty folder."
         )

@@ -23,7 +23,9 @@ from brainmvp.training.validation import SEQUENCE_SETS, ValidationSet
 
 # Below this a finding is more often noise than disease, mL.
 _SMALLEST_ML = {"tumour": 0.2, "stroke": 0.03}
+# As many to fit temperatures and thresholds on, and, from this seed above training's on, to score with them.
 _CALIBRATION_PHANTOMS = 32
+_FIRST_SCORED = 1_000
 # Whole heads of up to 32 cm at 2 mm in one window: neighbours' windows would only cost time.
 _WINDOW = (160, 160, 160)
 
@@ -61,7 +63,8 @@ def export_model(
     """Write the averaged weights of a run as FOLDER/TASK/VERSION/{weights.safetensors, card.json}; return that folder.
 
     run: holds PRESET.safetensors, recipe.json and log.jsonl. Temperatures and thresholds are those that fit
-    held-out phantoms of `anatomies` best; metrics: more to write into the card, such as results on real scans.
+    held-out phantoms of `anatomies` best, and others give the scores; metrics: more to write into the card, such as
+    results on real scans.
     """
     from brainmvp.modelstore import write_model
 
@@ -70,15 +73,14 @@ def export_model(
     weights, progress = read_weights(run / f"{preset}.safetensors")
     network = build_network(config)
     network.load_state_dict({key: value.float() for key, value in weights.items()})
-    validation = ValidationSet.of(task, anatomies, _CALIBRATION_PHANTOMS)
-    sets = SEQUENCE_SETS[task.name]
-    logits = {name: _logits(network.eval(), validation.showing(kept)) for name, kept in sets.items()}
-    temperatures = _temperatures(task, logits["all"], validation)
-    scale = torch.tensor([temperatures[region.name] for region in task.regions])
-    probabilities = {
-        name: temper(found.float().movedim(1, 0), scale).movedim(0, 1) for name, found in logits.items()
-    }
-    thresholds, scores = best_thresholds(task, probabilities, validation.targets)
+    network.eval()
+    fitted = ValidationSet.of(task, anatomies, _CALIBRATION_PHANTOMS)
+    logits = _logits_by_set(network, fitted)
+    temperatures = _temperatures(task, logits["all"], fitted)
+    thresholds = best_thresholds(task, _tempered(task, logits, temperatures), fitted.targets)
+    held_out = ValidationSet.of(task, anatomies, _CALIBRATION_PHANTOMS, _FIRST_SCORED)
+    found = _tempered(task, _logits_by_set(network, held_out), temperatures)
+    scores = mean_dice(task, found, held_out.targets, thresholds)
 
     patients = sorted(
         {anatomy.name.removesuffix("-healed") for anatomy in anatomies if not anatomy.is_average}
@@ -105,8 +107,17 @@ def export_model(
 
 
 @torch.inference_mode()
-def _logits(network: torch.nn.Module, images: Tensor) -> Tensor:
-    return torch.cat([network(image[None].float()).half() for image in images])
+def _logits_by_set(network: torch.nn.Module, phantoms: ValidationSet) -> dict[str, Tensor]:
+    return {
+        name: torch.cat([network(image[None].float()).half() for image in phantoms.showing(kept)])
+        for name, kept in SEQUENCE_SETS[phantoms.task.name].items()
+    }
+
+
+def _tempered(task: Task, logits: dict[str, Tensor], temperatures: dict[str, float]) -> dict[str, Tensor]:
+    """Return the probabilities by set of sequences."""
+    scale = torch.tensor([temperatures[region.name] for region in task.regions])
+    return {name: temper(found.float().movedim(1, 0), scale).movedim(0, 1) for name, found in logits.items()}
 
 
 def _temperatures(task: Task, logits: Tensor, validation: ValidationSet) -> dict[str, float]:
@@ -118,26 +129,41 @@ def _temperatures(task: Task, logits: Tensor, validation: ValidationSet) -> dict
     }
 
 
-def best_thresholds(
-    task: Task, probabilities: dict[str, Tensor], targets: Tensor
-) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """Return by region the threshold with the best mean Dice over all sets of sequences, and by set its Dice in each.
+def best_thresholds(task: Task, probabilities: dict[str, Tensor], targets: Tensor) -> dict[str, float]:
+    """Return by region the threshold with the best mean Dice over all sets of sequences.
 
     A model is asked with sequences missing, too, and is then less sure of what it sees. probabilities: (N, R, X, Y, Z)
     by name of `SEQUENCE_SETS`; targets: (N, R, X, Y, Z); cases without a region do not count for it.
     """
     thresholds: dict[str, float] = {}
-    scores: dict[str, dict[str, float]] = {name: {} for name in probabilities}
     for index, region in enumerate(task.regions):
-        present = targets[:, index].flatten(1).any(1)
-        truths = targets[present, index : index + 1]
-        found = {
-            name: of_set[present, index : index + 1]
-            for name, of_set in probabilities.items()
-            if region in task.offered(set(SEQUENCE_SETS[task.name][name]))[0]
-        }
+        found = _of_region(task, index, probabilities, targets)
+        truths = targets[targets[:, index].flatten(1).any(1), index : index + 1]
         together = [case for cases in found.values() for case in cases]
         thresholds[region.name], _ = best_threshold(together, list(truths) * len(found))
-        for name, cases in found.items():
-            scores[name][region.name] = round(float(dice(cases, truths, thresholds[region.name]).mean()), 4)
-    return thresholds, scores
+    return thresholds
+
+
+def mean_dice(
+    task: Task, probabilities: dict[str, Tensor], targets: Tensor, thresholds: dict[str, float]
+) -> dict[str, dict[str, float]]:
+    """Return by set of sequences and region the mean Dice at these thresholds; shapes as in `best_thresholds`."""
+    scores: dict[str, dict[str, float]] = {name: {} for name in probabilities}
+    for index, region in enumerate(task.regions):
+        truths = targets[targets[:, index].flatten(1).any(1), index : index + 1]
+        for name, cases in _of_region(task, index, probabilities, targets).items():
+            mean = float(dice(cases, truths, thresholds[region.name]).mean())
+            scores[name][region.name] = round(mean, 4)
+    return scores
+
+
+def _of_region(
+    task: Task, index: int, probabilities: dict[str, Tensor], targets: Tensor
+) -> dict[str, Tensor]:
+    """Return a region's probabilities (n, 1, X, Y, Z) in the n cases that have it, by set of sequences that show it."""
+    present = targets[:, index].flatten(1).any(1)
+    return {
+        name: of_set[present, index : index + 1]
+        for name, of_set in probabilities.items()
+        if task.regions[index] in task.offered(set(SEQUENCE_SETS[task.name][name]))[0]
+    }

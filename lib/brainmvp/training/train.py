@@ -33,7 +33,8 @@ class Recipe:
     times that each phantom is used; flat: share of the run at the full learning rate, before it falls to zero, so that
     a run can be made longer; easy: share with clear pictures only, after which the difficulty rises to its full height
     at twice that; complete: share of samples with all sequences, at the start and at the end;
-    start: the stored model (`NAME@VERSION`) whose weights the first network starts from.
+    start: the stored model (`NAME@VERSION`) whose weights the first network starts from; anatomies: the names of the
+    brains that the phantoms are made of.
     """
 
     task: str
@@ -49,6 +50,7 @@ class Recipe:
     seed: int = 0
     validation: int = 24
     start: str | None = None
+    anatomies: tuple[str, ...] = ()
 
     def progress(self, seconds: float, steps: int) -> float:
         """Return the share of the run that is done, 0…1."""
@@ -102,7 +104,6 @@ def train(
     workers = max((os.cpu_count() or 2) - 2, 0) if workers is None else workers
     batches = SampleBatches(stream, recipe.batch, recipe.echo, workers, recipe.seed + before["steps"])
     validation = ValidationSet.of(task, anatomies, recipe.validation)
-    generator = torch.Generator().manual_seed(recipe.seed + 7919 * (before["steps"] + 1))
 
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe)), "utf-8")
     clock = _Clock(before["seconds"])
@@ -130,6 +131,8 @@ def train(
         images, labels = next(batches)
         waited += time.perf_counter() - started
         images = images.to(device, torch.float32, non_blocking=True)
+        # By the step, so that a run that was stopped ends as one that was not.
+        generator = torch.Generator().manual_seed(recipe.seed + 7919 * (steps + 1))
         images, labels = vary(images, labels.to(device, non_blocking=True), generator)
         brain = (images != 0).any(1, keepdim=True)
         complete = recipe.complete[0] + (recipe.complete[1] - recipe.complete[0]) * recipe.difficulty(done)

@@ -38,11 +38,10 @@ class ValidationSet:
     targets: Tensor
 
     @classmethod
-    def of(cls, task: Task, anatomies: list[Anatomy], count: int) -> "ValidationSet":
-        """Make the set; the same seeds give the same phantoms."""
-        samples = [
-            make_sample(VALIDATION_SEEDS + index, task, _DIFFICULTY, anatomies) for index in range(count)
-        ]
+    def of(cls, task: Task, anatomies: list[Anatomy], count: int, first: int = 0) -> "ValidationSet":
+        """Make the set; the same seeds give the same phantoms. first: where the seeds begin, above training's."""
+        seeds = range(VALIDATION_SEEDS + first, VALIDATION_SEEDS + first + count)
+        samples = [make_sample(seed, task, _DIFFICULTY, anatomies) for seed in seeds]
         labels = torch.stack([labels for _, labels in samples])
         return cls(task, torch.stack([images for images, _ in samples]), region_targets(labels, task))
 

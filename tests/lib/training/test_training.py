@@ -15,7 +15,7 @@ from brainmvp.tasks import get_task
 from brainmvp.training.augment import leave_out, vary
 from brainmvp.training.builtin import train_builtin
 from brainmvp.training.checkpoints import load_run, read_weights, save_run
-from brainmvp.training.export import best_thresholds, export_model
+from brainmvp.training.export import best_thresholds, export_model, mean_dice
 from brainmvp.training.learner import Learner
 from brainmvp.training.loss import dice, region_targets, segmentation_loss
 from brainmvp.training.optim import orthogonal
@@ -175,6 +175,13 @@ def test_a_run_of_another_task_is_not_continued(tmp_path):
         train_builtin("tumour", tmp_path, steps=1, device="cpu")
 
 
+def test_a_run_on_other_brains_is_not_continued(tmp_path):
+    recipe = {"task": "tumour", "networks": ["unet-light"], "anatomies": ["MNI152", "someone"]}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    with pytest.raises(BrainMVPError, match=r"other brains \(MNI152, someone\); name the same --patients"):
+        train_builtin("tumour", tmp_path, steps=1, device="cpu")
+
+
 def test_a_run_starts_from_a_stored_model_and_refuses_another_network(
     tmp_path, atlas, tiny_models, monkeypatch
 ):
@@ -195,16 +202,18 @@ def test_thresholds_are_those_with_the_best_overlap():
     targets = torch.zeros(2, 3, 8, 8, 8, dtype=torch.bool)
     targets[:, :, :4] = True
     probabilities = torch.where(targets, 0.45, 0.32)
-    thresholds, scores = best_thresholds(TUMOUR, {"all": probabilities}, targets)
+    thresholds = best_thresholds(TUMOUR, {"all": probabilities}, targets)
     assert thresholds["WT"] in (0.35, 0.4)
-    assert scores["all"]["WT"] == 1.0
+    assert mean_dice(TUMOUR, {"all": probabilities}, targets, thresholds)["all"]["WT"] == 1.0
 
 
 def test_thresholds_suit_studies_with_sequences_missing_too():
     targets = torch.zeros(1, 3, 8, 8, 8, dtype=torch.bool)
     targets[:, :, :4] = True
     sure, unsure = torch.where(targets, 0.9, 0.4), torch.where(targets, 0.48, 0.1)
-    thresholds, scores = best_thresholds(TUMOUR, {"all": sure, "FLAIR": unsure}, targets)
+    found = {"all": sure, "FLAIR": unsure}
+    thresholds = best_thresholds(TUMOUR, found, targets)
+    scores = mean_dice(TUMOUR, found, targets, thresholds)
     assert (thresholds["WT"], scores["all"]["WT"], scores["FLAIR"]["WT"]) == (0.4, 1.0, 1.0)
     assert "ET" not in scores["FLAIR"]
 
@@ -219,6 +228,11 @@ def test_a_run_stops_resumes_and_becomes_a_model(tmp_path, atlas, monkeypatch):
     train(recipe, tmp_path, atlas, CPU, workers=0)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["steps"] == lines[-1]["made"] == 2
+    train(recipe, tmp_path / "unbroken", atlas, CPU, workers=0)
+    both = [
+        read_weights(folder / "unet-compact.safetensors")[0] for folder in (tmp_path, tmp_path / "unbroken")
+    ]
+    assert all(torch.equal(both[0][key], both[1][key]) for key in both[0])
 
     monkeypatch.setattr("brainmvp.training.export._CALIBRATION_PHANTOMS", 2)
     folder = export_model("stroke", "unet-compact", tmp_path, tmp_path / "model", atlas)
