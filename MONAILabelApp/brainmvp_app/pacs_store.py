@@ -5,12 +5,14 @@ import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from brainmvp.dicom.seg import write_dicom_seg
 from brainmvp.errors import BrainMVPError
 from brainmvp.home import home
+from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp.volume import read_volume
 from brainmvp_app.catalogue import reference_of
@@ -67,7 +69,10 @@ class PacsDatastore(StudyDatastore):
         with tempfile.TemporaryDirectory(prefix="brainmvp-seg-") as folder:
             model = str(info["model"]) if info.get("model") else None
             path = Path(folder) / "seg.dcm"
-            seg = write_dicom_seg(volume, image, task, path, model=model, corrected=True, source=source)
+            names = names_of(task, study, volume.data)
+            seg = write_dicom_seg(
+                volume, image, task, path, names, model=model, corrected=True, source=source
+            )
             self._pacs.store(seg)
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> NoReturn:
@@ -77,3 +82,14 @@ class PacsDatastore(StudyDatastore):
     def remove_image(self, image_id: str) -> NoReturn:
         """Refuse: the studies are the archive's."""
         raise RefusedError(409, "The studies come from an archive; remove them there.")
+
+
+def names_of(task: Task, study: Study, labels: np.ndarray) -> dict[int, str] | None:
+    """Return what the values of a study's label mean; None (all as the task has them) where a reader drew more.
+
+    Without T1CE oedema stands for the whole tumour, unless its core was drawn by hand.
+    """
+    offered, _ = task.offered(set(study.images))
+    names = task.label_names([region.name for region in offered])
+    drawn = set(np.unique(labels).tolist()) - {0}
+    return names if drawn <= set(names) else None

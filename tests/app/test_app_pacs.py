@@ -20,7 +20,9 @@ from test_app_dicom import scan
 from test_app_infer import infer
 
 from brainmvp.annotation.state import AnnotationState
+from brainmvp.sequences import Sequence
 from brainmvp.serve import free_port
+from brainmvp.study import Study
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, write_volume
 
@@ -112,6 +114,17 @@ def test_a_final_label_is_seen_in_the_archive_as_seg(
     assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID == source["MainDicomTags"]["SeriesInstanceUID"]
     assert seg.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
     assert (str(seg.PatientName), seg.PatientID) == ("Secret^Patient", "ID-4711")
+
+
+def test_without_t1ce_a_label_is_sent_as_the_whole_tumour_unless_more_was_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(APP))
+    from brainmvp_app.pacs_store import names_of
+
+    task, flair = get_task("tumour"), Study("someone", Path(), {Sequence.FLAIR: Path("flair.nii.gz")})
+    assert names_of(task, flair, np.array([0, 2])) == {2: "Whole tumour"}
+    assert names_of(task, flair, np.array([0, 1, 2])) is None
 
 
 def test_the_studies_are_scored_where_that_is_wished(
