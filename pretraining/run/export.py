@@ -58,11 +58,13 @@ def add_to_store(exported: Path, store: ModelStore, name: str) -> Model:
     except (OSError, ValueError) as error:
         raise BrainMVPError(f"{exported} holds no model; let the run come to its end.") from error
     card = card.model_copy(update={"name": name, "version": store.next_version(name)})
-    model = store.add(card, Model(card, exported).load_weights())
-    shutil.copytree(exported / _TEMPLATES, model.folder / _TEMPLATES)
-    if (exported / PUBLISHED).is_file():
-        shutil.copy2(exported / PUBLISHED, model.folder / PUBLISHED)
-    return model
+
+    def write_more(folder: Path) -> None:
+        shutil.copytree(exported / _TEMPLATES, folder / _TEMPLATES)
+        if (exported / PUBLISHED).is_file():
+            shutil.copy2(exported / PUBLISHED, folder / PUBLISHED)
+
+    return store.add(card, Model(card, exported).load_weights(), write_more)
 
 
 def encoder_weights(state: Mapping[str, Tensor], network: NetworkConfig) -> dict[str, Tensor]:
