@@ -44,7 +44,7 @@ PATIENTS = (
     Patient(
         "patient-tumour",
         "tumour",
-        2_100_000_012,
+        2_100_000_044,
         (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR),
         False,
     ),
