@@ -21,7 +21,7 @@ _CLEAR_ON = frozenset({Sequence.T1CE, Sequence.DWI, Sequence.FLAIR})
 
 # Ring-enhancing, solid enhancing, without enhancement, patchy enhancement.
 _KINDS = ("ring", "solid", "none", "patchy")
-_KIND_WEIGHTS = (0.60, 0.14, 0.13, 0.13)
+_KIND_WEIGHTS = (0.53, 0.13, 0.20, 0.14)
 # Where children's tumours grow, mm from the middle of the brain's box: x to the right, y to the front, z up.
 _PONS, _THALAMUS, _CEREBELLUM = (0.0, -8.0, -42.0), (9.0, -2.0, 2.0), (4.0, -42.0, -42.0)
 # A tumour beside the corpus callosum and as near as this to the midline may have crossed it (a butterfly glioma), mm.
@@ -156,11 +156,14 @@ def _oedema(
     extent = draw.uniform(2, 10) if plan.kind == "none" else draw.log_uniform(5, 34)
     tracts = torch.exp(draw.uniform(0.2, 0.8) * draw.smooth(grid, draw.uniform(8, 16)))
     cost = tracts + draw.uniform(2.0, 8.0) * tissue[GREY] + 20.0 * (1 - tissue[GREY] - tissue[WHITE])
-    reach = [min(extent * draw.uniform(0.4, 1.0), _FARTHEST * radius) for _, radius in plan.foci]
-    reach[0] = min(extent, _FARTHEST * plan.foci[0][1])
-    spread = (distances - torch.tensor(reach)[:, None, None, None]).amin(0) + 50.0 * tissue[CSF]
+    shares = [1.0, *(draw.uniform(0.4, 1.0) for _ in plan.foci[1:])]
+    reach = [
+        min(extent * share, _FARTHEST * radius) for share, (_, radius) in zip(shares, plan.foci, strict=True)
+    ]
     box = _around(grid, plan, 2.0 * extent)
-    spread[box] += detour(surface[box] < 0, cost[box], grid.spacing)
+    longer = torch.ones(grid.shape)
+    longer[box] = detour(surface[box] < 0, cost[box])
+    spread = (distances * longer - torch.tensor(reach)[:, None, None, None]).amin(0) + 50.0 * tissue[CSF]
     spread += draw.uniform(0.3, 1.5) * draw.smooth(grid, 5.0)
     return soft(spread, draw.uniform(1.0, 4.0))
 
