@@ -69,11 +69,11 @@ def pretrained(
             patch=small.window_of(network), series=4, batch=chosen.batch, accumulate=1,
             learning_rate=PRETRAIN_RATE, epochs=epochs,
         )  # fmt: skip
-        begun = any((folder / "checkpoints").glob("*.pt"))
-        if begun and RunFolder(folder).config() != config:
+        run = RunFolder(folder)
+        if run.begun and run.config() != config:
             sys.exit(f"{folder} holds a pretraining with other options; choose another --out.")
         finished = pretrain(
-            index_path, folder, None if begun else config, make_fabric(devices=1), workers=0,
+            index_path, folder, None if run.begun else config, make_fabric(devices=1), workers=0,
             validate_every=chosen.pretrain_steps, log_every=25, save_every=chosen.pretrain_steps,
             report=lambda record: print(json.dumps(record), flush=True),
         )  # fmt: skip

@@ -19,6 +19,7 @@ from .data.cache import Cache
 from .data.prepare import prepare_cohort
 from .run.config import Config, named_config
 from .run.devices import make_fabric
+from .run.folder import RunFolder
 from .run.log import Report
 from .run.loop import pretrain
 
@@ -48,7 +49,7 @@ def train_encoder(
     index_path, cache = index.write(out / "index.json"), Cache(out / "index.cache", _SPACING)
     for problem in prepare_cohort(index, cache):
         raise BrainMVPError(problem)
-    begun = any((run / "checkpoints").glob("*.pt"))
+    begun = RunFolder(run).begun
     # On these patches a CPU's bfloat16 is twice as fast as single precision, and its gradients are right.
     fabric = make_fabric(device, 1, precision="bf16-mixed")
     exported = pretrain(

@@ -187,14 +187,11 @@ class ModelStore:
         return max(self.versions(name), default=0) + 1
 
     def take(self, folder: Path) -> Model:
-        """Store a copy of a finished model's folder, once, under the next version if another model has its own.
+        """Store a copy of a finished model's folder, under the next version if another model has its own.
 
         Raises `BrainMVPError` if it cannot be read or stored.
         """
         card = _read_card(folder)
-        for model in self.models():
-            if model.card.model_copy(update={"version": card.version}) == card:
-                return model
         if card.version in self.versions(card.name):
             card = card.model_copy(update={"version": self.next_version(card.name)})
         return self.add(card, Model(card, folder).load_weights())

@@ -42,6 +42,11 @@ class RunFolder:
         self._config = root / "config.json"
 
     @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return any(self.checkpoints.glob("*.pt"))
+
+    @property
     def finished(self) -> bool:
         """Whether the run has come to its end and left its model; the card of a model is written last."""
         return (self.model / "card.json").is_file()
@@ -51,7 +56,7 @@ class RunFolder:
 
         conditions: see `devices.conditions`.
         """
-        if any(self.checkpoints.glob("*.pt")):
+        if self.begun:
             raise BrainMVPError(
                 f"{self.root} holds a run; add --resume to go on with it, or choose another folder."
             )

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from brainmvp.card import Card, check_name
+from brainmvp.cli.keeping import keep_once
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore, write_model
 from brainmvp.networks import NetworkConfig, build_network
@@ -61,7 +62,8 @@ def test_a_finished_folder_is_taken_once_and_under_a_free_version(store, weights
     made.mkdir(parents=True)
     write_model(card(1).model_copy(update={"title": "Another"}), weights, made)
     for _ in range(2):
-        assert store.take(made).card.id == "probe@2"
+        kept = keep_once(made, "probe", store, lambda: store.take(made))
+        assert kept.card.id == "probe@2"
     assert store.resolve("probe@2").card.title == "Another"
     assert store.versions("probe") == [1, 2]
 

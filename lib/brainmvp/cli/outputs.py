@@ -84,10 +84,9 @@ def _kept(study: "Study") -> dict[Path, str]:
     beside = image_files(study.folder)
     scans = [*beside, *(file for image in study.images.values() for file in files_of(image))]
     labels = [file for file in beside if is_label(file.name)] + ([study.label] if study.label else [])
+    # Scans that are not used, and DICOM SEG.
     below = study.folder.rglob("*") if study.series else ()
-    dicom = [
-        file for file in below if file.suffix.lower() == ".dcm"
-    ]  # scans that are not used, and DICOM SEG
+    dicom = [file for file in below if file.suffix.lower() == ".dcm"]
     # A result of this program and one that somebody went over look the same.
     kept = dict.fromkeys(map(Path.resolve, dicom), "a DICOM file of the study")
     kept |= dict.fromkeys(map(Path.resolve, scans), "a scan of the study")

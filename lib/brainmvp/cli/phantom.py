@@ -52,6 +52,8 @@ def phantom(
             f"Made-up brains have no {unmade[0]}; the tasks are {', '.join(USUAL_SEQUENCES)}."
         )
     wanted = None if sequences is None else _named(sequences)
+    if difficulty is None:
+        difficulty = 1.0 if preview else 0.3
     if preview and (own_grids or spacing != 1):
         raise BrainMVPError(
             "--own-grids and --spacing are of studies; a page shows the 2 mm grid that models learn on."
@@ -70,15 +72,15 @@ def phantom(
                 tell(f"page of {name}", number / len(names))
                 draw_preview(
                     out / f"preview-{name}.png", name, count=subjects, first_seed=seed,
-                    difficulty=1.0 if difficulty is None else difficulty, sequences=wanted or tuple(Sequence),
+                    difficulty=difficulty, sequences=wanted or tuple(Sequence),
                 )  # fmt: skip
                 continue
             for subject in range(subjects):
                 study = f"{name}-{seed + subject:04d}"
                 tell(study, (number + subject / subjects) / len(names))
                 make_study(
-                    out / study, seed + subject, name, sequences=wanted, own_grids=own_grids, spacing=spacing,
-                    difficulty=0.3 if difficulty is None else difficulty,
+                    out / study, seed + subject, name, sequences=wanted, difficulty=difficulty, own_grids=own_grids,
+                    spacing=spacing,
                 )  # fmt: skip
     made = f"{len(names)} page(s)" if preview else f"{len(names) * subjects} studies"
     say(f"{made} in {out}")

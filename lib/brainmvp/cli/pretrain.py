@@ -87,7 +87,7 @@ def pretrain(
         "batch": batch, "accumulate": accumulate, "series": series, "patch": patch, "spacing": spacing,
         "learning_rate": learning_rate, "seed": seed,
     }  # fmt: skip
-    if resume and any(folder.checkpoints.glob("*.pt")):
+    if resume and folder.begun:
         asked = changes | {"epochs": epochs}
         asked |= {"name": config} if is_typed(context, "config") else {}
         if is_typed(context, "network"):

@@ -80,12 +80,13 @@ def _patient(folder: Path) -> Anatomy:
     from brainmvp.intensity import normalise
     from brainmvp.volume import read_volume
 
-    shape = read_volume(folder / f"{folder.name}_t1.nii.gz").shape
+    shapes = set()
 
     def read(part: str) -> Tensor:
         path = folder / f"{folder.name}_{part}.nii.gz"
         volume = read_volume(path)
-        if not _is_upright(volume.affine) or volume.shape != shape:
+        shapes.add(volume.shape)
+        if not _is_upright(volume.affine) or len(shapes) > 1:
             raise BrainMVPError(f"{path} is not on the 1 mm grid of the others; resample the patient.")
         return torch.from_numpy(np.ascontiguousarray(volume.data, np.float32))
 

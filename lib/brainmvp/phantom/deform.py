@@ -62,10 +62,13 @@ class Warp:
         """Add the mass effect of a lesion."""
         self._pulls.append(pull)
 
-    def apply(self, channels: Tensor) -> Tensor:
-        """Return channels (C, x, y, z) of the anatomy on the phantom's grid, (C, X, Y, Z), linear."""
+    def apply(self, channels: Tensor, source: Tensor) -> Tensor:
+        """Return channels (C, x, y, z) of the anatomy on the phantom's grid, (C, X, Y, Z), linear.
+
+        source: what `source` returns.
+        """
         half = torch.tensor(channels.shape[1:]) * self._anatomy.spacing / 2
-        normalised = self.source() / half[:, None, None, None]
+        normalised = source / half[:, None, None, None]
         # grid_sample wants the last axis first.
         where = normalised.flip(0).permute(1, 2, 3, 0)[None]
         return functional.grid_sample(channels[None], where, align_corners=False)[0]

@@ -85,7 +85,8 @@ def make_phantom(
         if draw.chance(0.7):
             for centre, radius in plan.foci[:2]:
                 warp.push(Pull(centre, radius * draw.uniform(1.2, 2.2), draw.uniform(0.1, 0.6)))
-    tissue, real, own_lesions = _warped(draw, grid, warp, anatomy, atrophy)
+    anatomical = warp.source()
+    tissue, real, own_lesions = _warped(draw, grid, warp, anatomical, anatomy, atrophy)
     brain = tissue.sum(0) > 0.5
 
     strength = draw.uniform(0, 1)
@@ -93,7 +94,7 @@ def make_phantom(
     layers = _background(draw, grid, tissue, own_lesions, difficulty)
     labels = torch.zeros(grid.shape, dtype=torch.uint8)
     if plan is not None:
-        grown, found = tumour.grow(draw, grid, tissue, warp.source(), plan)
+        grown, found = tumour.grow(draw, grid, tissue, anatomical, plan)
         own = [layer.at_field(strength) for layer in grown]
     elif disease == "stroke":
         own, found = stroke.grow(draw, grid, tissue, grey, difficulty, large=task == "tumour")
@@ -141,13 +142,13 @@ def _pick_anatomy(draw: Draw, anatomies: list[Anatomy]) -> Anatomy:
 
 
 def _warped(
-    draw: Draw, grid: BrainGrid, warp: Warp, anatomy: Anatomy, atrophy: float
+    draw: Draw, grid: BrainGrid, warp: Warp, anatomical: Tensor, anatomy: Anatomy, atrophy: float
 ) -> tuple[Tensor, dict[Sequence, Tensor], Tensor | None]:
     """Return tissue (3, X, Y, Z), real images by sequence, and the patient's own lesions, all on the grid."""
     channels = [*anatomy.tissue, *anatomy.images.values()]
     if anatomy.lesions is not None:
         channels.append(anatomy.lesions)
-    moved = warp.apply(torch.stack(channels))
+    moved = warp.apply(torch.stack(channels), anatomical)
     tissue = moved[:3]
     if anatomy.is_average:
         return individual_tissue(tissue, draw, grid, atrophy), {}, None
