@@ -22,3 +22,13 @@ def pick_device(name: str) -> torch.device:
             f"There is no '{name}' here; this computer's last is cuda:{torch.cuda.device_count() - 1}."
         )
     return device
+
+
+def leave_group() -> None:
+    """Leave the group of processes that this one has joined, if it has; to be called when the networks are gone.
+
+    A process that ends while it is in one is now and then aborted (SIGABRT), since a thread of gloo still lets go of a
+    tensor when Python has ended; the launcher then takes a finished run for a failed one.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

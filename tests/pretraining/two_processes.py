@@ -7,6 +7,7 @@ import torch
 from cohorts import make_config
 
 from brainmvp.cohort import Index
+from brainmvp.device import leave_group
 from pretraining.data.cache import Cache
 from pretraining.data.stream import Sampling, Stream
 from pretraining.model import PretrainingModel
@@ -39,3 +40,4 @@ if __name__ == "__main__":
     found = gradients(Path(sys.argv[1]), int(sys.argv[3]))
     if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
         torch.save(found, sys.argv[2])
+    leave_group()

@@ -185,6 +185,8 @@ def finetune(
             break
         if first:
             made.append(_keep(result, recipe, folder, store, name))
+    if machine:
+        machine.leave()
     if first and result is None:
         command = shlex.join(["brainmvp", "finetune", chosen.name, str(index), "--out", str(out)])
         say(f"Stopped; go on with: {command}{typed_again(context, *_AGAIN)} --resume")

@@ -76,6 +76,7 @@ def pretrain(
     """
     from brainmvp.card import check_name
     from brainmvp.cli.parts import pretraining
+    from brainmvp.device import leave_group
 
     if precision not in (None, "bf16-mixed", "32-true"):
         raise BrainMVPError(f"There is no precision '{precision}'; use bf16-mixed or 32-true.")
@@ -110,6 +111,7 @@ def pretrain(
             index, out, wanted, fabric, cache=cache, steps=steps, workers=workers, save_every=save_every,
             validate_every=validate_every, log_every=log_every, deterministic=deterministic, report=report,
         )  # fmt: skip
+    leave_group()
     if not fabric.is_global_zero:
         return
     if model is None:
