@@ -43,7 +43,7 @@ def labelled_cases(
     submitted = {event.study: event.task for event in journal.events("final") if event.task}
     cases = []
     for study in studies:
-        label = _final_label(root, study)
+        label = final_label(root, study.id)
         if label is None:
             continue
         own = task_of(study, tasks)
@@ -58,7 +58,8 @@ def label_state(case: Case) -> str:
     return f"{case.label.name}:{status.st_size}:{status.st_mtime_ns}"
 
 
-def _final_label(root: Path, study: Study) -> Path | None:
+def final_label(root: Path, study: str) -> Path | None:
+    """Return the file of a study's final label in a folder that was served, or None."""
     folder = root / "labels" / "final"
-    files = (folder / f"{study.id}{suffix}" for suffix in (".seg.nrrd", *IMAGE_SUFFIXES))
+    files = (folder / f"{study}{suffix}" for suffix in (".seg.nrrd", *IMAGE_SUFFIXES))
     return next(filter(Path.is_file, files), None)

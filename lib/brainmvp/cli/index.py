@@ -25,7 +25,8 @@ def index(
     task: Annotated[
         str | None,
         typer.Option(
-            help="What it is for (`brainmvp tasks`): a published data set is read in its own layout."
+            help="What it is for (`brainmvp tasks`): a published data set is read in its own layout, and of a "
+            "folder that was served the final labels of this task are taken."
         ),
     ] = None,
     table: Annotated[
@@ -55,9 +56,9 @@ def index(
     chosen = get_task(task) if task else None
     with progress_bar("Index") as tell:
         if chosen and chosen.data:
-            cohort, notes = index_release(folder, chosen.data.layout)
+            cohort, notes = index_release(folder, chosen.data.layout, chosen)
         else:
-            cohort, notes = index_folder(folder, lambda place: tell(place, 0.0))
+            cohort, notes = index_folder(folder, lambda place: tell(place, 0.0), chosen)
     if table:
         cohort, more = with_table(cohort, table)
         notes += more

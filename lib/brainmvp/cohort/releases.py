@@ -19,6 +19,7 @@ from brainmvp.cohort.scan import closed_note, index_folder
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import data_folders
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
+from brainmvp.tasks import Task
 
 _LABEL = "label map"
 _AUTOMATED = "automated"
@@ -67,13 +68,16 @@ class Release:
     classes: ClassTable | None = None
 
 
-def index_release(root: str | os.PathLike[str], layout: str) -> tuple[Index, list[str]]:
+def index_release(
+    root: str | os.PathLike[str], layout: str, task: Task | None = None
+) -> tuple[Index, list[str]]:
     """Return the index of a data set in its own layout, and in sentences what was left out.
 
-    layout: as in a task's `data`. Raises `BrainMVPError` if the layout is unknown or no path is of it.
+    layout: as in a task's `data`; task: see `index_folder`. Raises `BrainMVPError` if the layout is unknown or no path
+    is of it.
     """
     if layout in ("brats", "isles", "bids"):
-        return index_folder(root)
+        return index_folder(root, task=task)
     if layout not in RELEASES:
         known = ", ".join(("bids", "brats", "isles", *RELEASES))
         raise BrainMVPError(f"There is no layout '{layout}'; the layouts are {known}.")

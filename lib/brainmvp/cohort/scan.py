@@ -11,12 +11,15 @@ from pathlib import Path, PurePosixPath
 
 from pydicom.misc import is_dicom
 
+from brainmvp.cohort.cases import listed
 from brainmvp.cohort.index import Image, Index, Session
 from brainmvp.cohort.layouts import COULD_BE_PATIENT, Place, place_of
+from brainmvp.cohort.served import LABELS, FinalLabels, was_served
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import data_folders, readable
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of, strip_suffix
-from brainmvp.study import OVERRIDE, Study
+from brainmvp.study import OVERRIDE, Study, study_id
+from brainmvp.tasks import Task
 
 _DERIVATIVES = "derivatives"
 _LOOKED_AT = 200  # files, to tell whether a folder without images holds DICOM
@@ -27,16 +30,18 @@ _LESION_WORDS = ("tumor", "tumour", "lesion", "stroke", "msk")
 class _Visit:
     images: list[tuple[Sequence, str]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    studies: list[str] = field(default_factory=list)  # what a server calls the folders of the images
 
 
 def index_folder(
-    root: str | os.PathLike[str], tell: Callable[[str], None] | None = None
+    root: str | os.PathLike[str], tell: Callable[[str], None] | None = None, task: Task | None = None
 ) -> tuple[Index, list[str]]:
     """Return the index of every image below a folder, and in sentences what was left out and why.
 
     Layouts: see `layouts.place_of`. Of a BIDS tree's `derivatives` only lesion masks are taken (ISLES keeps them
-    there). A `study.json` in a visit's folder settles what its files are. Files are not opened: whether they can be
-    read, `brainmvp prepare` tells. tell: called with each folder.
+    there). A `study.json` in a visit's folder settles what its files are. In a folder that was served for annotation,
+    a final label comes before a label map beside the images, and nothing else in `labels` counts. Files are not
+    opened: whether they can be read, `brainmvp prepare` tells. tell: called with each folder; task: see `FinalLabels`.
     Raises `BrainMVPError` if there is no image.
     """
     root = Path(root)
@@ -63,6 +68,7 @@ def index_folder(
             sequence = sequence_of(relative.name)
             if sequence:
                 visit.images.append((sequence, str(relative)))
+                _add_study(visit, study_id(root / relative.parent))
             else:
                 unknown[_ending(relative.name)] += 1
     notes = [closed_note(folder) for folder in closed]
@@ -89,6 +95,8 @@ def index_folder(
         for (_, subject), count in numbered.items()
         if count > 1
     ]
+    if was_served(root):
+        _take_final_labels(visits, FinalLabels(root, task), notes)
     sessions = []
     for place, visit in visits.items():
         if visit.images:
@@ -126,6 +134,8 @@ def _image_paths(root: Path, tell: Callable[[str], None] | None, closed: list[st
     for relative, folders, names in data_folders(root, closed):
         if tell:
             tell(str(relative))
+        if not relative.parts and LABELS in folders and was_served(root):
+            folders.remove(LABELS)
         if OVERRIDE in names:  # the folder is a study, and what it does not name is not used
             folders.clear()
             found.append(relative / OVERRIDE)
@@ -147,8 +157,29 @@ def _take_settled(root: Path, folder: PurePosixPath, visits: dict[Place, _Visit]
     first = next(iter(files.values()))
     visit = visits.setdefault(place_of(folder / first.name, readable(root.name)), _Visit())
     visit.images += [(sequence, str(file)) for sequence, file in files.items()]
+    _add_study(visit, study.id)
     if study.label:
         visit.labels.append(str(folder / study.label.relative_to(study.folder).as_posix()))
+
+
+def _add_study(visit: _Visit, study: str) -> None:
+    if study not in visit.studies:
+        visit.studies.append(study)
+
+
+def _take_final_labels(visits: dict[Place, _Visit], labels: FinalLabels, notes: list[str]) -> None:
+    """Give each visit its final label in place of what lies beside its images."""
+    replaced = []
+    for visit in visits.values():
+        label = labels.take(visit.studies)
+        if label:
+            replaced += visit.labels
+            visit.labels = [label]
+    notes += labels.notes
+    if replaced:
+        notes.append(f"Took final labels in place of {listed(replaced)} beside the images.")
+    if unused := labels.unused():
+        notes.append(f"Left out the final labels of {listed(unused)}: no study here has this name.")
 
 
 def _session(place: Place, visit: _Visit, notes: list[str]) -> Session:

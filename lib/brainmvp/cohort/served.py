@@ -1,0 +1,76 @@
+"""The final labels of a folder that was served for annotation, for its index."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from brainmvp.annotation.cases import final_label
+from brainmvp.annotation.database import HIDDEN, Database
+from brainmvp.annotation.journal import Journal
+from brainmvp.errors import BrainMVPError
+from brainmvp.files import readable
+from brainmvp.sequences import IMAGE_SUFFIXES, strip_suffix
+from brainmvp.tasks import Task, get_task
+
+LABELS = "labels"
+
+
+def was_served(root: Path) -> bool:
+    """Tell whether the `labels` of a folder are those of an annotation, and not of a data set."""
+    return (root / HIDDEN).is_dir() or (root / LABELS / "final").is_dir()
+
+
+class FinalLabels:
+    """The files `labels/final/STUDY.*` below a folder, each given to one visit.
+
+    task: what they are to teach. Labels that were submitted for a task with other labels do not count; without a
+    task, none counts where they were submitted for several. `notes` says in sentences what was left out, and why.
+    """
+
+    def __init__(self, root: Path, task: Task | None) -> None:
+        self._root = root
+        self._unused = set(_labelled(root / LABELS / "final"))
+        submitted = _submitted(root, self._unused)
+        counts = Counter(submitted.values())
+        self.notes: list[str] = []
+        if task and task.labels:
+            wrong = {name for name in counts if not _has_labels_of(name, task)}
+        else:
+            wrong = set(counts) if len(counts) > 1 else set()
+        if wrong:
+            shown = ", ".join(f"{counts[name]} of {name}" for name in sorted(wrong))
+            remedy = "" if task and task.labels else "; add --task for those of one"
+            self.notes.append(f"Left out final labels by their task ({shown}){remedy}.")
+            self._unused -= {study for study, name in submitted.items() if name in wrong}
+
+    def take(self, studies: list[str]) -> str | None:
+        """Return the label of a visit, relative to the root, or None; studies: what its folders are called."""
+        study = next((name for name in studies if name in self._unused), None)
+        label = final_label(self._root, study) if study else None
+        self._unused.discard(study)
+        return label and label.relative_to(self._root).as_posix()
+
+    def unused(self) -> list[str]:
+        """Return the studies whose label no visit has taken."""
+        return sorted(self._unused)
+
+
+def _labelled(folder: Path) -> list[str]:
+    names = [path.name for path in folder.glob("*") if path.name.lower().endswith(IMAGE_SUFFIXES)]
+    return [strip_suffix(n).removesuffix(".seg") for n in names if not n.startswith(".") and readable(n) == n]
+
+
+def _submitted(root: Path, studies: set[str]) -> dict[str, str]:
+    """Return the task that the label of a study was submitted for, where somebody submitted it."""
+    if not (root / HIDDEN).is_dir():
+        return {}
+    events = Journal(Database(root)).events("final")
+    return {event.study: event.task for event in events if event.study in studies and event.task}
+
+
+def _has_labels_of(name: str, task: Task) -> bool:
+    try:
+        return name == task.name or get_task(name).labels == task.labels
+    except BrainMVPError:  # a task of then
+        return False
