@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from brainmvp.files import atomically
 from brainmvp.modelstore import Model, write_model
 from brainmvp.phantom.write import make_study
 from brainmvp.sequences import Sequence
-from brainmvp.training.export import DATA
+from brainmvp.training.export import made_of
 
 from .data.cache import Cache
 from .data.prepare import prepare_cohort
@@ -26,8 +27,10 @@ from .run.loop import pretrain
 # Made-up patients by task, with all eight sequences, and the seed of the first; no other model saw them.
 _PATIENTS = {"tumour": 72, "stroke": 38}
 _FIRST_SEED = 500_000
+_MADE_UP = re.compile(rf"({'|'.join(_PATIENTS)})-\d{{6}}$")
 _DIFFICULTY = 0.5
 _HELD_OUT = 0.1
+_IMAGES = "*/*.nii.gz"
 _SPACING = 2.0
 # Two sequences of two patients per step, at 13 cm of edge: what one CPU core does in three seconds.
 _CONFIG = {"spacing": _SPACING, "patch": (64, 64, 64), "series": 2, "batch": 2, "learning_rate": 7e-4}
@@ -41,8 +44,10 @@ def train_encoder(
     """Pretrain the built-in encoder, or go on from what `out` holds; return its folder, or None if it was stopped.
 
     patients: real studies to learn from besides the made-up ones (copied into `out`); subjects: made-up ones by task.
-    Raises `BrainMVPError` if a study cannot be used.
+    Raises `BrainMVPError` if a study cannot be used, or the folder of patients holds none.
     """
+    if patients is not None and not any(patients.glob(_IMAGES)):
+        raise BrainMVPError(f"{patients} has no patients (NAME/NAME_t1.nii.gz and so on); check the folder.")
     cohort, run = out / "cohort", out / "run"
     _make_cohort(cohort, subjects or _PATIENTS, patients)
     index = hold_out(index_folder(cohort)[0], _HELD_OUT, 0.0, 0)
@@ -56,7 +61,8 @@ def train_encoder(
         index_path, run, None if begun else _config(epochs), fabric, cache=cache.folder, workers=0, save_every=50,
         report=report,
     )  # fmt: skip
-    return exported and _pack(exported, out / "model", patients is not None)
+    names = {session.subject for session in index.sessions if not _MADE_UP.match(session.subject)}
+    return exported and _pack(exported, out / "model", names)
 
 
 def _config(epochs: int) -> Config:
@@ -71,13 +77,13 @@ def _make_cohort(folder: Path, subjects: dict[str, int], patients: Path | None) 
                 make_study(
                     study, seed, task, sequences=tuple(Sequence), difficulty=_DIFFICULTY, spacing=_SPACING
                 )
-    for image in () if patients is None else patients.glob("*/*.nii.gz"):
+    for image in () if patients is None else patients.glob(_IMAGES):
         copy = folder / image.parent.name / image.name
         if not copy.is_file():
             atomically(copy, lambda temporary, image=image: shutil.copyfile(image, temporary))
 
 
-def _pack(exported: Path, target: Path, with_patients: bool) -> Path:
+def _pack(exported: Path, target: Path, patients: set[str]) -> Path:
     """Write an exported run as the package ships it: weights in half precision, and no templates.
 
     After so short a training templates are noise still; where there are none, fine-tuning shows zeros instead.
@@ -86,7 +92,7 @@ def _pack(exported: Path, target: Path, with_patients: bool) -> Path:
     card = card.model_copy(
         update={
             "title": "Demonstration encoder, pretrained on synthetic brains",
-            "data": tuple(text for name, text in DATA.items() if with_patients or name != "patients"),
+            "data": made_of(patients),
         }
     )
     shutil.rmtree(target, ignore_errors=True)

@@ -29,6 +29,7 @@ def test_a_cohort_is_made_learned_from_and_packed(small, tmp_path) -> None:
     assert taken <= {*begun.matched, *begun.adapted}
     assert all(torch.isfinite(value).all() for value in begun.network.state_dict().values())
     before = (made / "weights.safetensors").read_bytes()
+    assert not any("patients" in text for text in model.card.data)
     again = builtin.train_encoder(tmp_path, device="cpu", epochs=1, subjects={"tumour": 1, "stroke": 1})
     assert (again / "weights.safetensors").read_bytes() == before
 
@@ -37,4 +38,12 @@ def test_a_length_is_refused(tmp_path) -> None:
     line = ["train-builtin", "--task", "encoder", "--out", str(tmp_path / "run"), "--minutes", "1"]
     done = CliRunner().invoke(app, line)
     assert done.exit_code == 2 and "the encoder's length is fixed" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_without_patients_is_refused(tmp_path) -> None:
+    (tmp_path / "t1.nii.gz").touch()
+    line = ["train-builtin", "--task", "encoder", "--out", str(tmp_path / "run"), "--patients", str(tmp_path)]
+    done = CliRunner().invoke(app, line)
+    assert done.exit_code == 2 and "has no patients (NAME/NAME_t1.nii.gz" in done.stderr
     assert not (tmp_path / "run").exists()

@@ -32,7 +32,12 @@ def train_builtin(
         typer.Option("--from", help="Stored model to go on from, NAME@VERSION; default: from nothing."),
     ] = None,
     patients: Annotated[
-        Path | None, typer.Option(help="Folder of real brains to learn from, besides the MNI152 atlas.")
+        Path | None,
+        typer.Option(
+            help="Folder of real brains to learn from, besides the MNI152 atlas: of each patient, "
+            "NAME/NAME_{t1,t1ce,t2,flair,lesions}.nii.gz at 1 mm, upright, on one grid, without skull; for the "
+            "encoder, NAME/NAME_SEQUENCE.nii.gz."
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
 ) -> None:

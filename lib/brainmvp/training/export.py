@@ -5,6 +5,7 @@ nothing but torch, numpy, pydantic and safetensors.
 """
 
 import json
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
@@ -29,12 +30,10 @@ _FIRST_SCORED = 1_000
 # Whole heads of up to 32 cm at 2 mm in one window: neighbours' windows would only cost time.
 _WINDOW = (160, 160, 160)
 
-# What made-up brains are made of, for the cards of models that learned from them.
-DATA = {
-    "MNI152": "Anatomy: ICBM 2009a symmetric tissue maps (Fonov et al., NeuroImage 2011), as nilearn carries them",
-    "patients": "Anatomy: multiple-sclerosis patients of Lesjak et al., Neuroinformatics 2018, CC BY 4.0",
-    "lesions": "Lesions: synthetic, made by brainmvp.phantom; no patient's tumour or stroke was used",
-}
+_ATLAS = "Anatomy: ICBM 2009a symmetric tissue maps (Fonov et al., NeuroImage 2011), as nilearn carries them"
+_LESJAK = "Anatomy: multiple-sclerosis patients of Lesjak et al., Neuroinformatics 2018, CC BY 4.0"
+_OF_LESJAK = ("patient07", "patient19", "patient26")
+_LESIONS = "Lesions: synthetic, made by brainmvp.phantom; no patient's tumour or stroke was used"
 _KNOWN_FAILURES = {
     "tumour": (
         "Never trained on a real tumour: check every outline.",
@@ -82,20 +81,13 @@ def export_model(
     found = _tempered(task, _logits_by_set(network, held_out), temperatures)
     scores = mean_dice(task, found, held_out.targets, thresholds)
 
-    patients = sorted(
-        {anatomy.name.removesuffix("-healed") for anatomy in anatomies if not anatomy.is_average}
-    )
-    data = [
-        DATA["MNI152"],
-        *([f"{DATA['patients']}: {', '.join(patients)}"] if patients else []),
-        DATA["lesions"],
-    ]
+    patients = {anatomy.name.removesuffix("-healed") for anatomy in anatomies if not anatomy.is_average}
     recipe = json.loads((run / "recipe.json").read_text("utf-8"))
     card = Card(
         name=task.name, version=version, task=task.name, title=f"{task.title}, learned from synthetic brains",
         sequences=task.sequences, regions=tuple(region.name for region in task.regions), network=config,
         spacing=BrainGrid().spacing, window=_WINDOW, temperatures=temperatures, thresholds=thresholds,
-        minimum_lesion_ml=_SMALLEST_ML[task.name], created=date.today(), data=tuple(data),
+        minimum_lesion_ml=_SMALLEST_ML[task.name], created=date.today(), data=made_of(patients),
         known_failures=_KNOWN_FAILURES[task.name],
         parent=recipe.get("start"), training={"recipe": recipe, **progress},
         metrics={"dice on held-out phantoms": scores, **(metrics or {})},
@@ -104,6 +96,22 @@ def export_model(
     target.mkdir(parents=True, exist_ok=True)
     write_model(card, weights, target)
     return target
+
+
+def made_of(patients: Iterable[str]) -> tuple[str, ...]:
+    """Return what made-up brains are made of, for a card; patients: names of those given besides the atlas.
+
+    Only those that the shipped models learned from are cited: of others, the folder is all that is known.
+    """
+    names = sorted(patients)
+    cited = [name for name in names if name in _OF_LESJAK]
+    others = [name for name in names if name not in _OF_LESJAK]
+    return (
+        _ATLAS,
+        *([f"{_LESJAK}: {', '.join(cited)}"] if cited else []),
+        *([f"Anatomy: patients {', '.join(others)} of the folder given with --patients"] if others else []),
+        _LESIONS,
+    )
 
 
 @torch.inference_mode()

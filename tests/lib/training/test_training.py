@@ -15,7 +15,7 @@ from brainmvp.tasks import get_task
 from brainmvp.training.augment import leave_out, vary
 from brainmvp.training.builtin import train_builtin
 from brainmvp.training.checkpoints import load_run, read_weights, save_run
-from brainmvp.training.export import best_thresholds, export_model, mean_dice
+from brainmvp.training.export import best_thresholds, export_model, made_of, mean_dice
 from brainmvp.training.learner import Learner
 from brainmvp.training.loss import dice, region_targets, segmentation_loss
 from brainmvp.training.optim import orthogonal
@@ -216,6 +216,15 @@ def test_thresholds_suit_studies_with_sequences_missing_too():
     scores = mean_dice(TUMOUR, found, targets, thresholds)
     assert (thresholds["WT"], scores["all"]["WT"], scores["FLAIR"]["WT"]) == (0.4, 1.0, 1.0)
     assert "ET" not in scores["FLAIR"]
+
+
+def test_a_card_cites_only_the_data_that_a_model_has_seen():
+    assert len(made_of([])) == 2
+    _, cited, _ = made_of(["patient19", "patient07"])
+    assert "Lesjak" in cited and cited.endswith("CC BY 4.0: patient07, patient19")
+    _, named, _ = made_of(["Miller", "Jones"])
+    assert named == "Anatomy: patients Jones, Miller of the folder given with --patients"
+    assert len(made_of(["Miller", "patient07"])) == 4
 
 
 def test_a_run_stops_resumes_and_becomes_a_model(tmp_path, atlas, monkeypatch):
