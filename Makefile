@@ -1,5 +1,5 @@
 # Everything below works on a machine with Python 3.11 or 3.12 and nothing else installed.
-#   make demo    set up, then a synthetic patient through a real server: look into demo/
+#   make demo    set up, then two made-up patients through a real server: look into demo/
 #   make test    set up, then all tests (the others: make help)
 
 # The first Python that fits; another one: make setup PYTHON=/path/to/python3.12
@@ -53,8 +53,6 @@ serve: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/segment.py
-	$(BIN)/brainmvp phantom --tasks tumour --out build/bench
-	$(BIN)/python benchmarks/segment.py build/bench/tumour-0000
 	$(BIN)/python benchmarks/slicer_module.py
 
 clean:

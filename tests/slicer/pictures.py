@@ -141,10 +141,11 @@ def _wait(until: Callable[[], bool]) -> None:
 
 
 def main(target: Path) -> None:
-    """Make the pictures, with the built-in models and a made-up patient."""
+    """Make the pictures, with the built-in models and the demo's patient."""
     import pytest
     from conftest import make_scene
 
+    from brainmvp.demo import PATIENTS
     from brainmvp.phantom.write import make_study
     from brainmvp.serve import running_server
 
@@ -152,7 +153,9 @@ def main(target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         studies = Path(folder) / "studies"
-        make_study(studies / "patient-tumour", 50_000_005, "tumour", disease="tumour")  # the demo's patient
+        patient = PATIENTS[0]  # with a tumour
+        make_study(studies / patient.id, patient.seed, patient.task, sequences=patient.sequences,
+                   disease=patient.task)  # fmt: skip
         desktop = Desktop(make_scene(), Path(folder))
         desktop.install(patch, module)
         import BrainMVP
