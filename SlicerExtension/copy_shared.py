@@ -17,9 +17,12 @@ FILES = (
     "sequences.py",
     "dicom/__init__.py",
     "dicom/acquisition.py",
+    "dicom/diffusion.py",
     "dicom/facts.py",
     "dicom/headers.py",
     "dicom/recognise.py",
+    "dicom/unfit.py",
+    "dicom/verdict.py",
     "tasks/**/*.json",
 )
 

@@ -15,8 +15,8 @@ from pydicom import Dataset
 from brainmvp.annotation.database import HIDDEN
 from brainmvp.dicom.choose import SeriesEntry, choose
 from brainmvp.dicom.headers import slices_of
-from brainmvp.dicom.recognise import Verdict
 from brainmvp.dicom.series import images_of
+from brainmvp.dicom.verdict import Verdict
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import atomically, write_json
 from brainmvp.sequences import Sequence

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from brainmvp.dicom.facts import Facts, milliseconds, scanning
-from brainmvp.sequences import Sequence
+from brainmvp.dicom.facts import Facts, listed, milliseconds, scanning
+from brainmvp.sequences import Sequence, sequence_of
 
 _ACQUISITION_CONTRAST = {  # DICOM PS3.3 C.8.13.3.1.1, value -> what it means here
     "FLUID_ATTENUATED": Sequence.FLAIR,
@@ -37,7 +37,8 @@ def acquisition_of(facts: Facts) -> Acquisition | None:
 
     The bounds (ms) are the usual ones of brain protocols at 1.5 and 3 T: inversion near 2000 nulls fluid, near 150
     fat; below 1300 it deepens T1 contrast. Spin echoes are T1-weighted with a short TR and TE, T2-weighted with both
-    long, PD-weighted between. Spoiled gradient echoes with a short TE are T1-weighted or time-of-flight.
+    long, PD-weighted between. Spoiled gradient echoes with a short TE are T1-weighted or time-of-flight; in a steady
+    state that is not spoiled fluid is bright.
     """
     stated = _ACQUISITION_CONTRAST.get(str(facts.get("AcquisitionContrast", "")))
     if stated:
@@ -61,6 +62,8 @@ def acquisition_of(facts: Facts) -> Acquisition | None:
     if ("GR" in kinds and "SE" not in kinds) or (not kinds and tr < 50):
         if te >= 12:
             return Acquisition((), f"gradient echo, {why}", "T2*-weighted image")
+        if _is_steady(facts):
+            return Acquisition((), f"gradient echo not spoiled, {why}", "steady-state image")
         return Acquisition((Sequence.T1, Sequence.MRA), f"gradient echo, {why}")
     if tr < 1300 and te <= 35:
         return Acquisition((Sequence.T1,), why)
@@ -70,6 +73,14 @@ def acquisition_of(facts: Facts) -> Acquisition | None:
     if tr >= 1500 and te <= 45:
         return Acquisition((Sequence.PD,) if "SE" in kinds or tr > 3000 else (Sequence.PD, Sequence.T1), why)
     return None
+
+
+def _is_steady(facts: Facts) -> bool:
+    """Tell whether a gradient echo is in a steady state without spoiling; some spoiled ones say it only by name."""
+    variants = set(listed(facts.get("SequenceVariant")))
+    named = sequence_of(str(facts.get("SeriesDescription", "")))
+    spoiled = variants & {"SP", "OSP"} or named in (Sequence.T1, Sequence.T1CE, Sequence.MRA)
+    return "SS" in variants and not spoiled
 
 
 def no_clue(facts: Facts) -> str:

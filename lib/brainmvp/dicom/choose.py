@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from brainmvp.dicom.recognise import Verdict, recognise
+from brainmvp.dicom.judge import UNCLEAR, judge
+from brainmvp.dicom.recognise import name_of, plain, recognise
 from brainmvp.dicom.series import DicomImage
+from brainmvp.dicom.verdict import Verdict
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
 
 RULE = (
     "Among several: a header without contradictions, then an original before a derived image, then (DWI) the trace "
-    "with a b-value near 1000, then coverage of the head, then thin slices and small voxels, then the latest."
+    "with a b-value near 1000, then one whose name says so, then coverage of the head, then thin slices and small "
+    "voxels, then the latest."
 )
 # What a head measures at most, and from what difference on one image covers more of it than another.
 _HEAD_MM, _COVERAGE_STEP_MM = 160.0, 20.0
@@ -52,7 +55,7 @@ class SeriesEntry:
 
 def choose(images: Iterable[DicomImage]) -> tuple[dict[Sequence, DicomImage], list[SeriesEntry]]:
     """Return the image of each sequence, and one entry for every volume, in their order."""
-    judged = [(image, recognise(image.facts)) for image in images]
+    judged = judge(images)
     chosen: dict[Sequence, DicomImage] = {}
     for sequence in Sequence:
         candidates = [(i, v) for i, v in judged if v.sequence is sequence and not i.flaws]
@@ -69,7 +72,7 @@ def override(
     Of several volumes of a series the rule chooses, among those that show the sequence if there are any. source: who
     said it, for the table. Raises `BrainMVPError` if there is no such series or it cannot be used.
     """
-    judged, chosen = [(image, recognise(image.facts)) for image in images], {}
+    judged, chosen = judge(images), {}
     for sequence, number in numbers.items():
         named = [(image, verdict) for image, verdict in judged if image.number == number]
         if not named:
@@ -78,6 +81,12 @@ def override(
         if not candidates:
             flaws = "; ".join(named[0][0].flaws)
             raise BrainMVPError(f"{source} names series {number}, which cannot be used: {flaws}.")
+        unclear = [pair for pair in candidates if pair[1].what == UNCLEAR]
+        if sequence is Sequence.DWI and len(unclear) > 1:
+            raise BrainMVPError(
+                f"{source} names series {number}, {len(unclear)} volumes without a b-value, one of which may be b = 0; "
+                "convert the weighted one to NIfTI and give that."
+            )
         fitting = [pair for pair in candidates if pair[1].sequence is sequence]
         chosen[sequence] = max(fitting or candidates, key=lambda pair: _merit(*pair))[0]
     told = {id(image): sequence for sequence, image in chosen.items()}
@@ -121,12 +130,18 @@ def _criteria(image: DicomImage, verdict: Verdict) -> list[tuple[str, Any]]:
             "DERIVED" not in types or verdict.sequence in (Sequence.DWI, Sequence.ADC),
         ),
         ("a b-value nearer to 1000", -abs(b_value - 1000) if verdict.sequence is Sequence.DWI else 0),
+        ("a name that says so", _says_so(image, verdict)),
         ("more of the head", float(covered.sum())),
         ("thinner slices", -float(log_edge)),
         ("smaller voxels", -float(log_voxel)),
         ("a later series number", image.number or 0),
         ("an earlier place in the series", -image.facts.get("InstanceNumber", 0)),
     ]
+
+
+def _says_so(image: DicomImage, verdict: Verdict) -> bool:
+    named, _ = name_of(image.facts)
+    return named is not None and verdict.sequence is not None and plain(named) is plain(verdict.sequence)
 
 
 def _advantage(best: DicomImage, its: Verdict, other: DicomImage, verdict: Verdict) -> str:

@@ -6,6 +6,7 @@ Only the keywords listed here are kept, and none of them names a patient: what i
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ KEYWORDS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
     "SeriesNumber", "SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName", "ImageType",
     "ConversionType", "SamplesPerPixel", "BodyPartExamined", "ContrastBolusAgent", "ScanningSequence",
-    "EchoPulseSequence", "AcquisitionContrast", "ComplexImageComponent", "AngioFlag", "TimeOfFlightContrast",
+    "SequenceVariant", "EchoPulseSequence", "AcquisitionContrast", "ComplexImageComponent", "AngioFlag",
+    "TimeOfFlightContrast",
     "RepetitionTime", "EchoTime", "EchoNumbers", "InversionTime", "DiffusionBValue", "DiffusionDirectionality",
     "DiffusionGradientOrientation", "AcquisitionNumber", "AcquisitionTime", "TemporalPositionIdentifier",
     "TriggerTime", "InstanceNumber", "ImagesInAcquisition", "Rows", "Columns", "PixelSpacing", "SliceThickness",
@@ -37,11 +39,13 @@ _NUMBERS = (
     "AcquisitionNumber", "TemporalPositionIdentifier", "TriggerTime", "InstanceNumber", "ImagesInAcquisition",
     "Rows", "Columns", "SliceThickness",
 )  # fmt: skip
-_LISTS = ("ImageType", "ScanningSequence", "EchoNumbers")
+_LISTS = ("ImageType", "ScanningSequence", "SequenceVariant", "EchoNumbers")
 # Where vendors keep the b-value, from their DICOM conformance statements.
 _SIEMENS_B, _GE_B, _PHILIPS_B = Tag(0x0019100C), Tag(0x00431039), Tag(0x20011003)
 # GE adds 10^9 to a b-value that stands for itself and not for the series.
 _GE_OFFSET = 1_000_000
+# Siemens' name of the pulse sequence keeps it where private elements were taken away; "ep_b0_1000" is a map of both.
+_B_IN_NAME = re.compile(r"(?:ep|re)_b(\d+)(?![\d_])")
 
 _ENHANCED = {  # functional group -> what it holds, under the name that single-frame images have for it
     "PlanePositionSequence": {"ImagePositionPatient": "ImagePositionPatient"},
@@ -125,8 +129,9 @@ def _read(path: Path) -> Dataset | None:
 def _plain_facts(dataset: Dataset) -> dict[str, Any]:
     present = {keyword: tag for keyword, tag in _TAGS.items() if tag in dataset}
     facts = {keyword: _plain(_value(dataset, tag)) for keyword, tag in present.items()}
-    facts["DiffusionBValue"] = _first(facts.get("DiffusionBValue"), *_private_b_values(dataset))
     facts["SequenceName"] = _first(facts.get("SequenceName"), facts.get("PulseSequenceName"))
+    b_values = facts.get("DiffusionBValue"), *_private_b_values(dataset)
+    facts["DiffusionBValue"] = _first(*b_values, _b_in_name(facts["SequenceName"]))
     agents = dataset.get("ContrastBolusAgentSequence") or []
     meanings = [str(agent.get("CodeMeaning", "")) for agent in agents]
     facts["ContrastBolusAgent"] = _first(facts.get("ContrastBolusAgent"), ", ".join(filter(None, meanings)))
@@ -177,6 +182,11 @@ def _private_b_values(dataset: Dataset) -> Iterator[float | None]:
     value = _number(dataset, _GE_B)
     yield None if value is None else value % _GE_OFFSET
     yield _number(dataset, _PHILIPS_B)
+
+
+def _b_in_name(name: Any) -> float | None:
+    found = _B_IN_NAME.search(str(name))
+    return float(found.group(1)) if found else None
 
 
 def _number(dataset: Dataset, tag: BaseTag) -> float | None:

@@ -7,6 +7,9 @@ from brainmvp.dicom.recognise import recognise
 
 SE = {"Modality": "MR", "ScanningSequence": "SE", "ImageType": ("ORIGINAL", "PRIMARY")}
 GR = SE | {"ScanningSequence": "GR"}
+SECONDARY = SE | {"ScanningSequence": "EP", "ImageType": ("DERIVED", "SECONDARY"), "EchoTime": 80}
+CALIBRATION = GR | {"RepetitionTime": 150, "EchoTime": 2}
+MP2RAGE = GR | {"RepetitionTime": 5000, "EchoTime": 2.9, "InversionTime": 700}
 
 
 @pytest.mark.parametrize(
@@ -35,6 +38,31 @@ GR = SE | {"ScanningSequence": "GR"}
         (SE | {"ScanningSequence": "EP", "DiffusionBValue": 1000.0}, "DWI"),
         (SE | {"ImageType": ("ORIGINAL", "PRIMARY", "ADC", "NONE")}, "ADC"),
         ({"ImageType": ("DERIVED", "SECONDARY", "COMBINED"), "SeriesDescription": "Apparent ADC"}, "ADC"),
+        # A map keeps the b-value of what it was computed from; a combined image is computed, too, and weighted.
+        (SECONDARY | {"SeriesDescription": "Apparent Diffusion Coefficient (mm2/s)"}, "ADC"),
+        (SECONDARY | {"SeriesDescription": "ADC", "DiffusionBValue": 1000.0}, "ADC"),
+        (
+            SECONDARY
+            | {"SeriesDescription": "Apparent Diffusion Coefficient (mm2/s)", "DiffusionBValue": 1000.0},
+            "ADC",
+        ),
+        (SECONDARY | {"SeriesDescription": "DWI Ax (combined)", "DiffusionBValue": 1000.0}, "DWI"),
+        (SECONDARY | {"ImageType": ("DERIVED", "SECONDARY", "ISO"), "DiffusionBValue": 1000.0}, "DWI"),
+        (SECONDARY | {"DiffusionDirectionality": "ISOTROPIC", "DiffusionBValue": 1000.0}, "DWI"),
+        # GE writes b = 0 on every image, and the name of the examination as that of the protocol.
+        (habit.FLAIR | {"DiffusionBValue": 0.0, "ProtocolName": "BRAIN STROKE DWI/MRA"}, "FLAIR"),
+        (habit.FLAIR | {"DiffusionBValue": 0.0, "SeriesDescription": "Diffuse glioma"}, "FLAIR"),
+        (habit.T1CE | {"DiffusionBValue": 0.0, "ProtocolName": "Diffuse glioma"}, "T1CE"),
+        # A gradient echo in a steady state is T1-weighted where it is spoiled.
+        (GR | {"SequenceVariant": ("SK", "SS", "SP"), "RepetitionTime": 7.5, "EchoTime": 3.4}, "T1"),
+        (
+            GR
+            | {"SequenceVariant": ("SS", "SK"), "RepetitionTime": 7.5, "EchoTime": 3.4}
+            | {"SeriesDescription": "Ax 3D T1 BRAVO"},
+            "T1",
+        ),
+        (MP2RAGE | {"SeriesDescription": "t1_mp2rage_sag_UNI_Images"}, "T1"),
+        (habit.T1 | {"SeriesDescription": "WATER: Ax T1 Flex"}, "T1"),
         # Nothing measured is recorded: only then the name counts alone.
         ({"SeriesDescription": "AX T1 POST"}, "T1CE"),
         ({"SeriesDescription": "AX T1 PRE"}, "T1"),
@@ -69,6 +97,37 @@ def test_sequences_of_three_vendors(facts, what):
         (habit.DWI | {"DiffusionBValue": 0.0}, "b = 0 image"),
         (habit.ADC | {"ImageType": ["DERIVED", "PRIMARY", "EADC"]}, "exponential ADC map"),
         (habit.ADC | {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "FA"]}, "fractional anisotropy map"),
+        *(
+            (SECONDARY | b_value | {"SeriesDescription": description}, what)
+            for b_value in ({}, {"DiffusionBValue": 1000.0})
+            for description, what in (
+                ("Exponential Apparent Diffusion Coefficient", "exponential ADC map"),
+                ("Average DC", "diffusion tensor map"),
+                ("Fractional Ansio.", "fractional anisotropy map"),
+                ("Diffusion", "derived image"),
+            )
+        ),
+        ({"ScanningSequence": "SE", "DiffusionBValue": 0.0, "SeriesDescription": "DWI 3 directions"}, "b = 0 image"),
+        ({"ScanningSequence": ("EP", "SE"), "DiffusionBValue": 0.0, "SeriesDescription": "Axial"}, "b = 0 image"),
+        (CALIBRATION | {"SeriesDescription": "ASSET Cal"}, "calibration scan"),
+        (CALIBRATION | {"SeriesDescription": "Calibration Scan"}, "calibration scan"),
+        (CALIBRATION | {"SeriesDescription": "gre_field_mapping"}, "field map"),
+        (CALIBRATION | {"SeriesDescription": "tfl_b1map"}, "field map"),
+        (CALIBRATION | {"SeriesDescription": "MRV 3D PC"}, "venogram or flow image"),
+        (CALIBRATION | {"SeriesDescription": "Ax FIESTA-C"}, "steady-state image"),
+        (CALIBRATION | {"SequenceVariant": ("SK", "SS")}, "steady-state image"),
+        (CALIBRATION | {"SeriesDescription": "Ax", "PixelSpacing": (9.0, 9.0)}, "coarse image"),
+        (MP2RAGE | {"SeriesDescription": "t1_mp2rage_sag_INV1"}, "inversion image of an MP2RAGE scan"),
+        (MP2RAGE | {"SeriesDescription": "t1_mp2rage_sag_INV2"}, "inversion image of an MP2RAGE scan"),
+        (MP2RAGE | {"SeriesDescription": "t1_mp2rage_sag_T1_Images"}, "relaxation map"),
+        (MP2RAGE | {"ImageType": ("DERIVED", "PRIMARY", "T1 MAP", "ND")}, "relaxation map"),
+        (
+            SE | {"RepetitionTime": 7500, "EchoTime": 320, "InversionTime": 3000, "SeriesDescription": "3D DIR"},
+            "double inversion recovery",
+        ),
+        (habit.T1CE | {"SeriesDescription": "FAT: Ax T1 Flex +C"}, "fat image of a Dixon scan"),
+        (habit.T1CE | {"SeriesDescription": "t1_vibe_dixon_tra_F"}, "fat image of a Dixon scan"),
+        (habit.T1CE | {"ImageType": ("ORIGINAL", "PRIMARY", "F", "F")}, "fat image of a Dixon scan"),
         (GR | {"SeriesDescription": "t2_fl2d_hemo", "RepetitionTime": 600, "EchoTime": 20}, "T2*-weighted image"),
         (GR | {"ImageType": ("ORIGINAL", "PRIMARY", "M", "SWI")}, "susceptibility-weighted image"),
         (GR | {"ImageType": ("ORIGINAL", "PRIMARY", "P", "ND")}, "phase image"),
@@ -102,6 +161,11 @@ def test_what_is_no_plain_image_of_the_head_is_named(facts, what):
         ),
         (habit.T1 | {"SeriesDescription": "AX T1 W/WO CONTRAST"}, "T1", "says with and without"),
         (habit.DWI | {"SeriesDescription": "ADC"}, "DWI", "description says ADC"),
+        (
+            habit.FLAIR | {"DiffusionBValue": 0.0, "SeriesDescription": "", "ProtocolName": "STROKE DWI"},
+            "FLAIR",
+            "“STROKE DWI” says DWI",
+        ),
     ],
 )
 def test_a_header_that_contradicts_itself_is_shown(facts, what, sentence):

@@ -23,6 +23,10 @@ def scan(shape=(40, 44, 12), spacing=(1.2, 1.2, 3.6)):
     return right_handed(head(shape, affine, CENTRE))
 
 
+def without(facts, *keywords):
+    return {keyword: value for keyword, value in facts.items() if keyword not in keywords}
+
+
 def uses(study):
     return {entry.image.number: (entry.verdict.what, entry.use, entry.reason) for entry in study.series}
 
@@ -83,6 +87,68 @@ def test_the_trace_near_1000_is_taken_for_dwi(tmp_path):
     assert study.images[Sequence.DWI].number == 2
     assert uses(study)[3][2] == "series 2 has a b-value nearer to 1000"
     assert uses(study)[4][2] == "series 2 has the trace of all directions"
+
+
+@pytest.mark.parametrize("names", [("*ep_b0", "*ep_b1000t"), ("*re_b0", "*re_b1000#1")])
+def test_a_siemens_sequence_name_stands_for_a_b_value_that_was_taken_away(tmp_path, names):
+    uid, series, low, high = generate_uid(), generate_uid(), scan(), scan()
+    high.data[...] //= 2
+    for volume, name in zip((low, high), names, strict=True):
+        facts = without(habit.DWI, "DiffusionBValue") | {"SequenceName": name}
+        write_series(tmp_path, volume, uid, name=f"{name[4:6]}{{}}", series_uid=series, **facts)
+    study = Study.from_folder(tmp_path)
+    assert np.array_equal(read_volume(study.images[Sequence.DWI]).data, high.data)
+    assert study.images[Sequence.DWI].facts["DiffusionBValue"] == 1000
+
+
+def test_of_diffusion_volumes_without_b_values_none_is_taken(tmp_path):
+    uid, series = generate_uid(), generate_uid()
+    for part in (1, 2):
+        facts = without(habit.DWI, "DiffusionBValue") | {"AcquisitionNumber": part}
+        write_series(tmp_path / "dwi", scan(), uid, 7, name=f"{part}-{{}}", series_uid=series, **facts)
+    write_series(tmp_path / "t2", scan(), uid, 8, **habit.T2)
+    study = Study.from_folder(tmp_path)
+    assert list(study.images) == [Sequence.T2]
+    assert uses(study)[7] == ("DWI or b = 0 image", "left out", "DWI or b = 0 image")
+    (tmp_path / "study.json").write_text(json.dumps({"sequences": {"DWI": 7}}))
+    with pytest.raises(BrainMVPError, match="series 7, 2 volumes without a b-value"):
+        Study.from_folder(tmp_path)
+
+
+def test_a_map_that_kept_its_b_value_is_not_taken_for_dwi(tmp_path):
+    uid, name = generate_uid(), "Apparent Diffusion Coefficient (mm2/s)"
+    write_series(tmp_path / "1", scan(), uid, 1, **habit.DWI)
+    ge_map = habit.DWI | {"ImageType": ["DERIVED", "SECONDARY", "COMBINED"], "SeriesDescription": name}
+    write_series(tmp_path / "2", scan((44, 48, 42), (1, 1, 1)), uid, 2, **ge_map)
+    images = Study.from_folder(tmp_path).images
+    assert {sequence: image.number for sequence, image in images.items()} == {
+        Sequence.DWI: 1,
+        Sequence.ADC: 2,
+    }
+
+
+def test_of_the_phases_of_a_dynamic_series_the_last_whole_one_is_taken(tmp_path):
+    uid, series = generate_uid(), generate_uid()
+    facts = without(habit.T1CE, "InversionTime") | {"SeriesDescription": "t1_vibe_tra_dyn"}
+    for phase, slices in ((1, None), (2, None), (3, None), (4, [0, 1, 5, 6, 7])):
+        phased = facts | {"AcquisitionNumber": phase, "AcquisitionTime": f"1015{phase:02d}"}
+        write_series(tmp_path, scan(), uid, 5, name=f"{phase}-{{}}", series_uid=series, only=slices, **phased)
+    study = Study.from_folder(tmp_path)
+    assert study.images[Sequence.T1CE].facts["AcquisitionNumber"] == 3
+    (used,) = [entry for entry in study.series if entry.use == "used"]
+    assert used.image.notes == ("the last of 3 phases of a dynamic series",)
+
+
+def test_a_calibration_scan_that_covers_more_is_not_taken_for_the_t1(tmp_path):
+    uid = generate_uid()
+    calibration = without(habit.T1, "InversionTime", "SequenceName") | {"SeriesDescription": "Ax"}
+    write_series(tmp_path / "1", scan((16, 16, 24), (3.3, 3.3, 6)), uid, 1, **calibration)
+    write_series(tmp_path / "2", scan((44, 44, 20), (1.2, 1.2, 5)), uid, 2, **calibration)
+    write_series(tmp_path / "3", scan(), uid, 3, **calibration | {"SeriesDescription": "Ax T1"})
+    study = Study.from_folder(tmp_path)
+    assert study.images[Sequence.T1].number == 3
+    assert uses(study)[1] == ("coarse image", "left out", "coarse image")
+    assert uses(study)[2] == ("T1", "alternative", "series 3 has a name that says so")
 
 
 def test_an_incomplete_series_is_passed_over_for_a_worse_whole_one(tmp_path):
