@@ -77,7 +77,10 @@ def _state(study: Study, sequence: Sequence) -> str:
     path = place_of(study, sequence)
     if isinstance(study.images, FetchedImages):
         return f"{sequence}:{path.name}"
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError:  # a link to what is not there, as DataLad leaves of a file that it has not fetched
+        status = path.lstat()
     return f"{sequence}:{path.name}:{status.st_size}:{status.st_mtime_ns}"
 
 

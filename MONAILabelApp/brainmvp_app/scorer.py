@@ -79,8 +79,6 @@ class Scorer(Thread):
         with self._datastore.turns.take():
             labelled = set(self._datastore.get_labeled_images())
             studies = list(self._datastore.catalogue.studies.values())
-        for gone in self._scores.studies() - {study.id for study in studies}:
-            self._scores.forget(gone)
         studies.sort(key=lambda each: (each.id in labelled, each.id))
         trouble: Exception | None = None
         for name, infer in self._infers.items():

@@ -62,6 +62,8 @@ def test_a_score_is_worked_out_again_only_after_a_change(
         write_study(name, "T1CE FLAIR", studies)
     (studies / "c").mkdir()
     (studies / "c" / "c_flair.nii.gz").write_bytes(b"no image")
+    (studies / "0").mkdir()
+    (studies / "0" / "0_flair.nii.gz").symlink_to(tmp_path / "not-fetched.nii.gz")
     store, state = StudyDatastore(str(studies), (task,)), AnnotationState(studies)
     scorer = Scorer(store, state.scores, {"tumour": SegmentationTask(task, store, "cpu")}, "cpu")
 
@@ -76,21 +78,24 @@ def test_a_score_is_worked_out_again_only_after_a_change(
         assert times == len(found)
         return found
 
-    assert scored() == ["a", "b", "c"]
+    assert scored() == ["0", "a", "b", "c"]
     facts = state.scores.facts("tumour")
     assert facts["a"].entropy and facts["a"].embedding is not None
     assert facts["c"].embedding is None  # it cannot be read: not tried again and again
+    assert facts["0"].failed
     assert scored() == []
+    (tmp_path / "not-fetched.nii.gz").write_bytes((studies / "a" / "a_flair.nii.gz").read_bytes())
+    assert scored() == ["0"]
+    assert not state.scores.facts("tumour")["0"].failed
 
     file = studies / "b" / "b_flair.nii.gz"
     image = read_volume(file)
     write_volume(Volume((image.data + 1).astype(np.int16), image.affine), file)
     assert scored() == ["b"]
     ModelStore().serve("tumour", 1)
-    assert scored() == ["a", "b", "c"]
+    assert scored() == ["0", "a", "b", "c"]
     assert state.scores.bases("tumour")["a"].model == "tumour@1"
-    for path in (studies / "a").iterdir():
-        path.unlink()
-    (studies / "a").rmdir()
+    (studies / "a").rename(tmp_path / "a")  # a share that is away for a while
     assert scored() == []
-    assert state.scores.bases("tumour").keys() == {"b", "c"}
+    (tmp_path / "a").rename(studies / "a")
+    assert scored() == []

@@ -19,7 +19,7 @@ class Basis:
 
 
 class Scores:
-    """The scores of the studies of a folder, by study and task."""
+    """The scores of the studies of a folder, by study and task; kept of those out of sight, which may come back."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -57,17 +57,6 @@ class Scores:
                 "SELECT study, entropy, embedding, problem FROM scores WHERE task = ?", (task,)
             )
             return {row["study"]: _facts(*row) for row in rows}
-
-    def studies(self) -> set[str]:
-        """Return the studies that have a score."""
-        with self._database.reading() as connection:
-            return {row["study"] for row in connection.execute("SELECT DISTINCT study FROM scores")}
-
-    def forget(self, study: str) -> None:
-        """Drop the scores of a study that is gone."""
-        with self._database.writing() as connection:
-            connection.execute("DELETE FROM scores WHERE study = ?", (study,))
-        self.revision += 1
 
 
 def _facts(study: str, entropy: str, embedding: bytes | None, problem: str | None) -> Facts:

@@ -154,8 +154,6 @@ def test_scores_come_back_as_they_were(tmp_path: Path) -> None:
     assert places["b"] == "it could not be scored, so it was drawn by chance"
     assert places["c"] == "it has not been scored yet, so it was drawn by chance"
     assert scores.bases("tumour")["a"] == Basis("f", "tumour@1", "encoder@1")
-    scores.forget("a")
-    assert scores.studies() == {"b"}
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
