@@ -11,7 +11,10 @@ from brainmvp.errors import BrainMVPError
 
 
 class RefusedError(BrainMVPError):
-    """A request that is refused, with its HTTP status: 400 malformed, 403 closed, 404 unknown, 409 in conflict."""
+    """A request that is refused, with its HTTP status: 400 malformed, 403 closed, 404 unknown, 409 in conflict.
+
+    502 and 503 are no refusals of what was sent: the archive, or the folder, is away.
+    """
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)

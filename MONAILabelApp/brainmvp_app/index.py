@@ -92,6 +92,11 @@ class StudyIndex(LocalDatastore):
     # What a study is to the parts of the stock datastore that stay as they are
 
     def _follow_disk(self) -> None:
+        # An empty mount point has no hidden folder, and no study either: nobody's label is refused for that.
+        if not os.path.isdir(self.root / HIDDEN):
+            raise RefusedError(
+                503, "The folder of the studies cannot be reached; connect its disk or share again."
+            )
         noted_by_others = self._take_over()
         if self.catalogue.changed():
             self._reconcile_datastore()
