@@ -11,7 +11,7 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 
 from brainmvp.annotation.cases import task_of
 from brainmvp.files import atomically
-from brainmvp.sequences import IMAGE_SUFFIXES
+from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp_app.archive import write_archive
@@ -29,21 +29,25 @@ DRAFT = "draft"
 
 
 class StudyDatastore(ImageStore):
-    """The studies below a folder with their labels, one for each tag such as `final`, on the reference's grid."""
+    """The studies below a folder with their labels, one for each tag such as `final`.
+
+    A label lies on the reference's grid. One that was begun when the study had fewer sequences lies on another's.
+    """
 
     def save_label(
         self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]
     ) -> str:
         """Store a label of a study and return its id.
 
-        The file is kept as it came. It is refused, and nothing changes, unless it lies on the grid of the study's
-        reference and holds only the values of the task: `label_info["task"]`, else the study's own. Another label
-        that was there is kept as a version; a final label also puts the draft away as one.
+        The file is kept as it came. It is refused, and nothing changes, unless it lies on one of the study's `grids`
+        and holds only the values of the task: `label_info["task"]`, else the study's own. Another label that was
+        there is kept as a version; a final label also puts the draft away as one.
         """
         tag, path = check_tag(label_tag), Path(label_filename)
         study = self.study(image_id)
         info = client_info(label_info)
-        check_label(path, study.images[reference_of(study, self.tasks)], self.task_of_label(study, info))
+        task = self.task_of_label(study, info)
+        check_label(path, study, self.grids(study, task), task)
         suffix = image_suffix(path.name)
         folder = Path(self._datastore.label_path(tag))
         with self.turns.take():
@@ -87,8 +91,13 @@ class StudyDatastore(ImageStore):
         """The labels that others replaced."""
         return LabelVersions(self.root)
 
+    def grids(self, study: Study, task: Task) -> list[Sequence]:
+        """Return the sequences on whose grids a label of a task may lie: the reference, then those that teach, too."""
+        others = (sequence for sequence in task.reference if sequence in study.images)
+        return list(dict.fromkeys([reference_of(study, self.tasks), *others]))
+
     def check_lies_on_reference(self, image_id: str) -> None:
-        """Raise `RefusedError` (409) if a label on this image's grid could not be stored: only one grid can."""
+        """Raise `RefusedError` (409) if a new label would not lie on the reference's grid."""
         study, sequence = self.find(image_id)
         reference = reference_of(study, self.tasks)
         if sequence is not reference:

@@ -8,6 +8,7 @@ from monailabel.interfaces.exception import (
 )
 
 from brainmvp.errors import BrainMVPError
+from brainmvp_app.pacs import ArchiveError
 
 
 class RefusedError(BrainMVPError):
@@ -22,9 +23,11 @@ class RefusedError(BrainMVPError):
 
 
 def status_of(error: Exception) -> int:
-    """Return the HTTP status of an error: 4xx for bad input, 500 for a fault of the server."""
+    """Return the HTTP status of an error: 4xx for bad input, 502 of an archive, 500 for a fault of the server."""
     if isinstance(error, RefusedError):
         return error.status
+    if isinstance(error, ArchiveError):
+        return 502
     if isinstance(error, BrainMVPError):
         return 422
     if isinstance(error, ImageNotFoundException | LabelNotFoundException):

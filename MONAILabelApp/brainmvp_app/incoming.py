@@ -4,13 +4,14 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.sequences import IMAGE_SUFFIXES
+from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
+from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume, read_volume
 from brainmvp_app.errors import RefusedError
@@ -52,16 +53,25 @@ def read_upload(path: Path) -> Volume:
         raise BrainMVPError(str(error).replace(str(path), path.name)) from error
 
 
-def check_label(path: Path, reference: Path, task: Task) -> None:
-    """Raise `BrainMVPError` unless a label lies on the reference's grid and has the task's values only."""
+def check_label(path: Path, study: Study, sequences: Iterable[Sequence], task: Task) -> None:
+    """Raise `BrainMVPError` unless a label lies on the grid of one of some sequences, with the task's values only."""
     label = read_upload(path)
-    grid = read_volume(reference)
-    if not label.same_grid(grid):
-        raise BrainMVPError(
-            f"{path.name} does not lie on the grid of {reference.name} (shape {_shape(label)} against "
-            f"{_shape(grid)}, or another position); export the label on the geometry of that image."
-        )
+    lies_on(label, path.name, study, sequences)
     task.read_labels(label.data, path.name)
+
+
+def lies_on(label: Volume, name: str, study: Study, sequences: Iterable[Sequence]) -> Sequence:
+    """Return the first of some sequences of a study on whose grid a label lies; raises `BrainMVPError` if on none."""
+    first: Volume | None = None
+    for sequence in sequences:
+        grid = read_volume(study.images[sequence])
+        if label.same_grid(grid):
+            return sequence
+        first = first or grid
+    raise BrainMVPError(
+        f"{name} does not lie on the grid of {first.path.name} (shape {_shape(label)} against "
+        f"{_shape(first)}, or another position); export the label on the geometry of that image."
+    )
 
 
 def _check_self_contained(path: Path) -> None:

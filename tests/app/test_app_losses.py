@@ -14,6 +14,7 @@ from app_server import APP
 
 from brainmvp.annotation.journal import Journal
 from brainmvp.annotation.state import AnnotationState
+from brainmvp.case import read_label
 from brainmvp.errors import BrainMVPError
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, write_volume
@@ -74,6 +75,22 @@ def test_a_share_that_is_away_for_a_while_comes_back_with_its_notes(root: Path, 
     scan(root / "p4" / "flair.nii.gz")
     assert store.list_images() == ["p1", "p2", "p3", "p4"]
     assert annotators(store) == annotators(opened(root)) == ["Anna", "Anna"]
+
+
+def test_a_label_of_a_study_that_gains_a_sequence_while_it_is_open_is_taken(root: Path) -> None:
+    from brainmvp_app.errors import status_of
+
+    store = labelled(root)
+    grid = np.diag([2.0, 2.0, 2.0, 1.0])
+    write_volume(Volume(np.arange(60, dtype=np.int16).reshape(5, 4, 3), grid), root / "siteA/p3/t1ce.nii.gz")
+    assert store.get_image_info("p3")["reference"] == "T1CE"
+    store.save_label("p3", str(root.parent / "label.nii.gz"), "final", {})
+    (case,) = (case for case in AnnotationState(root).cases(TUMOUR, (TUMOUR,)) if case.id == "p3")
+    assert read_label(TUMOUR, case)[1] == "FLAIR"
+    other = write_volume(Volume(np.ones((3, 4, 5), np.uint8), grid), root.parent / "other.nii.gz")
+    with pytest.raises(BrainMVPError, match="does not lie on the grid of t1ce") as refused:
+        store.save_label("p3", str(other), "final", {})
+    assert status_of(refused.value) == 422
 
 
 def test_a_study_is_not_put_where_it_would_hide_others(root: Path) -> None:

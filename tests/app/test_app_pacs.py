@@ -232,7 +232,7 @@ def test_an_archive_that_went_away_is_said_and_what_is_here_goes_on(
     try:
         assert infer(pacs_server, study).status_code == 200
         answer = infer(pacs_server, broken)
-        assert answer.status_code == 422
+        assert answer.status_code == 502
         assert "cannot be reached; check that the archive runs" in answer.json()["detail"]
         monkeypatch.syspath_prepend(str(APP))
         from brainmvp_app.pacs import Pacs

@@ -136,6 +136,33 @@ def test_a_draft_comes_back_as_it_was_drawn(connected, settle, new_study):
     assert session.errors == []
 
 
+def test_a_draft_comes_back_and_is_taken_when_its_study_has_gained_a_sequence(
+    connected, server, settle, new_study
+):
+    session, opening = connected, Opening(connected)
+    study = new_study("FLAIR T2")
+    opening.next_study()
+    settle(session)
+    Segmenting(session).segment()
+    settle(session)
+    Submitting(session).submit("draft")
+    settle(session)
+    (draft,) = (server.studies / "labels" / "draft").glob(f"{study.name}.*")
+    drawn = read_volume(draft).data
+    scan, other = (study / f"{study.name}_{name}.nii.gz" for name in ("flair", "t2"))
+    shutil.copy(other, study / f"{study.name}_t1ce.nii.gz")
+    opening.next_study()
+    settle(session)
+    assert session.heard[-1].endswith("T2. Your draft is open, too.")
+    Submitting(session).submit("final")
+    settle(session)
+    assert session.errors == []
+    (label,) = (server.studies / "labels" / "final").glob(f"{study.name}.*")
+    label = read_volume(label)
+    assert label.same_grid(read_volume(scan))
+    np.testing.assert_array_equal(label.data, drawn)
+
+
 def test_left_handed_files_come_back_in_their_own_order(connected, server, settle, new_study):
     session = connected
     study = new_study("DWI ADC FLAIR")  # the third is LAS

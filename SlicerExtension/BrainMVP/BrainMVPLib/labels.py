@@ -8,7 +8,7 @@ from . import scene as ops
 from .client import Draft
 from .drawn import state_of
 from .errors import ModuleError
-from .labelmap import read_labelmap
+from .labelmap import Labelmap, read_labelmap
 from .segmentations import import_labels
 from .session import Session
 
@@ -43,8 +43,10 @@ def show_draft(session: Session, draft: Draft) -> None:
         raise ModuleError(
             "The draft is of a model that is not known here; connect to the server that has it."
         )
-    shape = reference.GetImageData().GetDimensions()[::-1]
-    labels = read_labelmap(draft.file, ops.affine(reference), shape, _SOURCE, reference.GetName())
+    chosen = session.chosen_volumes(task)
+    others = [chosen[sequence] for sequence in task.reference if sequence in chosen]
+    labels, reference = _on_its_grid(draft, [reference, *others])
+    state.reference = reference.GetAttribute(ops.SEQUENCE) or state.reference
     title = f"{state.study_name} {task.title}"
     segmentation = import_labels(session.scene, labels, task.table, reference, title, _SOURCE)
     ops.mark(segmentation, state.study_name, "segmentation")
@@ -53,3 +55,17 @@ def show_draft(session: Session, draft: Draft) -> None:
     state.task = task.name
     if model:
         state.facts = {"model": model}
+
+
+def _on_its_grid(draft: Draft, volumes: list[Any]) -> tuple[Labelmap, Any]:
+    """Return a draft and the volume it lies on: not the first one, if it was begun when the study had less."""
+    refused: ModuleError | None = None
+    for volume in volumes:
+        shape = volume.GetImageData().GetDimensions()[::-1]
+        try:
+            labels = read_labelmap(draft.file, ops.affine(volume), shape, _SOURCE, volume.GetName())
+        except ModuleError as error:
+            refused = refused or error
+        else:
+            return labels, volume
+    raise refused
