@@ -1,15 +1,17 @@
 """The next study for an annotator: a strategy's order, minus what others have."""
 
+from dataclasses import replace
 from itertools import zip_longest
 from threading import Lock
 from typing import Any
 
 from brainmvp.annotation.cases import task_of
+from brainmvp.annotation.leases import Lease
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.selection import STRATEGIES, Facts, Place, Pool
 from brainmvp.selection.pool import nearest_labelled
 from brainmvp.study import Study
-from brainmvp_app.datastore import StudyDatastore
+from brainmvp_app.datastore import DRAFT, StudyDatastore
 from brainmvp_app.errors import RefusedError
 
 _Key = tuple[str, str | None, tuple[str, ...], tuple[str, ...], int]
@@ -45,6 +47,7 @@ class Chooser:
             if self._is_open(lease.study):
                 break
             self._state.leases.forget(lease.study)  # labelled, or deleted, since the studies were listed
+        lease = self._with_own_draft(lease)
         rank, (place, pool) = next(
             (number, entry) for number, entry in enumerate(order, 1) if entry[0].id == lease.study
         )
@@ -64,6 +67,13 @@ class Chooser:
             f"{first}, unless it is given back before."
         )
         return {"why": {"sentence": sentence}}
+
+    def _with_own_draft(self, lease: Lease) -> Lease:
+        """Return a lease that knows of its annotator's draft, also if the study was with somebody else since."""
+        if not lease.annotator or self._datastore.drawn_by(lease.study, DRAFT) != lease.annotator:
+            return lease
+        self._state.leases.renew(lease.study, lease.annotator)
+        return replace(lease, draft=True)
 
     def _is_open(self, study: str) -> bool:
         return study in self._datastore.get_unlabeled_images()

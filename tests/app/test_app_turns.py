@@ -49,8 +49,8 @@ class Cohort:
 
         return StudyDatastore(str(self.root), (get_task("tumour"),))
 
-    def label(self, study: str, annotator: str) -> None:
-        self.store.save_label(study, str(self._label), "final", {"annotator": annotator})
+    def label(self, study: str, annotator: str, tag: str = "final") -> None:
+        self.store.save_label(study, str(self._label), tag, {"annotator": annotator})
 
 
 def test_a_thing_is_done_once_for_all_who_asked_before_it_began() -> None:
@@ -132,8 +132,14 @@ def test_a_study_that_is_labelled_while_one_is_chosen_is_not_given(tmp_path: Pat
 def test_who_gets_a_study_again_is_told_of_the_own_draft(tmp_path: Path) -> None:
     cohort = Cohort(tmp_path, 1)
     assert cohort.chooser.choose("sequential", "reader")["lease"]["draft"] is False
+    cohort.label("p00", "reader", "draft")
     cohort.state.leases.renew("p00", "reader")
     assert cohort.chooser.choose("sequential", "reader")["lease"]["draft"] is True
+    cohort.state.leases.release("p00")
+    for annotator, own in (("another", False), ("reader", True)):  # whoever had it meanwhile
+        assert cohort.chooser.choose("sequential", annotator)["lease"]["draft"] is own
+        assert cohort.state.leases.holder("p00").draft is own
+        cohort.state.leases.release("p00")
 
 
 def test_label_files_that_others_put_and_take_are_followed(tmp_path: Path) -> None:
