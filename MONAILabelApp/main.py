@@ -1,7 +1,6 @@
 """The MONAI Label app of BrainMVP: `monailabel start_server --app MONAILabelApp --studies DIR`, or run this file."""
 
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable
@@ -16,16 +15,15 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 from brainmvp import __version__
-from brainmvp.annotation.leases import LEASE_SECONDS
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.errors import BrainMVPError
 from brainmvp.serve import is_archive
-from brainmvp.tasks import Task, get_task, task_names
 from brainmvp_app.alone import hold
 from brainmvp_app.annotator import annotator_of, seconds_of
 from brainmvp_app.batch import BatchInference
 from brainmvp_app.choice import Chooser
 from brainmvp_app.classify import ClassificationTask, classification_tasks
+from brainmvp_app.conf import Conf
 from brainmvp_app.datastore import DRAFT, StudyDatastore
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import check_tag
@@ -42,19 +40,15 @@ logger = logging.getLogger(__name__)
 class BrainMVPApp(MONAILabelApp):
     """Multi-sequence MRI studies of a folder or a DICOMweb archive, segmented by the models `tumour` and `stroke`.
 
-    conf: `models` (names, comma-separated; default all), `device` (auto, cpu, cuda), `seed` of the strategies' draws,
-    `lease_minutes` that a study is reserved for an annotator, `train_after` so many new final labels (default 0:
-    only when asked), `score_archive` (true, false; default false).
+    conf: see `brainmvp_app.conf.Conf`.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
-        self.conf = conf
-        self.tasks = _tasks(conf.get("models", ""))
-        minutes = _number(conf, "lease_minutes", LEASE_SECONDS / 60)
-        self._train_after = int(_number(conf, "train_after", 0))
-        self._seed = int(_number(conf, "seed", 0))
-        score_archive = _switch(conf, "score_archive")
-        self.state = AnnotationState(_folder(studies), 60 * minutes, lambda: self._datastore.studies())
+        self.chosen = Conf.read(conf)
+        self.tasks = self.chosen.tasks
+        self.state = AnnotationState(
+            _folder(studies), self.chosen.lease_seconds, lambda: self._datastore.studies()
+        )
         server = sys.modules.get("monailabel.app")
         if server:  # absent in the processes that MONAI Label starts for long tasks
             self._lock = hold(_folder(studies))
@@ -75,10 +69,9 @@ class BrainMVPApp(MONAILabelApp):
         if server:
             install(server.app, str(self._datastore.root))
             # Scores need the images of every study: of an archive, all that it holds has to be fetched.
-            if settings.MONAI_LABEL_TASKS_SCORING and (not is_archive(studies) or score_archive):
-                device = conf.get("device", "auto")
+            if settings.MONAI_LABEL_TASKS_SCORING and (not is_archive(studies) or self.chosen.score_archive):
                 segmenters = {task.name: self._infers[task.name] for task in self.tasks}
-                Scorer(self._datastore, self.state.scores, segmenters, device).start()
+                Scorer(self._datastore, self.state.scores, segmenters, self.chosen.device).start()
 
     def init_datastore(self) -> StudyDatastore:
         """Return the studies folder, or the archive at a DICOMweb address, as a datastore of studies."""
@@ -88,13 +81,13 @@ class BrainMVPApp(MONAILabelApp):
 
     def init_infers(self) -> dict[str, InferTask]:
         """Return one inference task per served segmentation, and one per classification."""
-        device = self.conf.get("device", "auto")
-        classify = {t.name: ClassificationTask(t, self._datastore, device) for t in classification_tasks()}
-        return classify | {task.name: SegmentationTask(task, self._datastore, device) for task in self.tasks}
+        store, device, brain = self._datastore, self.chosen.device, self.chosen.brain
+        classify = {t.name: ClassificationTask(t, store, device) for t in classification_tasks()}
+        return classify | {t.name: SegmentationTask(t, store, device, brain) for t in self.tasks}
 
     def init_trainers(self) -> dict[str, TrainTask]:
         """Return one training per task."""
-        device = self.conf.get("device", "auto")
+        device = self.chosen.device
         return {task.name: FineTuning(task, self.tasks, self.state, device) for task in self.tasks}
 
     def trainers(self) -> dict[str, FineTuning]:
@@ -103,7 +96,7 @@ class BrainMVPApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Return the strategies that choose the next study."""
-        return make_strategies(Chooser(self._datastore, self.state, self._seed))
+        return make_strategies(Chooser(self._datastore, self.state, self.chosen.seed))
 
     def init_batch_infer(self) -> Callable[..., Any]:
         """Return the inference over many studies."""
@@ -177,8 +170,8 @@ class BrainMVPApp(MONAILabelApp):
 
     def on_save_label(self, image_id: str, label_id: str) -> None:
         """Start a training if `train_after` final labels came since the last one."""
-        for trainer in self._trainers.values() if self._train_after else ():
-            if trainer.new_labels() < self._train_after:
+        for trainer in self._trainers.values() if self.chosen.train_after else ():
+            if trainer.new_labels() < self.chosen.train_after:
                 continue
             try:
                 start_training(trainer, self.state, {})
@@ -209,29 +202,6 @@ class BrainMVPApp(MONAILabelApp):
 
 def _folder(studies: str) -> Path:
     return archive_folder(studies) if is_archive(studies) else Path(studies).resolve()
-
-
-def _number(conf: dict[str, str], name: str, otherwise: float) -> float:
-    value = conf.get(name, otherwise)
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise BrainMVPError(f"--conf {name} is {value!r}; give a number of at least 0.")
-    return number
-
-
-def _switch(conf: dict[str, str], name: str) -> bool:
-    value = conf.get(name, "false").lower()
-    if value not in ("true", "false"):
-        raise BrainMVPError(f"--conf {name} is {conf[name]!r}; give true or false.")
-    return value == "true"
-
-
-def _tasks(wanted: str) -> tuple[Task, ...]:
-    names = [name.strip() for name in wanted.split(",") if name.strip()]
-    return tuple(get_task(name) for name in names or task_names())
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 import logging
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferType
 
+from brainmvp.brain import BUILT_IN
 from brainmvp.segment import Segmenter
 from brainmvp.segmentation import Segmentation
 from brainmvp.study import Study
@@ -28,10 +30,13 @@ RESULT_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha", DICOM_SEG)
 class SegmentationTask(ServedTask[Segmenter]):
     """Segments a study with the model that is served for a task."""
 
-    def __init__(self, task: Task, datastore: StudyDatastore, device: str = "auto") -> None:
+    def __init__(
+        self, task: Task, datastore: StudyDatastore, device: str = "auto", brain: str = BUILT_IN
+    ) -> None:
         labels = {label.name: label.value for label in task.labels}
         config = {"result_extension": list(RESULT_SUFFIXES)}
-        super().__init__(Segmenter, task, datastore, device, InferType.SEGMENTATION, labels, config)
+        engine = partial(Segmenter, brain=brain)
+        super().__init__(engine, task, datastore, device, InferType.SEGMENTATION, labels, config)
 
     def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Segment the study whose id is `request["study"]`; return a temporary label file and the facts about it.

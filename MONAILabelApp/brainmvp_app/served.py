@@ -1,5 +1,6 @@
 """What every inference task of the app has: the version that is served for it, and what clients learn of it."""
 
+from collections.abc import Callable
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
@@ -7,7 +8,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.utils.others.generic import device_list, device_map
 
 from brainmvp.classify import StudyClassifier
-from brainmvp.modelstore import ModelStore
+from brainmvp.modelstore import Model, ModelStore
 from brainmvp.segment import Segmenter
 from brainmvp.tasks import Task
 from brainmvp_app.datastore import StudyDatastore
@@ -25,8 +26,8 @@ class ServedTask(InferTask, Generic[Engine]):
     """
 
     def __init__(
-        self, engine: type[Engine], task: Task, datastore: StudyDatastore, device: str, kind: InferType,
-        labels: dict[str, int], config: dict[str, Any],
+        self, engine: Callable[[Model, str], Engine], task: Task, datastore: StudyDatastore, device: str,
+        kind: InferType, labels: dict[str, int], config: dict[str, Any],
     ) -> None:  # fmt: skip
         super().__init__(
             type=kind, labels=labels, dimension=3, description=task.title,

@@ -36,7 +36,7 @@ def serve(
     """Serve the studies of a folder or a DICOMweb archive until interrupted; ready when `GET /info/` answers.
 
     origins: the web pages that may call the server from a browser, such as `http://localhost:3000`;
-    conf: the app's settings, see `BrainMVPApp`. Raises `BrainMVPError` if one of them, an origin or what is kept
+    conf: the app's settings, see `Conf`. Raises `BrainMVPError` if one of them, an origin or what is kept
     beside the studies cannot be used.
     """
     for origin in origins:

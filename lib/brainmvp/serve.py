@@ -57,15 +57,20 @@ def check_can_serve(studies: Path | str, host: str, port: int) -> None:
 
 
 def serve_studies(
-    studies: Path | str, host: str, port: int, origins: tuple[str, ...] = (), device: str = "auto"
+    studies: Path | str,
+    host: str,
+    port: int,
+    origins: tuple[str, ...] = (),
+    conf: dict[str, str] | None = None,
 ) -> None:
     """Run the server in this process until it is stopped.
 
-    origins: web pages from elsewhere that may call it. Raises what `check_can_serve` raises.
+    origins: web pages from elsewhere that may call it; conf: the app's settings, as `MONAILabelApp/README.md` lists
+    them. Raises what `check_can_serve` raises.
     """
     check_can_serve(studies, host, port)
     app = app_folder()
-    sys.argv = [str(app / "main.py"), *_arguments(studies, host, port, origins, device)]
+    sys.argv = [str(app / "main.py"), *_arguments(studies, host, port, origins, conf or {})]
     sys.path.insert(0, str(app))  # as if Python had been started on the file
     runpy.run_path(str(app / "main.py"), run_name="__main__")
 
@@ -81,7 +86,7 @@ def running_server(studies: Path | str, port: int | None = None, device: str = "
     command = [
         sys.executable,
         str(app_folder() / "main.py"),
-        *_arguments(studies, LOOPBACK, port, (), device),
+        *_arguments(studies, LOOPBACK, port, (), {"device": device}),
     ]
     with tempfile.TemporaryDirectory(prefix="brainmvp-server-", ignore_cleanup_errors=True) as folder:
         server = Server(f"http://{LOOPBACK}:{port}", Path(folder) / "server.log")
@@ -125,11 +130,14 @@ def is_archive(studies: Path | str) -> bool:
     return str(studies).startswith(("http://", "https://"))
 
 
-def _arguments(studies: Path | str, host: str, port: int, origins: tuple[str, ...], device: str) -> list[str]:
+def _arguments(
+    studies: Path | str, host: str, port: int, origins: tuple[str, ...], conf: dict[str, str]
+) -> list[str]:
     allowed = [part for origin in origins for part in ("--allow-origin", origin)]
     place = str(studies) if is_archive(studies) else str(Path(studies).resolve())
     places = ["--studies", place, "--host", host, "--port", str(port)]
-    return [*places, *allowed, "--conf", "device", device]
+    settings = [part for key, value in conf.items() for part in ("--conf", key, value)]
+    return [*places, *allowed, *settings]
 
 
 def answers(url: str) -> bool:

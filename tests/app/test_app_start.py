@@ -67,6 +67,27 @@ def test_what_it_cannot_start_with_is_one_sentence(
     assert "Traceback" not in run.stderr + run.stdout
 
 
+def test_a_setting_that_there_is_not_is_refused_with_those_that_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(APP))
+    monkeypatch.setenv("PATH", "")
+    from brainmvp_app.conf import Conf
+
+    assert Conf.read({"train_after": "10", "server_mode": "true"}).train_after == 10
+    refused = {
+        "trainafter": (
+            "10",
+            "has no 'trainafter'; use models, device, brain, seed, lease_minutes, train_after,",
+        ),
+        "models": ("adni", "--conf models is of segmentations, and adni classifies"),
+        "brain": ("hd-bet", "hd-bet is not on the PATH"),
+    }
+    for key, (value, sentence) in refused.items():
+        with pytest.raises(BrainMVPError, match=sentence):
+            Conf.read({key: value})
+
+
 def test_two_servers_never_work_on_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(APP))
     from brainmvp_app import alone

@@ -202,6 +202,14 @@ def test_a_device_without_room_for_the_model_is_one_sentence(
     assert result.stderr.startswith("Error: The model for tumour could not be loaded (CUDA out of memory.")
 
 
+@pytest.mark.parametrize("command", ["segment", "compare"])
+def test_who_removes_a_skull_can_be_chosen(brainmvp, write_study, tmp_path, command):
+    study = write_study("visit", "FLAIR")
+    rest = [study] if command == "compare" else ["--out", tmp_path / "x.nii.gz"]
+    result = brainmvp(command, study, "--task", "tumour", *rest, "--brain", "razor")
+    assert result.exit_code == 2 and "'razor' finds no brains here; use built-in, hd-bet" in result.stderr
+
+
 @pytest.mark.parametrize("name", ["1.2.840.seg.nrrd", "1.2.840.NII.GZ", "1.2.840.nrrd", "1.2.840.dcm"])
 def test_only_the_ending_of_a_format_is_no_part_of_a_name(name):
     assert stem(Path(name)) == "1.2.840"

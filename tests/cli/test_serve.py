@@ -1,6 +1,8 @@
 """Starting the server: it runs for the length of a block, and says at once why it cannot."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 import requests
@@ -48,3 +50,15 @@ def test_a_missing_folder_is_told_and_not_made(brainmvp, tmp_path):
     assert result.exit_code == 2
     assert "absent is not a folder" in result.stderr
     assert not (tmp_path / "absent").exists()
+
+
+def test_settings_go_through_to_the_app(brainmvp, tmp_path):
+    serving = ("serve", "--studies", tmp_path, "--conf", "lease_minutes", "90")
+    command = [sys.executable, "-m", "brainmvp", *map(str, serving), "--port", str(serve.free_port())]
+    done = subprocess.run(
+        [*command, "--conf", "trainafter", "10"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 2
+    assert "Error: --conf has no 'trainafter'; use models, device, brain, seed," in done.stderr
+    result = brainmvp(*serving, "--conf", "train_after")
+    assert result.exit_code == 2 and "--conf takes a key and a value" in " ".join(result.stderr.split())

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from brainmvp.brain.external import TOOLS, by_tool
+from brainmvp.brain.external import TOOLS, by_tool, program_of
 from brainmvp.brain.network import brain_mask
 from brainmvp.brain.stripped import is_stripped
 from brainmvp.errors import BrainMVPError
@@ -50,14 +50,25 @@ def _doubt(mask: np.ndarray, voxel_ml: float) -> str | None:
     return f"the brain that was found has {millilitres:.0f} mL; look at it, or strip the skull beforehand"
 
 
+def check_choice(tool: str) -> None:
+    """Raise `BrainMVPError` unless a tool is one of `CHOICES` and installed."""
+    _check_known(tool)
+    if tool != BUILT_IN:
+        program_of(tool)
+
+
+def _check_known(tool: str) -> None:
+    if tool not in CHOICES:
+        raise BrainMVPError(f"'{tool}' finds no brains here; use {', '.join(CHOICES)}.")
+
+
 def find_brain(volume: Volume, tool: str = BUILT_IN) -> Brain:
     """Return where the brain is in an image of any sequence.
 
     A stripped image is recognised and left alone. tool: else who finds the brain, one of `CHOICES`. Raises
     `BrainMVPError` if the image shows nothing, or the tool is not installed or fails.
     """
-    if tool not in CHOICES:
-        raise BrainMVPError(f"'{tool}' finds no brains here; use {', '.join(CHOICES)}.")
+    _check_known(tool)
     if is_stripped(volume):
         return Brain(foreground(volume), STRIPPED)
     find = brain_mask if tool == BUILT_IN else partial(by_tool, tool=tool)

@@ -18,17 +18,24 @@ TOOLS = {
 }
 
 
+def program_of(tool: str) -> str:
+    """Return the path of a tool's command; raises `BrainMVPError` if it is not on the PATH."""
+    command = TOOLS[tool][0]
+    program = shutil.which(command)
+    if program is None:
+        raise BrainMVPError(
+            f"{command} is not on the PATH; install {tool}, or use the built-in brain extraction."
+        )
+    return program
+
+
 def by_tool(volume: Volume, tool: str) -> np.ndarray:
     """Return the brain (X, Y, Z) bool that an installed tool leaves of an image.
 
     Raises `BrainMVPError` if its command is not on the PATH, or fails.
     """
     command, *arguments = TOOLS[tool]
-    program = shutil.which(command)
-    if program is None:
-        raise BrainMVPError(
-            f"{command} is not on the PATH; install {tool}, or use the built-in brain extraction."
-        )
+    program = program_of(tool)
     with tempfile.TemporaryDirectory() as folder:
         image, brain = Path(folder, "image.nii.gz"), Path(folder, "brain.nii.gz")
         write_volume(Volume(np.asarray(volume.data, np.float32), volume.affine), image)

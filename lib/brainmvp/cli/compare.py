@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def compare(
     before: Annotated[Path, typer.Argument(help="The earlier visit's folder.")],
     after: Annotated[Path, typer.Argument(help="The later visit's folder, of the same patient.")],
-    task: Annotated[str, typer.Option(help="tumour or stroke.")],
+    task: Annotated[
+        str,
+        typer.Option(help="tumour, stroke, or another that there is a model for; see `brainmvp tasks list`."),
+    ],
     before_labels: Annotated[
         Path | None, typer.Option(help="A segmentation of the earlier visit; default: made now.")
     ] = None,
@@ -28,6 +31,9 @@ def compare(
     picture: Annotated[Path | None, typer.Option(help="Draw both visits here (.png).")] = None,
     model: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION; default: the task's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    brain: Annotated[
+        str, typer.Option(help="Who removes a skull: built-in, or hd-bet or synthstrip where installed.")
+    ] = "built-in",
     as_json: Annotated[bool, typer.Option("--json", help="Print the changes as JSON.")] = False,
 ) -> None:
     """Align two visits of one patient and report the change of each structure, in mL and per cent."""
@@ -43,7 +49,7 @@ def compare(
     chosen = get_task(task)
     studies = [Study.from_folder(before), Study.from_folder(after)]
     given = (before_labels, after_labels)
-    segmenter = None if all(given) else load(task, model, device)
+    segmenter = None if all(given) else load(task, model, device, brain)
     visits = []
     for study, labels in zip(studies, given, strict=True):
         if labels:

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 def segment(
     study: Annotated[Path, typer.Argument(help="A study's folder, or a folder of studies.")],
-    task: Annotated[str, typer.Option(help="tumour or stroke.")],
+    task: Annotated[
+        str,
+        typer.Option(help="tumour, stroke, or another that there is a model for; see `brainmvp tasks list`."),
+    ],
     out: Annotated[
         Path,
         typer.Option(

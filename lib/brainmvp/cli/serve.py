@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from brainmvp.errors import BrainMVPError
+
 
 def serve(
     studies: Annotated[
@@ -24,6 +26,14 @@ def serve(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    conf: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY VALUE",
+            help="A setting, such as `train_after 10`; can be repeated. An unknown key is answered with all of them.",
+        ),
+    ] = None,
+    values: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
 ) -> None:
     """Serve segmentation to 3D Slicer and other MONAI Label clients, until Ctrl+C.
 
@@ -32,4 +42,8 @@ def serve(
     """
     from brainmvp.serve import serve_studies
 
-    serve_studies(studies, host, port, tuple(allow_origin or ()), device)
+    keys, values = conf or [], values or []  # an option of Typer takes one word, so the others are left over
+    if len(keys) != len(values):
+        raise BrainMVPError("--conf takes a key and a value, as in --conf train_after 10.")
+    chosen = {"device": device, **dict(zip(keys, values, strict=True))}
+    serve_studies(studies, host, port, tuple(allow_origin or ()), chosen)
