@@ -87,8 +87,14 @@ _LABEL = re.compile(
     r"^(d?seg|masks?|msk|maske|masque|labels?|lesions?|la?esion(en)?|lasion(en)?|segmentation|segmentierung|roi)$"
 )
 _DERIVED = re.compile(
-    r"^(fa|md|rd|mip|subtra\w*|soustraction|perfusion|cbf|cbv|swi|swan|star|t2starw?|asl|bold|e?exp|eadc)$"
+    r"^(fa|md|rd|mip|subtra\w*|soustraction|perfusion|cbf|cbv|swi|swan|star|t2starw?|asl|bold|e?exp|eadc|stir|dir|"
+    r"inv[12])$"
 )
+# What makes another image of the one that was named just before: "T1_map", but not "T1 in phase".
+_NOT_ITSELF = ("map", "phase", "real", "imag", "imaginary")
+_BIDS_PARTS = ("part-phase", "part-real", "part-imag")
+_B_VALUE = re.compile(r"b(0|[1-9]\d*)$")
+_LOWEST_B = 200  # s/mm²; below, an image shows T2 and not diffusion
 
 
 def strip_suffix(name: str) -> str:
@@ -120,17 +126,22 @@ def sequence_of(filename: str) -> Sequence | None:
     parts = strip_suffix(filename).split("_")
     if parts[0].startswith("sub-") and len(parts) > 1:
         found = _SEQUENCE_OF_NAME.get(parts[-1].lower())
+        words = _words("_".join(part for part in parts[1:] if not part.startswith("ses-")))
+        if set(parts) & set(_BIDS_PARTS):
+            return None
         agent = [part.split("-", 1)[1] for part in parts if part.startswith("acq-")]
         contrast = any(part.startswith("ce-") for part in parts) or any(map(states_contrast, agent))
     else:
         words = _before_onto(_words(filename))
-        if any(_DERIVED.match(word) for word in words[-3:]) or words[-1:] == ["sub"]:
+        if any(_DERIVED.match(word) for word in words[-3:]) or words[-1:] == ["sub"] or _is_another(words):
             return None
         found, contrast = _last_name(words), states_contrast(filename)
-        if found is Sequence.DWI and "b0" in words and "b1000" not in words:
-            return None
         if found is Sequence.T2 and {"gre", "ffe", "hemo"} & set(words):  # what T2* is called, too
             return None
+    if found is Sequence.DWI and "adc" in words:  # a map may say what it was computed from
+        return Sequence.ADC
+    if found is Sequence.DWI and _is_unweighted(words):
+        return None
     return Sequence.T1CE if found is Sequence.T1 and contrast else found
 
 
@@ -170,6 +181,19 @@ def _before_onto(words: list[str]) -> list[str]:
         if word in _ONTO and _last_name(words[:index]):
             return words[:index]
     return words
+
+
+def _is_another(words: list[str]) -> bool:
+    """Tell whether what a name states last is a map of that sequence, or not its magnitude."""
+    after = [word for before, word in zip(words, words[1:]) if before in _SEQUENCE_OF_NAME]
+    return bool(after) and after[-1] in _NOT_ITSELF
+
+
+def _is_unweighted(words: list[str]) -> bool:
+    """Tell whether a name states b-values and none that weights: "b0", "b 0", "b50"."""
+    joined = [*words, *("b" + word for before, word in zip(words, words[1:]) if before == "b")]
+    values = [int(found.group(1)) for found in map(_B_VALUE.match, joined) if found]
+    return bool(values) and max(values) < _LOWEST_B
 
 
 def _last_name(words: list[str]) -> Sequence | None:
