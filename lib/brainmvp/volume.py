@@ -66,9 +66,7 @@ class Volume:
         """Tell whether both have the same shape and place every corner voxel within the tolerance."""
         if self.shape != other.shape:
             return False
-        corners = np.array(np.meshgrid(*[(0, size - 1) for size in self.shape])).reshape(3, -1)
-        corners = np.vstack([corners, np.ones(corners.shape[1])])
-        return bool(np.abs((self.affine - other.affine) @ corners).max() <= tolerance_mm)
+        return _apart_mm(self.shape, self.affine, other.affine) <= tolerance_mm
 
 
 class ImageSource(Protocol):
@@ -86,7 +84,7 @@ def read_volume(image: str | os.PathLike[str] | ImageSource) -> Volume:
     """Read a 3-D image: .nii, .nii.gz, .nrrd, .nhdr, .mha or .mgz, or a source that reads itself.
 
     Raises `BrainMVPError` if the file is absent, unreadable or truncated, is not 3-D, holds colours, complex numbers
-    or a value that is not finite, or a geometry that is not invertible or not stated.
+    or a value that is not finite, or a geometry that is not invertible, not stated or stated twice, differently.
     """
     if not isinstance(image, (str, os.PathLike)):
         volume = image.read()
@@ -107,6 +105,13 @@ def read_volume(image: str | os.PathLike[str] | ImageSource) -> Volume:
         remedy = "export or download it again" if permitted else "ask its owner for the permission to read it"
         raise BrainMVPError(f"{path} cannot be read ({_last_line(error)}); {remedy}.") from error
     return _checked(data, affine, path)
+
+
+def _apart_mm(shape: tuple[int, ...], affine: np.ndarray, other: np.ndarray) -> float:
+    """Return how far apart two affines put a grid's corner voxels at most, along an axis of the world in mm."""
+    corners = np.array(np.meshgrid(*[(0, size - 1) for size in shape[:3]])).reshape(3, -1)
+    corners = np.vstack([corners, np.ones(corners.shape[1])])
+    return float(np.abs((affine - other) @ corners).max())
 
 
 def _checked(data: np.ndarray, affine: np.ndarray, path: Path | None) -> Volume:
@@ -165,6 +170,8 @@ def _read_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
     _check_size(path, image.shape)
     if isinstance(image, nib.Nifti1Image) and not (image.header["sform_code"] or image.header["qform_code"]):
         raise _nowhere(path, "sform and qform codes are 0")
+    if isinstance(image, nib.Nifti1Image):
+        _check_forms(path, image)
     if isinstance(image, nib.MGHImage):
         with gzip.open(path) as file:  # nibabel puts a default in the place of what is not meant
             if not any(file.read(_MGH_GOOD_RAS.stop)[_MGH_GOOD_RAS]):
@@ -176,6 +183,22 @@ def _read_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(over="ignore"):  # what is too large for float32 is refused as not finite
         data = np.asarray(stored, np.float32) if stored.dtype.kind == "f" else np.asarray(stored)
     return data, np.asarray(image.affine, np.float64)
+
+
+def _check_forms(path: Path, image: nib.Nifti1Image) -> None:
+    """Raise `BrainMVPError` if sform and qform disagree by more than a voxel and readers differ in which they take.
+
+    nibabel takes the sform; ITK, and so 3D Slicer, the qform, unless the sform is the scanner's (code 1).
+    """
+    sform, qform = (int(image.header[f"{form}_code"]) for form in ("sform", "qform"))
+    if sform < 2 or qform < 1 or len(image.shape) < 3:
+        return
+    apart = _apart_mm(image.shape, image.get_sform(), image.get_qform())
+    if apart > max(image.header.get_zooms()[:3]):
+        raise BrainMVPError(
+            f"{path} lies in two places, {apart:.0f} mm apart (sform code {sform}, qform code {qform}), and viewers "
+            "differ in which they show; let both say the same, such as by fslorient -copysform2qform."
+        )
 
 
 def _nowhere(path: Path, why: str) -> BrainMVPError:

@@ -116,6 +116,25 @@ def test_a_file_that_does_not_say_left_and_right_is_refused(volume, suffix, tmp_
         read_volume(path)
 
 
+@pytest.mark.parametrize("codes", [(2, 1), (4, 1), (2, 2)])
+def test_a_file_that_lies_in_two_places_is_refused(volume, codes, tmp_path):
+    moved, path = volume.affine.copy(), tmp_path / "a_t1.nii.gz"
+    moved[0, 3] += 15
+    image = nib.Nifti1Image(volume.data, volume.affine)
+    image.set_sform(moved, codes[0])
+    image.set_qform(volume.affine, codes[1])
+    nib.save(image, path)
+    with pytest.raises(BrainMVPError, match=r"a_t1\.nii\.gz lies in two places, 15 mm apart \(sform code"):
+        read_volume(path)
+    for form, affine in (
+        (1, moved),
+        (codes[0], volume.affine),
+    ):  # all readers take the sform; both say the same
+        image.set_sform(affine, form)
+        nib.save(image, path)
+        assert np.allclose(read_volume(path).affine, affine, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("space", "signs"),
     [
