@@ -18,7 +18,10 @@ from brainmvp.tasks import Task, get_task
 
 @dataclass(frozen=True)
 class Classification:
-    """What a model says of a study: the probability of each class, by key."""
+    """What a model says of a study: the probability of each class, by key.
+
+    flagged: why a sequence that is there was not used; brain_doubt: why to look at the brain that was found, or None.
+    """
 
     study: Study
     task: Task
@@ -26,6 +29,8 @@ class Classification:
     probabilities: dict[str, float]
     used: tuple[Sequence, ...]
     filled: tuple[Sequence, ...]
+    flagged: dict[Sequence, str]
+    brain_doubt: str | None = None
 
     @property
     def answer(self) -> str:
@@ -43,6 +48,8 @@ class Classification:
             "class_names": {c.key: c.name for c in self.task.classes},
             "sequences_used": [str(sequence) for sequence in self.used],
             "sequences_filled": [str(sequence) for sequence in self.filled],
+            "sequences_flagged": {str(sequence): reason for sequence, reason in self.flagged.items()},
+            "brain_doubt": self.brain_doubt,
         }
 
 
@@ -72,17 +79,27 @@ class StudyClassifier:
     def classify(self, study: Study) -> Classification:
         """Classify a study.
 
-        Missing sequences are filled with zeros and named in the result. Raises `BrainMVPError` if the study is below
-        the task's minimum or a file cannot be used.
+        Sequences that are missing, or whose alignment is doubtful, are filled with zeros and named in the result.
+        Raises `BrainMVPError` if the study is below the task's minimum or a file cannot be used.
         """
         self.task.check_sequences(set(study.images), study.id)
         prepared = prepare(study, self.card.sequences, study.reference(self.task), self.card.spacing)
+        prepared.check(self.task, study.id)
         images = resize(prepared.images, self.card.grid)
         with torch.inference_mode():
             values = class_probabilities(self.network, images.numpy(), self.card.window)
         said = dict(zip(self.card.regions, values.tolist(), strict=True))
         named = {c.key: said[c.key] for c in self.task.classes}
-        return Classification(study, self.task, self.card.id, named, prepared.used, prepared.filled)
+        return Classification(
+            study,
+            self.task,
+            self.card.id,
+            named,
+            prepared.used,
+            prepared.filled,
+            prepared.flagged,
+            prepared.found.doubt,
+        )
 
 
 def resize(images: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:

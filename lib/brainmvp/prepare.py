@@ -17,6 +17,7 @@ from brainmvp.registration import Alignment, align, doubts, with_overlap
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, extent, ras_grid, resample, resample_mask
 from brainmvp.study import Study
+from brainmvp.tasks import Task
 from brainmvp.volume import Volume, read_volume
 
 # (moving, reference) -> how the one lies on the other.
@@ -56,6 +57,16 @@ class Prepared:
     def flagged(self) -> dict[Sequence, str]:
         """Why a sequence that is there was not used."""
         return doubts(self.alignments)
+
+    def check(self, task: Task, study: str) -> None:
+        """Raise `BrainMVPError` if what could be aligned is below a task's minimum, naming what could not, and why."""
+        try:
+            task.check_sequences(set(self.used), study)
+        except BrainMVPError as error:
+            reasons = "; ".join(f"{sequence}: {reason}" for sequence, reason in self.flagged.items())
+            raise BrainMVPError(
+                f"{error} Not usable because they do not align with {self.reference_sequence}: {reasons}."
+            ) from error
 
 
 def prepare(

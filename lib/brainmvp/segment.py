@@ -16,12 +16,12 @@ from brainmvp.clock import Clock
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
-from brainmvp.prepare import EVENED, Prepared, prepare
+from brainmvp.prepare import EVENED, prepare
 from brainmvp.segmentation import Segmentation
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, put_back
 from brainmvp.study import Study
-from brainmvp.tasks import Region, get_task
+from brainmvp.tasks import get_task
 from brainmvp.uncertainty import voxel_uncertainty
 from brainmvp.volume import Volume
 
@@ -89,7 +89,8 @@ class Segmenter:
 
         tell("Reading and aligning", 0.0)
         prepared = self._prepare(study, self.card.sequences, chosen, self.card.spacing, clock=clock)
-        regions, left_out = self._offered(prepared, study)
+        prepared.check(self.task, study.id)
+        regions, left_out = self.task.offered(set(prepared.used))
 
         tell("Segmenting", 0.3)
         with torch.inference_mode():
@@ -119,17 +120,6 @@ class Segmenter:
             left_out, self.task.label_names(list(by_region)), clock.seconds, clock.peak_gib,
             prepared.alignments, prepared.found,
         )  # fmt: skip
-
-    def _offered(self, prepared: Prepared, study: Study) -> tuple[list[Region], dict[str, str]]:
-        """Return what can be offered with the sequences that could be aligned, and why the rest cannot."""
-        try:
-            self.task.check_sequences(set(prepared.used), study.id)
-        except BrainMVPError as error:
-            reasons = "; ".join(f"{sequence}: {reason}" for sequence, reason in prepared.flagged.items())
-            raise BrainMVPError(
-                f"{error} Not usable because they do not align with {prepared.reference_sequence}: {reasons}."
-            ) from error
-        return self.task.offered(set(prepared.used))
 
     def _labels(self, probabilities: dict[str, np.ndarray], reference: Volume) -> Volume:
         masks = {name: values > self.card.thresholds.get(name, 0.5) for name, values in probabilities.items()}

@@ -1,17 +1,23 @@
 """A sequence is put where it belongs, left where it fits, and doubted where neither can be said."""
 
+from datetime import date
+
 import nibabel as nib
 import numpy as np
 import pytest
 
+from brainmvp.card import Card
+from brainmvp.classify import StudyClassifier
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
+from brainmvp.networks import NetworkConfig, build_classifier
 from brainmvp.phantom.rescan import errors_mm, scan
 from brainmvp.registration import align, register
 from brainmvp.registration.motion import rigid
 from brainmvp.segment import Segmenter
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
+from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, read_volume, write_volume
 
 _MOTION = rigid(np.array([9.0, -12.0, 11.0]), np.array([8.0, -7.0, 9.0]), np.array([0.0, 0.0, 10.0]))
@@ -93,6 +99,26 @@ def test_a_doubtful_sequence_is_not_used_and_shown(segmenter, unfit_study):
     assert report["alignments"]["FLAIR"]["doubt"]
     picture = result.save_alignment_picture(unfit_study.folder / "out" / "a.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    task, config = get_task("brats-2018-grade"), NetworkConfig.preset("unet-compact", 4, 2)
+    card = Card(
+        name=task.name, version=1, kind="classification", task=task.name, title="Random", sequences=task.sequences,
+        regions=task.outputs, network=config, spacing=2.0, grid=(24, 24, 16), window=(16, 16, 16),
+        created=date(2026, 1, 1),
+    )  # fmt: skip
+    model = ModelStore(tmp_path / "models").add(card, build_classifier(config).state_dict())
+    return StudyClassifier(model, "cpu")
+
+
+def test_a_doubtful_sequence_is_shown_beside_a_class(classifier, unfit_study):
+    result = classifier.classify(unfit_study)
+    report = result.report()
+    assert report["sequences_used"] == ["T1CE"] and list(report["sequences_flagged"]) == ["FLAIR"]
+    assert set(report["sequences_filled"]) == {"T1", "T2", "FLAIR"}
+    assert "brain_doubt" in report
 
 
 def test_without_enough_that_aligns_the_error_says_so(segmenter, unfit_study, head):
