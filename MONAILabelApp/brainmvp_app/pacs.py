@@ -71,13 +71,13 @@ class Pacs:
                 limit=MOST_STUDIES,
                 fields=["NumberOfStudyRelatedInstances", "PatientID"],
             )
-        datasets = [Dataset.from_json(one) for one in found]
-        return {
-            str(d.StudyInstanceUID): Listed(
-                int(d.get("NumberOfStudyRelatedInstances") or 0), str(d.get("PatientID") or "")
-            )
-            for d in datasets
-        }
+            datasets = [Dataset.from_json(one) for one in found]
+            return {
+                str(d.StudyInstanceUID): Listed(
+                    int(d.get("NumberOfStudyRelatedInstances") or 0), str(d.get("PatientID") or "")
+                )
+                for d in datasets
+            }
 
     def series(self, study_uid: str) -> dict[str, int]:
         """Return the number of instances of every MR series of a study, by its UID."""
@@ -85,12 +85,12 @@ class Pacs:
             found = self._client.search_for_series(
                 study_uid, fields=["NumberOfSeriesRelatedInstances", "Modality"]
             )
-        datasets = [Dataset.from_json(one) for one in found]
-        return {
-            str(d.SeriesInstanceUID): int(d.get("NumberOfSeriesRelatedInstances") or 0)
-            for d in datasets
-            if d.get("Modality") == "MR"
-        }
+            datasets = [Dataset.from_json(one) for one in found]
+            return {
+                str(d.SeriesInstanceUID): int(d.get("NumberOfSeriesRelatedInstances") or 0)
+                for d in datasets
+                if d.get("Modality") == "MR"
+            }
 
     def headers(self, study_uid: str, series_uid: str) -> list[Dataset]:
         """Return the headers of a series without its voxels."""

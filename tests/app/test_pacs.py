@@ -75,6 +75,26 @@ def test_what_is_no_archive_is_said(answering, monkeypatch: pytest.MonkeyPatch) 
         studies_of(answering(page), monkeypatch)
 
 
+@pytest.mark.parametrize("what", ["its studies", "the series of a study"])
+def test_a_listing_that_makes_no_sense_is_said(answering, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.syspath_prepend(str(APP))
+    from brainmvp_app.pacs import ArchiveError, Pacs
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        of_study, of_series = ({"vr": "IS", "Value": [""]} for _ in range(2))
+        one = {"0020000D": {"vr": "UI", "Value": ["1.2"]}, "00201208": of_study, "00201209": of_series}
+        body = json.dumps([one | {"00080060": {"vr": "CS", "Value": ["MR"]}}]).encode()
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/dicom+json")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    archive = Pacs(answering(answer))
+    with pytest.raises(ArchiveError, match=f"gave no usable answer when asked for {what}"):
+        archive.studies() if what == "its studies" else archive.series("1.2")
+
+
 def test_the_studies_can_be_narrowed_down_in_the_address(answering, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
