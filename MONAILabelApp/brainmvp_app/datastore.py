@@ -146,21 +146,25 @@ class StudyDatastore(ImageStore):
         with self.turns.take():
             super().update_label_info(label_id, label_tag, noted)
 
-    @in_turn
     def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
         """Return the finally labelled studies: id, reference image, label, and all sequences."""
+        with self.turns.take():  # not while images are fetched
+            chosen = [
+                (self.study(study_id), self.get_label_uri(study_id, DefaultLabelTag.FINAL))
+                for study_id in self.get_labeled_images()
+            ]
 
         def shown(path: Path | str) -> str:
             return str(path) if full_path else os.path.relpath(path, self.root)
 
         return [
             {
-                "id": study_id,
-                "image": shown(self.get_image_uri(study_id)),
-                "label": shown(self.get_label_uri(study_id, DefaultLabelTag.FINAL)),
-                "sequences": {str(s): shown(path) for s, path in self.study(study_id).images.items()},
+                "id": study.id,
+                "image": shown(study.images[reference_of(study, self.tasks)]),
+                "label": shown(label),
+                "sequences": {str(s): shown(path) for s, path in study.images.items()},
             }
-            for study_id in self.get_labeled_images()
+            for study, label in chosen
         ]
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:

@@ -1,5 +1,6 @@
 """Earlier labels: whatever a new label replaces is kept, numbered from 1."""
 
+import filecmp
 import json
 import os
 import shutil
@@ -19,10 +20,13 @@ class LabelVersions:
         self._root = studies / HIDDEN / "labels"
 
     def keep(self, label: Path, tag: str, study: str, notes: dict[str, Any]) -> None:
-        """Keep a copy of a label under the next number."""
+        """Keep a copy of a label under the next number, unless the last one is the same."""
         folder = self._root / tag / study
         folder.mkdir(parents=True, exist_ok=True)
-        number = max(self.numbers(tag, study), default=0) + 1
+        last = max(self.numbers(tag, study), default=0)
+        if last and filecmp.cmp(self.file(tag, study, last), label, shallow=False):
+            return  # of an attempt that found no room for the new label
+        number = last + 1
         write_text(folder / f"{number}.json", json.dumps(notes, default=str))
         kept = folder / f"{number}{image_suffix(label.name)}"
         try:

@@ -1,10 +1,13 @@
 """Nothing that is noted about studies gets lost or blinds the server, whatever becomes of their folders and names."""
 
+import errno
 import json
 import os
 import threading
 import zipfile
+from collections import UserDict
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +19,7 @@ from brainmvp.annotation.journal import Journal
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.case import read_label
 from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import Sequence
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, write_volume
 
@@ -146,6 +150,71 @@ def test_a_name_in_an_old_encoding_is_told_and_stops_nothing(root: Path) -> None
     problems = json.dumps(store.status(), ensure_ascii=False).encode().decode()
     assert problems.count("old encoding; rename it") == 2
     assert annotators(opened(root)) == ["Anna", "Anna"]
+
+
+def test_a_name_too_long_for_a_label_is_told_and_stops_nothing(root: Path) -> None:
+    scan(root / ("脑" * 80 + "x" * 10) / "flair.nii.gz")
+    scan(root / ("y" * 250) / "flair.nii.gz")
+    store = labelled(root)
+    assert store.list_images() == ["p1", "p2", "p3"]
+    problems = store.status()["problems"].values()
+    assert ["too long" in problem for problem in problems] == [True, True]
+    assert [case.id for case in AnnotationState(root).cases(TUMOUR, (TUMOUR,))] == ["p1", "p2"]
+
+
+def test_a_corrected_table_of_sequences_is_noticed(root: Path) -> None:
+    store = labelled(root)
+    scan(root / "p4" / "a.nii.gz")
+    table = root / "p4" / "study.json"
+    table.write_text('{"sequences": {"FLAIR": "b.nii.gz"}}', "utf-8")
+    assert "names b.nii.gz" in store.status()["problems"]["p4"]
+    table.write_text('{"sequences": {"FLAIR": "a.nii.gz"}}', "utf-8")
+    assert store.status()["problems"] == {}
+    assert "p4" in store.list_images()
+
+
+def test_a_list_of_images_that_have_to_be_fetched_keeps_nobody_waiting(root: Path) -> None:
+    store, others = labelled(root), []
+
+    class Slow(UserDict):
+        def __getitem__(self, sequence: Sequence) -> Path:
+            other = threading.Thread(target=lambda: others.append(store.list_images()), daemon=True)
+            other.start()
+            other.join(5)
+            assert not other.is_alive()
+            return super().__getitem__(sequence)
+
+    known = store.catalogue.studies
+    for name in list(known):
+        known[name] = replace(known[name], images=Slow(known[name].images))
+    listed = store.datalist(full_path=False)
+    assert [(one["id"], one["image"], one["label"]) for one in listed] == [
+        ("p1", "p1/flair.nii.gz", "labels/final/p1.nii.gz"),
+        ("p2", "siteA/p2/flair.nii.gz", "labels/final/p2.nii.gz"),
+    ]
+    assert listed[0]["sequences"] == {"FLAIR": "p1/flair.nii.gz"}
+    assert others
+
+
+def test_a_label_that_is_sent_again_to_a_full_disk_is_kept_as_one_version(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from brainmvp_app import datastore
+
+    store = labelled(root)
+    other = write_volume(Volume(np.zeros((3, 4, 5), np.uint8), np.eye(4)), root.parent / "other.nii.gz")
+
+    def full(*args: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(root))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(datastore, "atomically", full)
+        for _ in range(2):
+            with pytest.raises(OSError, match="No space"):
+                store.save_label("p1", str(other), "final", {})
+    store.save_label("p1", str(other), "final", {"annotator": "Ben"})
+    info = store.get_label_info("p1", "final")
+    assert (info["annotator"], [one["annotator"] for one in info["versions"]]) == ("Ben", ["Anna"])
 
 
 def test_half_a_character_is_refused_before_it_is_noted() -> None:

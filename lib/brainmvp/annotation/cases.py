@@ -1,5 +1,6 @@
 """The labelled studies of a folder, and which task a study was made for."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -62,4 +63,4 @@ def final_label(root: Path, study: str) -> Path | None:
     """Return the file of a study's final label in a folder that was served, or None."""
     folder = root / "labels" / "final"
     files = (folder / f"{study}{suffix}" for suffix in (".seg.nrrd", *IMAGE_SUFFIXES))
-    return next(filter(Path.is_file, files), None)
+    return next(filter(os.path.isfile, files), None)  # also where a name is too long to be one
