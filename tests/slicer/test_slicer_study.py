@@ -6,6 +6,7 @@ import slicer
 from BrainMVPLib import measure, views
 from BrainMVPLib.labelmap import Labelmap
 from BrainMVPLib.opening import why_in_words
+from BrainMVPLib.session import Session
 from BrainMVPLib.shared import sequence_teller, shared_package
 from BrainMVPLib.study import VolumeFacts, assemble
 from BrainMVPLib.tables import load_tasks, task_of_model
@@ -18,9 +19,9 @@ HEADERS = {
 }  # fmt: skip
 
 
-def rows(names, chosen=None, left_empty=(), task="tumour"):
+def rows(names, chosen=None, left_empty=(), task="tumour", visits=()):
     tell = sequence_teller(lambda node_id: HEADERS.get(node_id, {}))
-    volumes = [VolumeFacts(name, name) for name in names]
+    volumes = [VolumeFacts(name, name, visit=dict(visits).get(name, "")) for name in names]
     return {row.sequence: row for row in assemble(TASKS[task], volumes, chosen or {}, left_empty, tell)}
 
 
@@ -40,6 +41,40 @@ def test_two_claims_are_shown_until_the_user_decides():
     assert rows(["a_flair", "b_flair"], {"FLAIR": "b_flair"})["FLAIR"].chosen == "b_flair"
     assert rows(["a_flair"], left_empty=["FLAIR"])["FLAIR"].chosen is None
     assert rows(["a_flair"], {"FLAIR": "removed"})["FLAIR"].chosen == "a_flair"
+
+
+def test_volumes_of_two_visits_are_not_mixed_unless_the_user_does():
+    visits = {"a_flair": "1", "a_t2": "1", "b_t1": "2", "b_t2": "2"}
+    volumes = [*visits, "p_t1ce"]
+    found = rows(volumes, visits=visits)
+    assert {row.chosen for row in found.values()} == {None}
+    assert found["FLAIR"].note == "Choose: volumes of 2 visits were found"
+    assert found["T2"].disputed
+    found = rows(volumes, {"FLAIR": "a_flair"}, visits=visits)
+    assert [found[s].chosen for s in ("FLAIR", "T2", "T1", "T1CE")] == ["a_flair", "a_t2", None, "p_t1ce"]
+    assert found["T1"].note == "Missing; found in another visit"
+    found = rows(volumes, {"FLAIR": "a_flair", "T1": "b_t1"}, visits=visits)
+    assert found["T1"].chosen == "b_t1"
+    assert found["T1"].note == "Chosen, but the volumes are of several visits"
+    assert {row.chosen for row in rows(["a_flair", "a_t2", "p_t1"], visits=visits).values()} == {
+        "a_flair", "a_t2", "p_t1", None,
+    }  # fmt: skip
+
+
+def test_the_visit_of_a_volume_is_that_of_its_header(scene, volume, tmp_path):
+    voxels = np.ones((4, 5, 6), np.int16)
+    headers = {volume(voxels, np.eye(4), f"p_{s}").GetID(): {"StudyInstanceUID": s} for s in ("flair", "t2")}
+    session = Session(
+        scene,
+        scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"),
+        tmp_path / "work",
+        lambda node_id: headers[node_id],
+    )
+    session.state.model = "tumour"
+    assert [row.note for row in session.rows() if row.claims] == [
+        "Choose: volumes of 2 visits were found"
+    ] * 2
+    session.close()
 
 
 def test_what_is_missing_is_said_with_what_it_means():

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -50,6 +51,7 @@ class Session:
         self.info: dict[str, Any] = {}
         self.versions: list[dict[str, Any]] = []
         self.tasks = load_tasks(shared_package() / "tasks")
+        self._header_of = header_of
         self._tell = sequence_teller(header_of)
         self._job: Job | None = None
         self._left: Callable[[], str] | None = None
@@ -178,7 +180,7 @@ class Session:
         task = task or self.task
         if task is None:
             return []
-        found = ops.volumes(self.scene)
+        found = [self._with_visit(volume) for volume in ops.volumes(self.scene)]
         chosen = {
             s: node.GetID() for s in task.sequences for node in [self.state.volume(s)] if node is not None
         }
@@ -189,6 +191,11 @@ class Session:
             return (volume.sequence, of_series) if of_series else self._tell(volume)
 
         return assemble(task, found, chosen, self.state.left_empty, tell)
+
+    def _with_visit(self, volume: VolumeFacts) -> VolumeFacts:
+        """Return a volume with its DICOM study; all that the server sent is of one."""
+        visit = "" if volume.sequence else self._header_of(volume.node_id).get("StudyInstanceUID", "")
+        return replace(volume, visit=str(visit))
 
     def chosen_volumes(self, task: TaskSpec | None = None) -> dict[str, Any]:
         """Return the volume node of each sequence of a task, by default the chosen model's, that has one."""

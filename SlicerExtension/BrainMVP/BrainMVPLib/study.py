@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from .tables import ANY_SEQUENCE, TaskSpec
@@ -11,11 +11,15 @@ from .tables import ANY_SEQUENCE, TaskSpec
 
 @dataclass(frozen=True)
 class VolumeFacts:
-    """A volume of the scene; sequence: what the server says it is, if it came from there."""
+    """A volume of the scene.
+
+    sequence: what the server says it is, if it came from there; visit: the UID of its DICOM study, if it has one.
+    """
 
     node_id: str
     name: str
     sequence: str | None = None
+    visit: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,29 +46,40 @@ def assemble(
     """Return one row per sequence of the task.
 
     chosen: node ids by sequence, as the user decided; they stand. tell: a volume's sequence, and why. Any volume can
-    be the image of a model that takes just one.
+    be the image of a model that takes just one. What is found is of one visit: that of what the user decided, else
+    nothing is taken where several are found.
     """
     volumes = list(volumes)
     given = {volume.node_id: volume.sequence for volume in volumes}
     told = {volume.node_id: tell(volume) for volume in volumes}
     left_empty = set(left_empty)
+    visits = {volume.node_id: volume.visit for volume in volumes}
+    decided_on = {visits[chosen[s]] for s in task.sequences if chosen.get(s) in given} - {""}
     rows = []
     for sequence in task.sequences:
         claims = tuple(i for i, (found, _) in told.items() if sequence in (found, ANY_SEQUENCE))
+        fitting = [i for i in claims if not decided_on or visits[i] in {"", *decided_on}]
         decided = chosen.get(sequence)
         if decided in given and given[decided] == sequence:
             rows.append(Row(sequence, decided, claims, f"Found: {told[decided][1]}"))
         elif decided in given:
-            rows.append(Row(sequence, decided, claims, "Chosen"))
+            several = ", but the volumes are of several visits" if len(decided_on) > 1 else ""
+            rows.append(Row(sequence, decided, claims, f"Chosen{several}"))
         elif sequence in left_empty:
             rows.append(Row(sequence, None, claims, "Left empty"))
-        elif len(claims) == 1:
-            rows.append(Row(sequence, claims[0], claims, f"Found: {told[claims[0]][1]}"))
+        elif len(fitting) == 1:
+            rows.append(Row(sequence, fitting[0], claims, f"Found: {told[fitting[0]][1]}"))
+        elif fitting:
+            rows.append(Row(sequence, None, claims, f"Choose: {len(fitting)} volumes claim it"))
         elif claims:
-            rows.append(Row(sequence, None, claims, f"Choose: {len(claims)} volumes claim it"))
+            rows.append(Row(sequence, None, claims, "Missing; found in another visit"))
         else:
             rows.append(Row(sequence, None, (), "Missing"))
-    return rows
+    found_in = {visits[row.chosen] for row in rows if row.chosen} - {""}
+    if decided_on or len(found_in) < 2:
+        return rows
+    note = f"Choose: volumes of {len(found_in)} visits were found"
+    return [replace(row, chosen=None, note=note) if row.chosen else row for row in rows]
 
 
 def series_of(series: Iterable[dict[str, Any]], sequence: str) -> str:
