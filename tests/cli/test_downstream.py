@@ -240,8 +240,8 @@ def test_a_label_that_fits_no_task_names_the_file(brainmvp, home, tmp_path):
     assert result.exit_code == 2 and "s2_seg.nii.gz is in the index but not there" in result.stderr
 
 
-def test_the_published_behaviours_are_told(brainmvp, strokes, tmp_path):
-    said = done(brainmvp("finetune", "stroke", strokes, "--out", tmp_path, "--published", "help"))
+def test_the_published_behaviours_are_told(brainmvp):
+    said = done(brainmvp("finetune", "--published", "help"))
     assert "stem" in said and "selection" in said
 
 

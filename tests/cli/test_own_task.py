@@ -32,7 +32,9 @@ def test_an_own_segmentation_is_learned_and_compared_with_the_built_in_model(bra
     index = hospital(get_task("stroke"), tmp_path) / "index.json"
     said = done(brainmvp("index", index.parent, "--task", "our-strokes"))
     assert "our-strokes can learn from 6 of 6 visits, of 6 patients." in said
-    done(brainmvp("finetune", "our-strokes", index, "--from", "stroke", "--out", tmp_path / "run", *TINY))
+    learn = ("finetune", "our-strokes", index, "--from", "stroke", "--out", tmp_path / "run")
+    said = done(brainmvp(*learn, *TINY))
+    assert "Use it: brainmvp segment PATIENT --task our-strokes --model our-strokes@1 --out" in said
     out = tmp_path / "judged"
     judge = ("evaluate", "our-strokes", index, "--model", "our-strokes", "--out", out, "--device", "cpu")
     said = done(brainmvp(*judge, "--missing", "--against", "stroke"))
@@ -62,7 +64,7 @@ def test_an_own_classification_is_learned_and_answers(brainmvp, home, tmp_path):
         "--network",
         "unet-compact",
     )
-    done(brainmvp(*learn, *TINY))
+    assert "Use it: brainmvp classify PATIENT --task side --model side@1" in done(brainmvp(*learn, *TINY))
     judge = ("evaluate", "side", clinic / "index.json", "--model", "side", "--out", tmp_path / "judged")
     assert "accuracy" in done(brainmvp(*judge, "--part", "all"))
     rows = list(csv.DictReader((tmp_path / "judged" / "cases.csv").open()))

@@ -16,7 +16,7 @@ from brainmvp.cli.asked import (
     fractions_of,
 )
 from brainmvp.cli.console import progress_bar, say, warn
-from brainmvp.cli.keeping import keep_once
+from brainmvp.cli.keeping import keep_once, use_of
 from brainmvp.cli.typed import typed_again
 from brainmvp.errors import BrainMVPError
 
@@ -31,6 +31,17 @@ if TYPE_CHECKING:
 
 # What a stopped run does not keep by itself.
 _AGAIN = ("split", "fold", "name", "cache", "workers", "device", "devices", "nodes")
+
+
+def _tell_published(asked: str | None) -> str | None:
+    """List what can be had back, before the arguments are looked at, if `help` was asked for."""
+    if asked != "help":
+        return asked
+    from brainmvp.tasks import PUBLISHED
+
+    for key, text in PUBLISHED.items():
+        say(f"{key:>10}  {text}")
+    raise typer.Exit
 
 
 def finetune(
@@ -85,7 +96,11 @@ def finetune(
     seed: Annotated[int | None, typer.Option(min=0, help="Of the weights, the order and the crops.")] = None,
     published: Annotated[
         str | None,
-        typer.Option(help="Behaviours of the published code to have back, with commas; `help` lists them."),
+        typer.Option(
+            help="Behaviours of the published code to have back, with commas; `help` alone lists them.",
+            callback=_tell_published,
+            is_eager=True,
+        ),
     ] = None,
     fraction: Annotated[
         str | None,
@@ -110,9 +125,6 @@ def finetune(
     --fraction it draws the label-efficiency curve, from scratch against --from; with several --network or --from it
     compares them on the same split and budget. With --folds 5 --fold all it trains one model for each fold.
     """
-    if published == "help":
-        _tell_published()
-        return
     from brainmvp.card import check_name
     from brainmvp.finetune.folder import RunFolder
     from brainmvp.finetune.split import split_path
@@ -194,6 +206,8 @@ def finetune(
         ids = ",".join(stored.card.id for stored in made)
         where = where if number is not None else where.removesuffix(" --fold all")
         say(f"Its test: brainmvp evaluate {chosen.name} {index} --model {ids}{where} --out {out / 'test'}")
+        if number is not None:
+            say(use_of(made[0].card))
 
 
 def _folder(out: Path, number: int | None, fold: int) -> Path:
@@ -279,13 +293,6 @@ def describe(progress: "Progress") -> str:
         f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.3f}"
         f"{', ' + scores if scores else ''}, {duration(progress.seconds_left)} left"
     )
-
-
-def _tell_published() -> None:
-    from brainmvp.tasks import PUBLISHED
-
-    for key, text in PUBLISHED.items():
-        say(f"{key:>10}  {text}")
 
 
 def _start(reference: str, store: "ModelStore") -> "Model":

@@ -1,4 +1,4 @@
-"""What a finished run made goes into the model store once, however often its command is given again."""
+"""What a finished run made goes into the model store once, however often its command is given again; its use."""
 
 import json
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from brainmvp.files import write_json
 
 if TYPE_CHECKING:
+    from brainmvp.card import Card
     from brainmvp.modelstore import Model, ModelStore
 
 _NOTE = "stored.json"
@@ -29,3 +30,14 @@ def keep_once(out: Path, mark: Any, store: "ModelStore", add: Callable[[], "Mode
     model = add()
     write_json(out / _NOTE, note | {"model": model.card.id})
     return model
+
+
+def use_of(card: "Card") -> str:
+    """Return how a stored model is used, in a line to be typed."""
+    if card.kind == "classification":
+        command = f"classify PATIENT --task {card.task} --model {card.id}"
+    elif card.task:
+        command = f"segment PATIENT --task {card.task} --model {card.id} --out RESULT.nii.gz"
+    else:
+        command = f"finetune TASK INDEX --from {card.id} --out RUN"
+    return f"Use it: brainmvp {command}"

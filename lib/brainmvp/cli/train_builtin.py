@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from brainmvp.cli.console import say
-from brainmvp.cli.keeping import keep_once
+from brainmvp.cli.keeping import keep_once, use_of
 from brainmvp.cli.parts import pretraining
 from brainmvp.errors import BrainMVPError
 
@@ -68,10 +68,7 @@ def _say_end(finished: Path | None, out: Path) -> None:
     store = ModelStore()
     card = keep_once(out, str(finished.relative_to(out)), store, lambda: store.take(finished)).card
     say(f"Model: {card.id}, from {finished}")
-    if card.task:
-        say(f"Use it: brainmvp segment PATIENT --task {card.task} --model {card.id} --out RESULT.nii.gz")
-    else:
-        say(f"Use it: brainmvp finetune TASK INDEX --from {card.id} --out RUN")
+    say(use_of(card))
 
 
 def _tell(event: dict) -> None:
