@@ -105,7 +105,7 @@ def test_says_what_the_segments_are_and_on_which_series_they_lie(image, tmp_path
     ],
 )
 def test_the_patient_keeps_the_name_in_any_script(tmp_path, characters, name):
-    shape, affine = (8, 8, 6), oblique((8.0, 8.0, 8.0), "LAS")
+    shape, affine = (8, 8, 6), oblique((2.5, 2.5, 8.0), "LAS")
     volume, facts = right_handed(head(shape, affine, centre_of(shape, affine))), dict(habit.FLAIR)
     facts |= {"SpecificCharacterSet": characters, "PatientName": name}
     write_series(tmp_path / "study", volume, generate_uid(), **facts)
