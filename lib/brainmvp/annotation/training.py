@@ -239,12 +239,15 @@ class LabelTraining:
                 "held-out studies": len(comparison.cases),
             }
             self._store.add(card.model_copy(update={"metrics": card.metrics | metrics}), tuned.weights)
-        if comparison.passes:
+        now = self._store.resolve(name).card.id  # not `served`, if somebody has chosen another one meanwhile
+        serves = comparison.passes and now == served.card.id
+        if serves:
             self._store.serve(name, version)
-        self._note(plan, comparison)
+        self._note(plan, comparison, serves)
         self._tidy(version)
-        action = "it is served now" if comparison.passes else f"it is kept, and {served.card.id} stays served"
-        return Outcome(True, f"{comparison.sentence[:-1]}; {action}.", version, comparison.passes)
+        stays = now if now == served.card.id else f"{now}, chosen meanwhile,"
+        action = "it is served now" if serves else f"it is kept, and {stays} stays served"
+        return Outcome(True, f"{comparison.sentence[:-1]}; {action}.", version, serves)
 
     def _stored_before(self, card: Card) -> Model | None:
         """Return the version that this run stored before it ended early; its card's training has the run's seconds."""
@@ -269,12 +272,12 @@ class LabelTraining:
                 path.replace(kept / path.name)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _note(self, plan: _Plan, comparison: Comparison) -> None:
+    def _note(self, plan: _Plan, comparison: Comparison, serves: bool) -> None:
         detail = {
             "model": comparison.new, "parent": plan.start, "labels": len(plan.train) + len(plan.validation),
             "held_out": {"dice": round(comparison.new_mean, 4), "cases": len(comparison.cases)},
             "before": {"model": comparison.old, "dice": round(comparison.old_mean, 4)},
-            "served": comparison.passes, "sentence": comparison.sentence,
+            "served": serves, "sentence": comparison.sentence,
         }  # fmt: skip
         self._state.journal.add("version", task=self._task.name, detail=detail)
 

@@ -6,6 +6,7 @@ import pytest
 from labelled import make_cases
 
 from brainmvp.annotation.cases import label_state
+from brainmvp.annotation.gate import Comparison
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.annotation.status import TrainingStatus
 from brainmvp.annotation.training import LabelTraining, Options
@@ -47,6 +48,29 @@ def test_a_labelled_study_that_the_task_cannot_use_stops_no_training(first: Mode
         training.check_enough()
     submit(cases[0], studies)
     assert training.run(OPTIONS, lambda status: None, lambda: False).finished
+
+
+def test_a_version_that_is_chosen_while_the_new_one_is_measured_stays_served(
+    first: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, store, studies = get_task("tumour"), ModelStore(), tmp_path / "cohort"
+    for case in make_cases(task, 6, studies):
+        submit(case, studies)
+    other = first.card.model_copy(update={"version": store.next_version("tumour")})
+    store.add(other, first.load_weights())
+    monkeypatch.setattr(Comparison, "passes", property(lambda comparison: True))
+
+    def tell(status: TrainingStatus) -> None:
+        if status.state == "measuring":
+            store.serve("tumour", other.version)
+
+    state = AnnotationState(studies)
+    outcome = LabelTraining(state, task, (task,)).run(OPTIONS, tell, lambda: False)
+    assert (outcome.finished, outcome.served, outcome.version) == (True, False, other.version + 1)
+    assert store.served("tumour") == other.version
+    assert outcome.message.endswith(f"it is kept, and {other.id}, chosen meanwhile, stays served.")
+    (event,) = state.journal.events("version")
+    assert event.detail["served"] is False
 
 
 def test_a_version_that_came_meanwhile_is_not_taken_for_the_runs_own(first: Model, tmp_path: Path) -> None:
