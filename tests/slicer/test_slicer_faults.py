@@ -299,6 +299,25 @@ def test_a_waiting_label_with_a_damaged_note_is_told_and_hinders_no_other(tmp_pa
     assert damaged.file.stem in told.problem and damaged.file.is_file()
 
 
+def test_waiting_labels_are_in_the_order_of_drawing_whatever_the_clocks_of_the_house_show(
+    tmp_path, monkeypatch
+):
+    outbox = Outbox(tmp_path / "outbox")
+    seconds = 1_792_890_000  # 25 October 2026, 01:00 UTC: summer time ends
+    monkeypatch.setattr(time, "time_ns", lambda: seconds * 1_000_000_000 + 7)
+    before = outbox.put(lambda file: file.write_bytes(b""), "http://one", "of before", "final", {})
+    for file in (
+        before.file,
+        before.file.with_suffix(".json"),
+    ):  # as earlier versions did, by the local clock
+        file.rename(file.with_name(f"20261025-023000-000000000-of-before{file.suffix}"))
+    for study in ("z", "y", "x"):
+        outbox.put(lambda file: file.write_bytes(b""), "http://one", study, "final", {})
+        seconds += 600
+    assert [letter.study for letter in outbox.letters()] == ["of before", "z", "y", "x"]
+    assert outbox.letters()[1].file.name == "utc-20261025-010000-000000007-z.nrrd"
+
+
 def test_what_may_not_be_repeated_is_not(stock):
     client = Transport(stock.url)
     for path in ("/infer/lesions", "/datastore/image"):

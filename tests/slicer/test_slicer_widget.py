@@ -134,6 +134,17 @@ def segmentation_of(panel):
     return panel.session.state.segmentation, panel.submitting.table(), panel.session.reference()[1]
 
 
+def test_who_says_no_name_is_who_is_logged_in(request, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "reader 7")
+    panel = request.getfixturevalue("panel")
+    assert panel.ui.annotatorEdit.text == panel.session.state.annotator == "reader 7"
+    panel.ui.annotatorEdit.setText("Anna")
+    panel.ui.annotatorEdit.editingFinished.emit()
+    node = panel.session.state.node
+    panel.open(node, lambda node_id: {})
+    assert panel.ui.annotatorEdit.text == panel.session.state.annotator == "Anna"
+
+
 def test_a_closed_scene_keeps_the_server_and_the_reader(panel, click, server, scene, wait):
     panel.ui.urlEdit.setText(server.url)
     panel.ui.annotatorEdit.setText("Reader")

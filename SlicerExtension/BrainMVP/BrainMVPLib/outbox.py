@@ -43,7 +43,9 @@ class Outbox:
     ) -> Letter:
         """Have a label written here until it is sent."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        moment = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000_000:09d}"
+        seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+        # Names that sort by time; those of earlier versions, in local time, begin with a digit and come first.
+        moment = f"utc-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(seconds))}-{rest:09d}"
         readable = re.sub(r"[^A-Za-z0-9.-]+", "-", study)[:60]
         letter = Letter(self.folder / f"{moment}-{readable}.nrrd", url, study, tag, notes)
         try:

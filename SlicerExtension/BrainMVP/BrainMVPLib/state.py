@@ -5,12 +5,21 @@ The token is not part of it: a scene is sent to others.
 
 from __future__ import annotations
 
+import getpass
 import json
 from typing import Any
 
 _VOLUME_ROLE = "BrainMVP.Volume."
 _SEGMENTATION_ROLE = "BrainMVP.Segmentation"
 _UNCERTAINTY_ROLE = "BrainMVP.Uncertainty"
+
+
+def login_name() -> str:
+    """Return the name under which somebody is logged in on this computer; empty where the system tells none."""
+    try:
+        return getpass.getuser()
+    except Exception:  # which one depends on the system and on Python's version
+        return ""
 
 
 class _Remembered:

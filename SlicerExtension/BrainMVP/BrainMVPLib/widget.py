@@ -19,6 +19,7 @@ from .scene import volumes
 from .segmenting import Segmenting
 from .serving import Serving
 from .session import Session
+from .state import login_name
 from .study import series_rows
 from .submitting import Submitting
 from .training import Training
@@ -63,6 +64,7 @@ class Panel:
         session = self.session = Session(self.scene, parameters, self.folder, header_of)
         if self._standing is not None:
             session.go_on_from(self._standing)
+        session.state.annotator = session.state.annotator or login_name()
         session.state.opened = 0.0  # a saved scene's, between which and now nobody worked on it
         self.opening, self.segmenting = Opening(session), Segmenting(session)
         self.submitting, self.training = Submitting(session), Training(session)
