@@ -57,7 +57,7 @@ class StudyDatastore(ImageStore):
             for other in filter(Path.is_file, earlier):
                 if other != stored or not filecmp.cmp(other, path, shallow=False):
                     self._keep(study.id, tag, other)
-            atomically(stored, lambda temporary: shutil.copyfile(path, temporary))
+            atomically(stored, lambda temporary: shutil.copyfile(path, temporary), durable=True)
             for other in earlier:
                 if other != stored:
                     other.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from brainmvp.annotation.database import HIDDEN
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import write_text
+from brainmvp.files import sweep, write_text
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import Task
@@ -59,6 +59,8 @@ class StudyIndex(LocalDatastore):
         self._written: tuple[int, int] | None = None  # what tells the notes as they were last written or read
         notes = self.root / _NOTES
         notes.parent.mkdir(exist_ok=True)
+        for folder in (notes.parent, self.root / "labels"):
+            sweep(folder)
         extensions = [f"*{suffix}" for suffix in IMAGE_SUFFIXES]
         try:
             super().__init__(str(self.root), datastore_config=str(_NOTES), extensions=extensions)
@@ -206,7 +208,11 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 def _says_more(label: DataModel, known: DataModel | None) -> bool:
     """Tell whether notes about a label are to be taken for those that are known: newer ones, or of one only found."""
-    if known is None or not known.info.keys() - _FOUND:
+    if known is None:
+        return True
+    if not label.info.keys() - _FOUND:
+        return False
+    if not known.info.keys() - _FOUND:
         return True
     return label.info.get("ts", 0) > known.info.get("ts", 0)
 

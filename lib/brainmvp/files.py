@@ -2,14 +2,18 @@
 
 import json
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from brainmvp.sequences import IMAGE_SUFFIXES
 
 TEMPORARY = ".writing-"  # how the names of files begin that are being written
+_NOBODY_WRITES_SO_LONG = 24 * 3600.0  # seconds
 
 
 def _usual_permissions() -> int:
@@ -22,8 +26,10 @@ def _usual_permissions() -> int:
 _PERMISSIONS = _usual_permissions()
 
 
-def atomically(path: Path, write: Callable[[Path], object]) -> None:
+def atomically(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
     """Call `write` with a temporary path of the same ending beside `path`, then rename it to `path`.
+
+    durable: have the content on the disk first, for who sent it forgets it then.
 
     Raises `OSError` that names the folder where it cannot be written or has no room: the temporary name says nothing.
     """
@@ -35,7 +41,11 @@ def atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary = Path(name)
         os.close(handle)
         write(temporary)
-        temporary.chmod(_PERMISSIONS)  # mkstemp makes files that only their owner may read
+        with suppress(OSError):  # some network shares refuse
+            temporary.chmod(_PERMISSIONS)  # mkstemp makes files that only their owner may read
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         if not error.errno or (error.filename and TEMPORARY not in str(error.filename)):
@@ -44,6 +54,15 @@ def atomically(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         if temporary:
             temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what programs were writing anywhere below a folder when they were killed, a day ago or longer."""
+    before = time.time() - _NOBODY_WRITES_SO_LONG
+    for path in list(folder.rglob(f"{TEMPORARY}*")):
+        with suppress(OSError):
+            if path.lstat().st_mtime < before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

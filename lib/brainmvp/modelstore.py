@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from brainmvp.card import Card, check_name, is_name
 from brainmvp.errors import BrainMVPError, first_line
-from brainmvp.files import TEMPORARY, write_json
+from brainmvp.files import TEMPORARY, sweep, write_json
 from brainmvp.home import home as default_home
 from brainmvp.networks import build_classifier, build_network
 
@@ -211,6 +211,7 @@ class ModelStore:
                 f"{card.id} exists; a version is never overwritten, use {self.next_version(card.name)}."
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
+        sweep(folder.parent)
         temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder.parent))
         try:
             _write_files(card, weights, temporary)

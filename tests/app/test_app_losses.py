@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import threading
+import time
 import zipfile
 from collections import UserDict
 from contextlib import suppress
@@ -123,6 +124,27 @@ def test_what_the_process_of_a_batch_inference_notes_and_the_server_meanwhile_is
     assert {later.get_label_info(study, "original")["model"] for study in ("p1", "p2", "p3")} == {"tumour@2"}
     server.remove_label("p1", "original")
     assert "original" not in opened(root).get_labels_by_image_id("p1")
+
+
+def test_notes_of_a_label_that_was_only_found_replace_no_others(root: Path) -> None:
+    store, path = labelled(root), root / ".brainmvp" / "datastore_v2.json"
+    notes = json.loads(path.read_text("utf-8"))
+    found = {"ts": int(time.time()) + 100, "name": "p1.nii.gz"}
+    notes["objects"]["p1"]["labels"]["final"]["info"] = found
+    path.write_text(json.dumps(notes), "utf-8")  # as another process does that saw the file first
+    assert annotators(store) == ["Anna", "Anna"]
+
+
+def test_what_a_killed_server_was_writing_is_swept_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, synced = labelled(root), []
+    left = root / "labels" / "final" / ".writing-x.nii.gz"
+    left.touch()
+    os.utime(left, (0, 0))
+    opened(root)
+    assert not left.exists()
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    store.save_label("p3", str(root.parent / "label.nii.gz"), "final", {})
+    assert (root / "labels" / "final" / "p3.nii.gz").stat().st_ino in synced
 
 
 def test_a_label_whose_study_was_renamed_is_told(root: Path) -> None:

@@ -1,5 +1,6 @@
 """Files are there complete or not at all."""
 
+import errno
 import os
 import signal
 import stat
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from brainmvp.files import atomically, write_json
+from brainmvp.files import atomically, sweep, write_json
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -56,6 +57,37 @@ def test_an_image_that_finds_no_room_is_no_crash(tmp_path):
     names = ("a.nii.gz", "a.seg.nrrd", "a.nrrd", "a.mha")
     assert done.stdout.splitlines() == [f"{name} {tmp_path}" for name in names], done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_what_has_to_outlive_a_power_cut_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path, synced = tmp_path / "a.nii.gz", []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append((os.fstat(file).st_ino, path.exists())))
+    atomically(path, lambda temporary: temporary.write_text("a"), durable=True)
+    assert synced == [(path.stat().st_ino, False)]
+    assert path.read_text() == "a"
+
+
+def test_a_disk_that_knows_no_permissions_is_written_all_the_same(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    write_json(tmp_path / "a.json", {"a": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_a_killed_program_left_is_swept_up_after_a_day(tmp_path):
+    old, new, folder, other = (
+        tmp_path / "deep" / name for name in (".writing-a", ".writing-b", ".writing-c", "d")
+    )
+    (folder / "in").mkdir(parents=True)
+    for path in (old, new, other, folder / "in" / "e"):
+        path.touch()
+    for path in (old, other, folder):
+        os.utime(path, (0, 0))
+    sweep(tmp_path)
+    assert sorted((tmp_path / "deep").iterdir()) == [new, other]
+    sweep(tmp_path / "absent")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
