@@ -30,27 +30,26 @@ def test_a_folder_with_another_run_is_refused(brainmvp, tmp_path, other):
     assert list(tmp_path.iterdir()) == [recipe]
 
 
+@pytest.mark.parametrize("content", ['{"task": "stro', "[]", "{}"])
+def test_a_damaged_recipe_is_refused(brainmvp, tmp_path, content):
+    (tmp_path / "recipe.json").write_text(content)
+    result = brainmvp("train-builtin", "--task", "stroke", "--out", tmp_path, "--minutes", "0")
+    assert result.exit_code == 2
+    assert "recipe.json is damaged; delete it to go on" in result.stderr
+
+
 def test_a_finished_model_is_stored_once_and_can_be_used(brainmvp, home, tmp_path, monkeypatch):
-    # A box of 64 voxels in the middle of the brain, and two phantoms to fit on.
-    monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (128.0, 128.0, 128.0))
+    # A box of 48 voxels in the middle of the brain, and two phantoms to fit on.
+    monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (96.0, 96.0, 96.0))
     monkeypatch.setattr("brainmvp.training.export._CALIBRATION_PHANTOMS", 2)
     monkeypatch.setattr("brainmvp.training.train.Recipe.validation", 2)
-    command = (
-        "train-builtin",
-        "--task",
-        "stroke",
-        "--steps",
-        "1",
-        "--device",
-        "cpu",
-        "--out",
-        tmp_path / "run",
-    )
-    for _ in range(2):
-        result = brainmvp(*command)
+    command = ("train-builtin", "--task", "stroke", "--device", "cpu", "--out", tmp_path / "run")
+    for steps, version in ((1, 2), (1, 2), (2, 3), (2, 3)):  # made longer, it is another model
+        result = brainmvp(*command, "--steps", steps)
         assert result.exit_code == 0, result.output
-        assert "--model stroke@2" in result.stdout
-    assert ModelStore(home).versions("stroke") == [1, 2]
+        assert f"--model stroke@{version}" in result.stdout
+        assert ModelStore(home).resolve(f"stroke@{version}").card.training["steps"] == steps
+    assert ModelStore(home).versions("stroke") == [1, 2, 3]
     card = ModelStore(home).resolve("stroke@2").card
     assert card.training["recipe"]["anatomies"] == ["MNI152"]
     assert card.parent is None and ModelStore(home).served("stroke") == 1

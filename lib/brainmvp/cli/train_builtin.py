@@ -66,7 +66,9 @@ def _say_end(finished: Path | None, out: Path) -> None:
     from brainmvp.modelstore import ModelStore
 
     store = ModelStore()
-    card = keep_once(out, str(finished.relative_to(out)), store, lambda: store.take(finished)).card
+    training = json.loads((finished / "card.json").read_text("utf-8"))["training"]
+    mark = {"folder": str(finished.relative_to(out)), "steps": training.get("steps")}
+    card = keep_once(out, mark, store, lambda: store.take(finished)).card
     say(f"Model: {card.id}, from {finished}")
     say(use_of(card))
 

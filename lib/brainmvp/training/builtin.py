@@ -61,8 +61,11 @@ def train_builtin(
     _, progress = read_weights(out / f"{network}.safetensors")
     if recipe.progress(progress["seconds"], progress["steps"]) < 1.0:
         return None
-    made = sorted((out / "model" / name).glob("*/card.json"))
-    return made[0].parent if made else export_model(name, network, out, out / "model", anatomies)
+    for path in sorted((out / "model" / name).glob("*/card.json")):
+        # A run that was made longer has learned since its card was written.
+        if json.loads(path.read_text("utf-8"))["training"].get("steps") == progress["steps"]:
+            return path.parent
+    return export_model(name, network, out, out / "model", anatomies)
 
 
 def _stored_id(name: str) -> str:
@@ -75,14 +78,19 @@ def _check_same_run(out: Path, recipe: Recipe) -> None:
     path = out / "recipe.json"
     if not path.is_file():
         return
-    stored = json.loads(path.read_text("utf-8"))
-    task, networks, start = stored["task"], tuple(stored["networks"]), stored.get("start")
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        task, networks, start = stored["task"], tuple(stored["networks"]), stored.get("start")
+        brains = tuple(stored.get("anatomies", ()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BrainMVPError(
+            f"{path} is damaged; delete it to go on with this task and these brains, or choose an empty folder."
+        ) from error
     if (task, networks, start) != (recipe.task, recipe.networks, recipe.start):
         raise BrainMVPError(
             f"{out} holds a run of {task}, {', '.join(networks)}, from {start or 'nothing'}; choose an empty folder."
         )
-    brains = stored.get("anatomies", ())
-    if tuple(brains) != recipe.anatomies:
+    if brains != recipe.anatomies:
         raise BrainMVPError(
             f"{out} holds a run on other brains ({', '.join(brains) or 'of an earlier release'}); name the same "
             "--patients, or choose an empty folder."
