@@ -116,6 +116,7 @@ def on_disease(segmenter: Segmenter, folder: Path, out: Path, pictures: bool) ->
             home = study.reference(task)
             result = segmenter.segment(only(study, sequences), home if home in sequences else None)
             if result.labels.shape != truth.shape:
+                print(f"{study.id} {'+'.join(sequences)}: left out, its label is on another grid", flush=True)
                 continue
             row = score(result, task, truth)
             if sequences == SUBSETS[task.name][0]:

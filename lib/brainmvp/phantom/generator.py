@@ -105,7 +105,7 @@ def make_phantom(
         labels = found
 
     bent = Distortion(draw, grid) if draw.chance(0.5 * difficulty) else None
-    if bent and task == "stroke":  # whose labels are drawn on the diffusion images
+    if bent and task == "stroke" and set(BENT) & set(sequences):  # on which its labels are drawn
         labels = bent.labels(labels)
     images = {}
     for sequence in sequences:

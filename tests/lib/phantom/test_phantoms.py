@@ -8,6 +8,7 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.intensity import normalise
 from brainmvp.phantom import make_phantom
 from brainmvp.phantom.anatomy import GREY, WHITE, load_anatomies
+from brainmvp.phantom.distortion import Distortion
 from brainmvp.phantom.write import write_study
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
@@ -78,6 +79,28 @@ def test_an_infarct_is_labelled_only_where_it_was_scanned(atlas, monkeypatch):
         phantom = make_phantom(seed, "stroke", anatomies=atlas, disease="stroke", sequences=(Sequence.DWI,))
         assert (phantom.images[Sequence.DWI][phantom.labels > 0] > 0).all()
     assert (phantom.labels > 0).any()
+
+
+def test_labels_are_bent_only_with_an_image_that_is(monkeypatch):
+    coarse, bent = load_anatomies(8.0), []
+
+    class Bend(Distortion):
+        def labels(self, labels):
+            bent.append(labels)
+            return super().labels(labels)
+
+    monkeypatch.setattr("brainmvp.phantom.generator.Distortion", Bend)
+
+    def make(sequence):
+        for seed in range(8):
+            make_phantom(
+                seed, "stroke", spacing=8.0, anatomies=coarse, disease="stroke", sequences=(sequence,)
+            )
+
+    make(Sequence.FLAIR)
+    assert not bent
+    make(Sequence.DWI)
+    assert bent
 
 
 def test_one_phantom_in_ten_has_an_odd_sequence_and_half_of_these_no_lesion(atlas, monkeypatch):
