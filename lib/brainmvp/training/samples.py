@@ -1,8 +1,8 @@
 """The stream of training samples: phantoms made by worker processes, as the models will see real scans."""
 
-import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -36,28 +36,26 @@ def make_sample(seed: int, task: Task, difficulty: float, anatomies: list[Anatom
 class PhantomStream(IterableDataset):
     """Endless samples of consecutive seeds; several workers share the seeds among them.
 
-    difficulty: a shared number that the training loop raises while it goes on.
+    difficulty: of the sample with an index, which counts up from 0; asked in the process that makes it.
     """
 
     task: Task
     anatomies: list[Anatomy]
-    difficulty: "multiprocessing.sharedctypes.Synchronized[float]"
+    difficulty: Callable[[int], float]
     first_seed: int
 
     def __iter__(self) -> Iterator[Sample]:
         worker = get_worker_info()
-        seed = self.first_seed + (worker.id if worker else 0)
-        step = worker.num_workers if worker else 1
-        while True:
-            yield make_sample(seed, self.task, self.difficulty.value, self.anatomies)
-            seed += step
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        for index in count(first, step):
+            yield make_sample(self.first_seed + index, self.task, self.difficulty(index), self.anatomies)
 
 
 class SampleBatches:
     """Batches from a stream, with each sample used `echo` times: fresh ones beside some of the last ones."""
 
     def __init__(self, stream: PhantomStream, batch: int, echo: int, workers: int, seed: int) -> None:
-        self._fresh = max(batch // echo, 1)
+        self._fresh = fresh_samples(batch, echo)
         self._batch = batch
         self._recent: list[Sample] = []
         self._room = 64 if echo > 1 else 0
@@ -79,6 +77,11 @@ class SampleBatches:
             chosen.append(pool[int(torch.randint(len(pool), (1,), generator=self._generator))])
         self._recent = [*self._recent, *fresh][-self._room :] if self._room else []
         return torch.stack([images for images, _ in chosen]), torch.stack([labels for _, labels in chosen])
+
+
+def fresh_samples(batch: int, echo: int) -> int:
+    """Return how many samples of a batch are new ones."""
+    return max(batch // echo, 1)
 
 
 def _one_thread(worker: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import write_json
 from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.steps import rate
 from brainmvp.tasks import get_task
@@ -19,7 +20,7 @@ from brainmvp.training.augment import leave_out, vary
 from brainmvp.training.checkpoints import load_run, save_run
 from brainmvp.training.learner import Learner
 from brainmvp.training.loss import region_targets
-from brainmvp.training.samples import PhantomStream, SampleBatches
+from brainmvp.training.samples import PhantomStream, SampleBatches, fresh_samples
 from brainmvp.training.validation import ValidationSet
 
 Report = Callable[[dict[str, Any]], None]
@@ -98,14 +99,15 @@ def train(
             _start_from(learners[0], recipe.start)
     done = recipe.progress(before["seconds"], before["steps"])
 
-    difficulty = multiprocessing.Value("d", recipe.difficulty(done))
+    told = multiprocessing.Value("d", recipe.difficulty(done))
+    difficulty = _AsTold(told) if recipe.minutes else _ByStep(recipe, before["steps"])
     first_seed = recipe.seed * 100_000_000 + before["made"]
     stream = PhantomStream(task, anatomies, difficulty, first_seed)
     workers = max((os.cpu_count() or 2) - 2, 0) if workers is None else workers
     batches = SampleBatches(stream, recipe.batch, recipe.echo, workers, recipe.seed + before["steps"])
     validation = ValidationSet.of(task, anatomies, recipe.validation)
 
-    (folder / "recipe.json").write_text(json.dumps(asdict(recipe)), "utf-8")
+    write_json(folder / "recipe.json", asdict(recipe))
     clock = _Clock(before["seconds"])
     steps, waited = before["steps"], 0.0
 
@@ -114,7 +116,7 @@ def train(
 
     def tell() -> None:
         line = total() | {
-            "difficulty": round(difficulty.value, 3),
+            "difficulty": round(recipe.difficulty(done), 3),
             "waited": round(waited / max(clock.here(), 1e-6), 3),
             "loss": {learner.preset: round(learner.mean_loss(), 4) for learner in learners},
             "network_seconds": {learner.preset: round(learner.seconds, 1) for learner in learners},
@@ -143,7 +145,7 @@ def train(
             learner.step(images, targets, seen, brain, share)
         steps += 1
         done = recipe.progress(clock.total(), steps)
-        difficulty.value = recipe.difficulty(done)
+        told.value = recipe.difficulty(done)
         if clock.here() - saved > save_every:
             save_run(folder, learners, total())
             saved = clock.here()
@@ -152,6 +154,28 @@ def train(
             scored = clock.here()
     save_run(folder, learners, total())
     tell()
+
+
+@dataclass(frozen=True)
+class _ByStep:
+    """The difficulty of a sample by the step that it is for: whoever makes it, and however early."""
+
+    recipe: Recipe
+    first_step: int
+
+    def __call__(self, index: int) -> float:
+        step = self.first_step + index // fresh_samples(self.recipe.batch, self.recipe.echo)
+        return self.recipe.difficulty(self.recipe.progress(0.0, step))
+
+
+@dataclass(frozen=True)
+class _AsTold:
+    """The difficulty of a run whose length is a time: as the training loop has told last, in a shared number."""
+
+    value: Any
+
+    def __call__(self, index: int) -> float:
+        return self.value.value
 
 
 def _start_from(learner: Learner, name: str) -> None:

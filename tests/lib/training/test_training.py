@@ -20,7 +20,7 @@ from brainmvp.training.learner import Learner
 from brainmvp.training.loss import dice, region_targets, segmentation_loss
 from brainmvp.training.optim import orthogonal
 from brainmvp.training.samples import PhantomStream, SampleBatches, make_sample
-from brainmvp.training.train import Recipe, train
+from brainmvp.training.train import Recipe, _ByStep, train
 
 TUMOUR, STROKE = get_task("tumour"), get_task("stroke")
 CPU = torch.device("cpu")
@@ -196,6 +196,19 @@ def test_a_run_starts_from_a_stored_model_and_refuses_another_network(
     )
     with pytest.raises(BrainMVPError, match="another network than unet-light"):
         train(replace(recipe, networks=("unet-light",)), tmp_path / "other", atlas, CPU, workers=0)
+
+
+def test_a_sample_is_the_same_whoever_makes_it_and_however_early(atlas, monkeypatch):
+    monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (48.0, 48.0, 48.0))
+    difficulty = _ByStep(Recipe("stroke", steps=8, batch=2, echo=2, easy=0.25), first_step=2)
+    assert [difficulty(index) for index in range(4)] == [0.0, 0.5, 1.0, 1.0]
+    both = []
+    for workers in (0, 1):
+        batches = SampleBatches(PhantomStream(STROKE, atlas, difficulty, 3), 2, 2, workers, 0)
+        both.append([next(batches) for _ in range(2)])
+    assert all(
+        torch.equal(a, b) for here, there in zip(*both, strict=True) for a, b in zip(here, there, strict=True)
+    )
 
 
 def test_thresholds_are_those_with_the_best_overlap():
