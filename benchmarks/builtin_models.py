@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from brainmvp.calibration import Reliability, draw_reliability, error_auc
+from brainmvp.calibration import NEAR_MM, Reliability, draw_reliability, error_auc, near_lesion
 from brainmvp.dice import dice
 from brainmvp.foreground import foreground
 from brainmvp.phantom.write import make_study
@@ -72,16 +72,19 @@ class Calibration:
         self.task = task
         self.said: dict[str, list[np.ndarray]] = {region.name: [] for region in task.regions}
         self.true: dict[str, list[np.ndarray]] = {region.name: [] for region in task.regions}
+        self.near: dict[str, list[np.ndarray]] = {region.name: [] for region in task.regions}
         self.aucs: list[float] = []
 
     def add(self, result: Segmentation, truth: np.ndarray) -> float | None:
         """Add a result; return the area under the curve of error against uncertainty in its brain."""
         brain = foreground(read_volume(result.study.images[result.reference]))
         wanted = self.task.regions_of(truth)
+        near = near_lesion(np.asarray(wanted[0]), result.labels.spacing)[brain]
         for region, mask in zip(self.task.regions, wanted, strict=True):
             if region.name in result.probabilities:
                 self.said[region.name].append(result.probabilities[region.name][brain])
                 self.true[region.name].append(mask[brain])
+                self.near[region.name].append(near)
         auc = error_auc(result.uncertainty[brain], result.labels.data[brain] != truth[brain])
         if auc is not None:
             self.aucs.append(auc)
@@ -92,6 +95,16 @@ class Calibration:
             name: Reliability.of(np.concatenate(said), np.concatenate(self.true[name]))
             for name, said in self.said.items() if said
         }  # fmt: skip
+
+    def errors_near(self) -> dict[str, float]:
+        """Return by region the calibration error of the voxels near a lesion."""
+        errors = {}
+        for name, said in self.said.items():
+            if said:
+                near = np.concatenate(self.near[name])
+                curve = Reliability.of(np.concatenate(said)[near], np.concatenate(self.true[name])[near])
+                errors[name] = round(curve.error, 5)
+        return errors
 
 
 def with_labels(folder: Path, task: Task) -> Iterator[tuple[Study, np.ndarray]]:
@@ -135,6 +148,7 @@ def on_disease(segmenter: Segmenter, folder: Path, out: Path, pictures: bool) ->
         "mean dice": means,
         "error auc": round(float(np.mean(calibration.aucs)), 3) if calibration.aucs else None,
         "calibration error": {name: round(curve.error, 5) for name, curve in curves.items()},
+        f"calibration error within {NEAR_MM:.0f} mm of the lesion": calibration.errors_near(),
     }
 
 

@@ -1,5 +1,6 @@
 """Probabilities that mean what they say: of the voxels called 70 %, seven in ten should be lesion."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _BINS = 15
 # What a temperature may be; beyond these a model is broken rather than badly calibrated.
 _COLDEST, _HOTTEST = 0.25, 4.0
+# Most of a brain is far from any lesion and easily right; this near to one a probability is put to the test, mm.
+NEAR_MM = 10.0
 _THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 
 
@@ -47,6 +50,15 @@ class Reliability:
         """The expected calibration error (Guo et al., ICML 2017): the mean gap, weighed by the voxels of each bin."""
         gap = np.abs(np.nan_to_num(self.said - self.true))
         return float((gap * self.count).sum() / max(self.count.sum(), 1))
+
+
+def near_lesion(lesion: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    """Return where a lesion is no more than `NEAR_MM` away, (X, Y, Z) bool; lesion: likewise; spacing: mm by axis."""
+    from scipy import ndimage
+
+    if not lesion.any():
+        return np.zeros_like(lesion)
+    return ndimage.distance_transform_edt(~lesion, sampling=spacing) <= NEAR_MM
 
 
 def fit_temperature(logits: Tensor, truth: Tensor) -> float:

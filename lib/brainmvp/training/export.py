@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from brainmvp.calibration import best_threshold, fit_temperature, temper
+from brainmvp.calibration import NEAR_MM, Reliability, best_threshold, fit_temperature, near_lesion, temper
 from brainmvp.card import Card
 from brainmvp.networks import NetworkConfig, build_network
 from brainmvp.phantom.anatomy import Anatomy
@@ -61,9 +61,9 @@ def export_model(
 ) -> Path:
     """Write the averaged weights of a run as FOLDER/TASK/VERSION/{weights.safetensors, card.json}; return that folder.
 
-    run: holds PRESET.safetensors, recipe.json and log.jsonl. Temperatures and thresholds are those that fit
-    held-out phantoms of `anatomies` best, and others give the scores; metrics: more to write into the card, such as
-    results on real scans.
+    run: holds PRESET.safetensors, recipe.json and log.jsonl. Temperatures and thresholds are those that fit best on
+    phantoms of `anatomies` that training never makes, and others of these give the scores; metrics: more to write into
+    the card, such as results on real scans.
     """
     from brainmvp.modelstore import write_model
 
@@ -90,7 +90,10 @@ def export_model(
         minimum_lesion_ml=_SMALLEST_ML[task.name], created=date.today(), data=made_of(patients),
         known_failures=_KNOWN_FAILURES[task.name],
         parent=recipe.get("start"), training={"recipe": recipe, **progress},
-        metrics={"dice on held-out phantoms": scores, **(metrics or {})},
+        metrics={
+            "dice on phantoms of the same brains, other seeds": scores,
+            "calibration error on these": calibration_errors(task, found["all"], held_out), **(metrics or {}),
+        },
     )  # fmt: skip
     target = folder / task.name / str(version)
     target.mkdir(parents=True, exist_ok=True)
@@ -163,6 +166,32 @@ def mean_dice(
             mean = float(dice(cases, truths, thresholds[region.name]).mean())
             scores[name][region.name] = round(mean, 4)
     return scores
+
+
+def calibration_errors(
+    task: Task, probabilities: Tensor, phantoms: ValidationSet
+) -> dict[str, dict[str, float]]:
+    """Return by region the calibration error in the brain, most of which is far from any lesion, and near lesions.
+
+    probabilities: (N, R, X, Y, Z), with all sequences.
+    """
+    brain = (phantoms.images != 0).any(1)
+    spacing = [BrainGrid().spacing] * 3
+    near = torch.stack(
+        [torch.from_numpy(near_lesion(lesion.numpy(), spacing)) for lesion in phantoms.targets[:, 0]]
+    )
+
+    def errors(where: Tensor) -> dict[str, float]:
+        return {
+            region.name: round(
+                Reliability.of(
+                    probabilities[:, index][where].numpy(), phantoms.targets[:, index][where].numpy()
+                ).error, 5,
+            )
+            for index, region in enumerate(task.regions)
+        }  # fmt: skip
+
+    return {"brain": errors(brain), f"within {NEAR_MM:.0f} mm of the lesion": errors(brain & near)}
 
 
 def _of_region(

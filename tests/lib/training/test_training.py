@@ -15,12 +15,13 @@ from brainmvp.tasks import get_task
 from brainmvp.training.augment import leave_out, vary
 from brainmvp.training.builtin import train_builtin
 from brainmvp.training.checkpoints import load_run, read_weights, save_run
-from brainmvp.training.export import best_thresholds, export_model, made_of, mean_dice
+from brainmvp.training.export import best_thresholds, calibration_errors, export_model, made_of, mean_dice
 from brainmvp.training.learner import Learner
 from brainmvp.training.loss import dice, region_targets, segmentation_loss
 from brainmvp.training.optim import orthogonal
 from brainmvp.training.samples import PhantomStream, SampleBatches, make_sample
 from brainmvp.training.train import Recipe, _ByStep, train
+from brainmvp.training.validation import ValidationSet
 
 TUMOUR, STROKE = get_task("tumour"), get_task("stroke")
 CPU = torch.device("cpu")
@@ -220,6 +221,16 @@ def test_thresholds_are_those_with_the_best_overlap():
     assert mean_dice(TUMOUR, {"all": probabilities}, targets, thresholds)["all"]["WT"] == 1.0
 
 
+def test_a_calibration_error_near_lesions_is_not_hidden_by_the_rest_of_the_brain():
+    targets = torch.zeros(2, 3, 40, 16, 16, dtype=torch.bool)
+    targets[0, :, :2] = True
+    probabilities = torch.where(targets, 0.5, 0.0)
+    phantoms = ValidationSet(TUMOUR, torch.ones(2, 4, 40, 16, 16), targets)
+    errors = calibration_errors(TUMOUR, probabilities, phantoms)
+    assert errors["brain"]["WT"] == pytest.approx(0.5 * 2 / 80)
+    assert errors["within 10 mm of the lesion"]["WT"] == pytest.approx(0.5 * 2 / 7, abs=1e-5)
+
+
 def test_thresholds_suit_studies_with_sequences_missing_too():
     targets = torch.zeros(1, 3, 8, 8, 8, dtype=torch.bool)
     targets[:, :, :4] = True
@@ -263,6 +274,10 @@ def test_a_run_stops_resumes_and_becomes_a_model(tmp_path, atlas, monkeypatch):
 
     card = Card.model_validate_json((folder / "card.json").read_text("utf-8"))
     assert card.id == "stroke@1" and card.regions == ("STROKE",)
+    assert set(card.metrics) == {
+        "dice on phantoms of the same brains, other seeds",
+        "calibration error on these",
+    }
     assert 0.25 <= card.temperatures["STROKE"] <= 4
     network = Model(card, folder).load_network()
     weights, _ = read_weights(tmp_path / "unet-compact.safetensors")
