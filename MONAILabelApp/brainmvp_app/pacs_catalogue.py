@@ -1,5 +1,6 @@
 """The brain studies of an archive, kept in step with it in the background."""
 
+import hashlib
 import hmac
 import json
 import logging
@@ -12,6 +13,8 @@ from typing import Any
 
 from pydicom import Dataset
 
+import brainmvp.dicom
+import brainmvp.sequences
 from brainmvp.annotation.database import HIDDEN
 from brainmvp.dicom.choose import SeriesEntry, choose
 from brainmvp.dicom.headers import slices_of
@@ -191,8 +194,10 @@ class PacsCatalogue:
             self._troubles = troubles
 
     def _remember(self) -> None:
+        rules = _rules()
         content = {
             study_id: {
+                "rules": rules,
                 "instances": known.instances,
                 "series": known.series,
                 "entries": [
@@ -207,10 +212,12 @@ class PacsCatalogue:
     def _remembered(self) -> dict[str, _Known]:
         try:
             content: dict[str, Any] = json.loads(self._notes.read_text("utf-8"))
-            return {
-                study_id: _Known(one["instances"], one["series"], [self._entry(e) for e in one["entries"]])
-                for study_id, one in content.items()
-            }
+            rules, known = _rules(), {}
+            for study_id, one in content.items():
+                # Named by other rules, a study is looked at again as soon as the archive answers.
+                instances = one["instances"] if one.get("rules") == rules else -1
+                known[study_id] = _Known(instances, one["series"], [self._entry(e) for e in one["entries"]])
+            return known
         except (OSError, ValueError, KeyError, TypeError):
             return {}  # none yet, or of another version: the archive has it all
 
@@ -220,6 +227,14 @@ class PacsCatalogue:
         verdict |= {"sequence": sequence, "contradictions": tuple(verdict["contradictions"])}
         image = ArchivedImage.from_json(values["image"], self._pacs)
         return SeriesEntry(**values | {"image": image, "verdict": Verdict(**verdict)})
+
+
+def _rules() -> str:
+    """Return a mark of the code that tells which series is which sequence."""
+    files = [
+        *sorted(Path(brainmvp.dicom.__file__).parent.glob("*.py")), Path(brainmvp.sequences.__file__)
+    ]  # fmt: skip
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def _secret(path: Path) -> bytes:

@@ -5,11 +5,13 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from app_server import APP
-from dicom_files import write_series
+from dicom_files import FLAIR, write_series
+from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from brainmvp.errors import BrainMVPError
@@ -135,3 +137,40 @@ def test_what_an_archive_refuses_because_it_has_it_is_stored(
     else:
         with pytest.raises(ArchiveError, match="answered 409"):
             archive.store(file)
+
+
+def test_what_other_rules_have_named_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(APP))
+    from brainmvp_app.pacs_catalogue import PacsCatalogue
+
+    scan = Volume(np.ones((20, 20, 10), np.int16), np.diag([2.0, 2.0, 5.0, 1.0]))
+    files = write_series(tmp_path / "sent", scan, uid := generate_uid(), 1, **FLAIR)
+    headers = [dcmread(file, stop_before_pixels=True) for file in files]
+    asked = []
+    pacs = SimpleNamespace(
+        studies=lambda: {uid: SimpleNamespace(patient="P", instances=len(files))},
+        series=lambda study: {headers[0].SeriesInstanceUID: len(files)},
+        headers=lambda study, series: asked.append(series) or headers,
+    )
+
+    def sequences() -> list[str]:
+        catalogue = PacsCatalogue(tmp_path / "here", pacs)
+        catalogue.scan()
+        catalogue._looking.join(60)
+        catalogue.scan()
+        (study,) = catalogue.studies.values()
+        return list(study.images)
+
+    assert sequences() == sequences() == ["FLAIR"]
+    assert len(asked) == 1
+    (notes,) = (tmp_path / "here").rglob("archive.json")
+    content = json.loads(notes.read_text())
+    for study in content.values():
+        study["entries"][0]["verdict"] |= {"sequence": "T2", "what": "T2"}
+    notes.write_text(json.dumps(content))
+    assert sequences() == ["T2"]
+    notes.write_text(json.dumps({key: study | {"rules": "older"} for key, study in content.items()}))
+    assert sequences() == ["FLAIR"]
+    assert len(asked) == 2
