@@ -19,6 +19,7 @@ _WORDS = re.compile(
 _TRACE = {"TRACEW", "TRACE"}
 # What workstations call a weighted image that they computed from the directions.
 _COMBINED = _TRACE | {"ISO", "ISOTROPIC", "COMBINED", "DWI"}
+_B_ALONE = re.compile(r"\W*b ?=? ?\d{3,4}\W*$")
 # Maps by their whole names, as GE writes them, with its misprint.
 _SPELLED_OUT = {
     "exponential ADC map": r"exponential.*(apparent|diffusion|\badc)",
@@ -60,7 +61,8 @@ def _weighted(facts: Facts, types: set[str], words: set[str], b_value: float | N
         if b_value > 0 or stated or spin_epi or (named and not milliseconds(facts, "InversionTime")):
             return Verdict(None, "b = 0 image", f"b-value {b_value:g}: without diffusion weighting")
         return None
-    if is_secondary(facts) and not ((types | words) & _COMBINED or _is_isotropic(facts)):
+    combined = (types | words) & _COMBINED or _is_isotropic(facts)
+    if is_secondary(facts) and not (combined or _B_ALONE.match(text_of(facts, "SeriesDescription"))):
         return None
     if b_value is not None:
         against = ("description says ADC",) if "ADC" in words else ()

@@ -49,6 +49,7 @@ MP2RAGE = GR | {"RepetitionTime": 5000, "EchoTime": 2.9, "InversionTime": 700}
         (SECONDARY | {"SeriesDescription": "DWI Ax (combined)", "DiffusionBValue": 1000.0}, "DWI"),
         (SECONDARY | {"ImageType": ("DERIVED", "SECONDARY", "ISO"), "DiffusionBValue": 1000.0}, "DWI"),
         (SECONDARY | {"DiffusionDirectionality": "ISOTROPIC", "DiffusionBValue": 1000.0}, "DWI"),
+        (SECONDARY | {"SeriesDescription": "b1000", "DiffusionBValue": 1000.0}, "DWI"),
         # GE writes b = 0 on every image, and the name of the examination as that of the protocol.
         (habit.FLAIR | {"DiffusionBValue": 0.0, "ProtocolName": "BRAIN STROKE DWI/MRA"}, "FLAIR"),
         (habit.FLAIR | {"DiffusionBValue": 0.0, "SeriesDescription": "Diffuse glioma"}, "FLAIR"),
