@@ -306,10 +306,8 @@ def test_waiting_labels_are_in_the_order_of_drawing_whatever_the_clocks_of_the_h
     seconds = 1_792_890_000  # 25 October 2026, 01:00 UTC: summer time ends
     monkeypatch.setattr(time, "time_ns", lambda: seconds * 1_000_000_000 + 7)
     before = outbox.put(lambda file: file.write_bytes(b""), "http://one", "of before", "final", {})
-    for file in (
-        before.file,
-        before.file.with_suffix(".json"),
-    ):  # as earlier versions did, by the local clock
+    # Earlier versions named them by the local clock.
+    for file in (before.file, before.file.with_suffix(".json")):
         file.rename(file.with_name(f"20261025-023000-000000000-of-before{file.suffix}"))
     for study in ("z", "y", "x"):
         outbox.put(lambda file: file.write_bytes(b""), "http://one", study, "final", {})
