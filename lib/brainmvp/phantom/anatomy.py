@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.phantom.draw import box_mean
+from brainmvp.phantom.fissure import Fissure
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import extent
 
@@ -25,7 +26,7 @@ class Anatomy:
 
     tissue: (3, X, Y, Z) fractions of grey matter, white matter and CSF, which sum to one in the brain and to zero
     outside; spacing: mm; images: (X, Y, Z) by sequence, percentiles 5 and 95 of the brain at 0 and 1 (empty for the
-    atlas); lesions: (X, Y, Z) fractions of the patient's own lesions, or None.
+    atlas); lesions: (X, Y, Z) fractions of the patient's own lesions, or None; fissure: where the hemispheres part.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Anatomy:
     spacing: float
     images: dict[Sequence, Tensor] = field(default_factory=dict)
     lesions: Tensor | None = None
+    fissure: Fissure = Fissure()
 
     @property
     def is_average(self) -> bool:
@@ -127,11 +129,11 @@ def _healed(patient: Anatomy) -> Anatomy:
     }
     tissue = patient.tissue * (1 - lesions)
     tissue[WHITE] += lesions
-    return Anatomy(f"{patient.name}-healed", tissue, patient.spacing, images)
+    return Anatomy(f"{patient.name}-healed", tissue, patient.spacing, images, fissure=patient.fissure)
 
 
 def _centred(anatomy: Anatomy) -> Anatomy:
-    """Crop to the brain's bounding box, padded to even sizes, so that the middle of the array is its middle."""
+    """Crop to the brain's bounding box, padded to even sizes, and measure the fissure, which need not be its middle."""
     box = extent((anatomy.tissue.sum(0) > 0.5).numpy())
     slices = [slice(low, high + 1) for low, high in box]
     pad = [edge for low, high in reversed(box) for edge in (2, 2 + (high + 1 - low) % 2)]
@@ -141,18 +143,25 @@ def _centred(anatomy: Anatomy) -> Anatomy:
 
     images = {sequence: cut(image) for sequence, image in anatomy.images.items()}
     lesions = None if anatomy.lesions is None else cut(anatomy.lesions)
-    return Anatomy(anatomy.name, cut(anatomy.tissue), anatomy.spacing, images, lesions)
+    tissue = cut(anatomy.tissue)
+    fissure = Fissure.of(tissue[CSF], anatomy.spacing)
+    return Anatomy(anatomy.name, tissue, anatomy.spacing, images, lesions, fissure)
 
 
 def _coarser(anatomy: Anatomy, factor: int) -> Anatomy:
     if factor == 1:
         return anatomy
+    # As much on both sides, so that the middle stays where it is.
+    rooms = [-size % (2 * factor) // 2 for size in reversed(anatomy.tissue.shape[1:])]
+    pad = [room for room in rooms for _ in range(2)]
 
     def mean(image: Tensor) -> Tensor:
-        lead = image[None] if image.ndim == 3 else image
+        lead = functional.pad(image[None] if image.ndim == 3 else image, pad)
         result = functional.avg_pool3d(lead, factor)
         return result[0] if image.ndim == 3 else result
 
     images = {sequence: mean(image) for sequence, image in anatomy.images.items()}
     lesions = None if anatomy.lesions is None else mean(anatomy.lesions)
-    return Anatomy(anatomy.name, mean(anatomy.tissue), anatomy.spacing * factor, images, lesions)
+    return Anatomy(
+        anatomy.name, mean(anatomy.tissue), anatomy.spacing * factor, images, lesions, anatomy.fissure
+    )

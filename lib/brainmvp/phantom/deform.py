@@ -38,7 +38,7 @@ class Warp:
         self._pulls = [Pull(centre, 17.0, 0.55 * atrophy * draw.uniform(0.7, 1.0)) for centre in _VENTRICLES]
 
     def source(self) -> Tensor:
-        """Return the position in the anatomy of every voxel, (3, X, Y, Z), mm from the anatomy's middle."""
+        """Return the position in the anatomy of every voxel, (3, X, Y, Z), mm from its middle, x from its fissure."""
         x, y, z = self.grid.axes()
         position = list(torch.broadcast_tensors(x, y, z))
         for pull in self._pulls:
@@ -54,7 +54,9 @@ class Warp:
         return torch.stack(rows) + self._bend
 
     def destination(self, point: Point) -> Point:
-        """Return about where a point of the anatomy comes to lie (the affine part only)."""
+        """Return about where a point of the anatomy, mm from its middle, comes to lie (the affine part only)."""
+        x, y, z = point
+        point = (x - self._anatomy.fissure.at(y, z), y, z)
         moved = torch.linalg.solve(self._matrix, torch.tensor(point) - torch.tensor(self._shift))
         return tuple(moved.tolist())
 
@@ -68,7 +70,9 @@ class Warp:
         source: what `source` returns.
         """
         half = torch.tensor(channels.shape[1:]) * self._anatomy.spacing / 2
-        normalised = source / half[:, None, None, None]
+        x, y, z = source
+        position = torch.stack([x + self._anatomy.fissure.at(y, z), y, z])
+        normalised = position / half[:, None, None, None]
         # grid_sample wants the last axis first.
         where = normalised.flip(0).permute(1, 2, 3, 0)[None]
         return functional.grid_sample(channels[None], where, align_corners=False)[0]

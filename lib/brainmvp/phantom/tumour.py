@@ -8,7 +8,7 @@ from torch import Tensor
 
 from brainmvp.phantom.anatomy import CSF, GREY, WHITE
 from brainmvp.phantom.draw import Draw
-from brainmvp.phantom.falx import at_callosum, detour_around
+from brainmvp.phantom.falx import at_callosum, detour_around, price_of_passing, side_of
 from brainmvp.phantom.grid import BrainGrid, Point
 from brainmvp.phantom.layers import Layer, ellipsoid, soft
 from brainmvp.phantom.materials import enhancing_tumour, necrosis, oedema, solid_tumour
@@ -36,12 +36,15 @@ _THINNEST_RIM_MM = 2.2
 class TumourPlan:
     """What is decided before the brain is warped: each focus has a centre and a radius, mm.
 
-    crosses: whether it passes freely to the other side where the brain is one.
+    crosses: whether it passes freely to the other side where the brain is one; spills: whether it takes the way over
+    the corpus callosum at a price; apart: whether its foci lie on both sides. Else it keeps to the side of the first.
     """
 
     kind: str
     foci: tuple[tuple[Point, float], ...]
     crosses: bool = False
+    spills: bool = False
+    apart: bool = False
 
     @classmethod
     def drawn(cls, draw: Draw, centres: list[Point], difficulty: float) -> "TumourPlan":
@@ -54,18 +57,21 @@ class TumourPlan:
         if draw.chance(0.06 + 0.08 * difficulty):
             count = draw.integer(1, min(len(centres), 6))
             kind = draw.choice(("ring", "solid"))
-            return cls(kind, tuple((c, draw.log_uniform(4.0, 11.0)) for c in centres[:count]))
+            return cls(kind, tuple((c, draw.log_uniform(4.0, 11.0)) for c in centres[:count]), apart=True)
         kind = draw.choice(_KINDS, _KIND_WEIGHTS)
         main, radius = centres[0], draw.log_uniform(9.5 - 4.5 * difficulty, 32.0)
         foci = [(main, radius)]
         for _ in range(draw.choice((0, 1, 2), (0.72, 0.18, 0.10))):
             x, y, z = (m + draw.normal(0.8 * radius) for m in main)
             foci.append(((math.copysign(x, main[0]), y, z), radius * draw.uniform(0.3, 0.7)))
-        butterfly = abs(main[0]) < _BUTTERFLY_MM and at_callosum(*main[1:]) and draw.chance(0.4)
+        beside_callosum = abs(main[0]) < _BUTTERFLY_MM and at_callosum(*main[1:])
+        butterfly = beside_callosum and draw.chance(0.4)
         if butterfly:
             foci.append(((0.0, main[1], main[2]), radius * draw.uniform(0.3, 0.6)))
             foci.append(((-main[0], main[1], main[2]), radius * draw.uniform(0.3, 0.9)))
-        return cls(kind, tuple(foci), crosses=butterfly)
+        # One in seven: judged by eye.
+        spills = beside_callosum and not butterfly and draw.chance(0.15)
+        return cls(kind, tuple(foci), crosses=butterfly, spills=spills)
 
     @classmethod
     def _of_a_child(cls, draw: Draw) -> "TumourPlan":
@@ -88,7 +94,7 @@ def grow(
     tissue: (3, X, Y, Z), after the warp; anatomical: (3, X, Y, Z), where each voxel comes from (see `Warp.source`).
     """
     brain = tissue.sum(0) > 0.5
-    distances = _distances(draw, grid, anatomical, plan) + _roughness(draw, grid, plan)
+    distances = _distances(draw, grid, tissue, anatomical, plan) + _roughness(draw, grid, plan)
     surface = distances.amin(0) + 5.0 * tissue[CSF]
     edge = draw.uniform(0.3, 1.0) * 2.0
     core = soft(surface, edge) * brain
@@ -115,25 +121,19 @@ def grow(
     return layers, labels
 
 
-def _distances(draw: Draw, grid: BrainGrid, anatomical: Tensor, plan: TumourPlan) -> Tensor:
+def _distances(draw: Draw, grid: BrainGrid, tissue: Tensor, anatomical: Tensor, plan: TumourPlan) -> Tensor:
     """Return the distance from the surface of each focus (foci, X, Y, Z), mm, negative inside.
 
     The falx keeps a focus to its side.
     """
     toll = 0.0 if plan.crosses else draw.uniform(5.0, 25.0)
+    price = price_of_passing(grid, tissue, anatomical, toll=toll, callosum=plan.crosses or plan.spills)
+    own_sides = plan.crosses or plan.apart
     distances = []
     for centre, radius in plan.foci:
-        away = detour_around(anatomical, _side(grid, anatomical, centre), toll)
-        distances.append(ellipsoid(draw, grid, centre) - radius + away)
+        right = side_of(grid, anatomical, centre if own_sides else plan.foci[0][0])
+        distances.append(ellipsoid(draw, grid, centre) - radius + detour_around(anatomical, right, price))
     return torch.stack(distances)
-
-
-def _side(grid: BrainGrid, anatomical: Tensor, point: Point) -> bool:
-    """Return whether a point, mm, is on the right."""
-    voxel = tuple(box.start for box in grid.box(point, 0.0))
-    return bool(
-        anatomical[(0, *(min(index, size - 1) for index, size in zip(voxel, grid.shape, strict=True)))] >= 0
-    )
 
 
 def _roughness(draw: Draw, grid: BrainGrid, plan: TumourPlan) -> Tensor:

@@ -3,55 +3,89 @@
 import pytest
 import torch
 
-from brainmvp.phantom.anatomy import GREY, WHITE
+from brainmvp.phantom.anatomy import CSF, GREY, WHITE
 from brainmvp.phantom.draw import Draw
-from brainmvp.phantom.falx import at_callosum, detour_around
+from brainmvp.phantom.falx import at_callosum, detour_around, price_of_passing, side_of
+from brainmvp.phantom.fissure import Fissure
 from brainmvp.phantom.grid import BrainGrid
 from brainmvp.phantom.tumour import TumourPlan, grow
 
-GRID = BrainGrid(4.0)
+GRID = BrainGrid(2.0)
 HERE = torch.stack(torch.broadcast_tensors(*GRID.axes()))
 HIGH, BESIDE_CALLOSUM = (14.0, 20.0, 50.0), (12.0, 20.0, 14.0)
 
 
-def grown(seed: int, *foci, crosses: bool = False) -> torch.Tensor:
-    """Return the labels of a solid tumour in a brain that is the same everywhere."""
+def brain() -> torch.Tensor:
+    """Return the tissue of a brain whose sides are one in a callosum and a brainstem, and parted by CSF elsewhere."""
     tissue = torch.zeros(3, *GRID.shape)
-    x, y, z = GRID.axes()
-    brain = ((x / 70) ** 2 + (y / 88) ** 2 + (z / 74) ** 2 < 1).float()
-    tissue[WHITE], tissue[GREY] = 0.7 * brain, 0.3 * brain
-    plan = TumourPlan("solid", foci, crosses)
-    return grow(Draw(seed), GRID, tissue, HERE, plan)[1]
+    x, y, z = HERE
+    inside = ((x / 70) ** 2 + (y / 88) ** 2 + (z / 74) ** 2 < 1).float()
+    callosum = (y > -20) & (y < 45) & (z > 10) & (z < 20)
+    brainstem = (y > -20) & (y < 15) & (z < -5)
+    fissure = (x.abs() < 2) & ~callosum & ~brainstem
+    tissue[WHITE], tissue[GREY] = 0.7 * inside * ~fissure, 0.3 * inside * ~fissure
+    tissue[CSF] = inside * fissure
+    return tissue
 
 
-def beyond(labels: torch.Tensor, above: float = -80.0) -> int:
-    """Return how many voxels are labelled clearly on the left, above this height, mm."""
-    return int(((labels > 0) & (HERE[0] < -4) & (HERE[2] > above)).sum())
+def grown(seed: int, *foci, **passing: bool) -> torch.Tensor:
+    """Return the labels of a solid tumour."""
+    return grow(Draw(seed), GRID, brain(), HERE, TumourPlan("solid", foci, **passing))[1]
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_off_the_callosum_neither_core_nor_oedema_passes_the_midline(seed):
-    labels = grown(seed, (HIGH, 24.0))
-    assert (labels > 0).sum() > 200
-    assert beyond(labels, above=40.0) == 0
+def beyond(labels: torch.Tensor) -> int:
+    """Return how many voxels are labelled on the left."""
+    return int(((labels > 0) & (HERE[0] < -1)).sum())
+
+
+def price(callosum: bool) -> torch.Tensor:
+    return price_of_passing(GRID, brain(), HERE, toll=7.0, callosum=callosum)
+
+
+@pytest.mark.parametrize("centre", [HIGH, BESIDE_CALLOSUM, (5.0, 52.0, 20.0)])
+def test_nothing_of_a_one_sided_tumour_lies_beyond_the_midline(centre):
+    for seed in range(2):
+        labels = grown(seed, (centre, 20.0), ((-3.0, *centre[1:]), 8.0))
+        assert (labels > 0).sum() > 1000
+        assert beyond(labels) == 0
 
 
 def test_a_butterfly_passes_through_the_callosum():
     assert at_callosum(*BESIDE_CALLOSUM[1:]) and not at_callosum(*HIGH[1:])
     foci = (BESIDE_CALLOSUM, 20.0), ((0.0, 20.0, 14.0), 9.0), ((-12.0, 20.0, 14.0), 14.0)
-    for seed in range(3):
-        assert beyond(grown(seed, *foci, crosses=True)) > 50
+    assert beyond(grown(0, *foci, crosses=True)) > 400
 
 
-def test_the_way_over_a_bridge_costs_its_toll_once_and_the_falx_is_closed():
-    away = detour_around(HERE, right=True, toll=7.0)
-    other = detour_around(HERE, right=False, toll=7.0)
-    right, left = HERE[0] > 0, HERE[0] < -6
-    at = (HERE[1] > 0) & (HERE[1] < 40) & (HERE[2] > 0) & (HERE[2] < 20)
-    assert (away[right] == 0).all()
-    assert torch.allclose(away[left & at], torch.tensor(7.0))
-    assert (away[left & (HERE[2] > 50)] > 100).all()
-    assert torch.equal(other, away.flip(0))
+def test_metastases_may_lie_on_both_sides():
+    foci = (HIGH, 8.0), ((-14.0, 20.0, 50.0), 8.0)
+    assert beyond(grown(0, *foci, apart=True)) > 100
+
+
+def test_passing_costs_the_toll_on_a_bridge_and_too_much_beside_it():
+    to_left, to_right = (detour_around(HERE, right, price(callosum=True)) for right in (True, False))
+    left = HERE[0] < 0
+    callosum = (HERE[1] > 0) & (HERE[1] < 40) & (HERE[2] > 12) & (HERE[2] < 18)
+    assert (to_left[~left] == 0).all()
+    assert (to_left[left & callosum] == 7.0).all()
+    assert (to_left[left & (HERE[2] > 50)] > 100).all()
+    assert torch.equal(to_right, to_left.flip(0))
+    assert (detour_around(HERE, True, price(callosum=False))[left & callosum] == 1000).all()
+    assert price(callosum=False).amin() == 7.0  # the brainstem
+
+
+def test_the_side_of_a_point_is_told_by_the_fissure():
+    assert side_of(GRID, HERE, (3.0, 0.0, 0.0)) and not side_of(GRID, HERE, (-3.0, 0.0, 0.0))
+    assert not side_of(GRID, HERE - 6.0, (3.0, 0.0, 0.0))
+
+
+def test_a_turned_and_bent_fissure_is_found():
+    x, y, z = HERE
+    true = 0.5 + 0.03 * y + 0.0003 * y * y - 0.01 * z
+    csf = torch.exp(-(((x - true) / 1.5) ** 2))
+    found = Fissure.of(csf, GRID.spacing)
+    middle = (y[0].abs() < 70) & (z[0].abs() < 60)
+    assert (found.at(y[0], z[0]) - true[0])[middle].abs().amax() < 0.3
+    assert found.at(20.0, 10.0) == pytest.approx(0.5 + 0.6 + 0.12 - 0.1, abs=0.3)
 
 
 @pytest.mark.parametrize("seed", range(4))
