@@ -34,7 +34,7 @@ class Anatomy:
     spacing: float
     images: dict[Sequence, Tensor] = field(default_factory=dict)
     lesions: Tensor | None = None
-    fissure: Fissure = Fissure()
+    fissure: Fissure = field(default_factory=Fissure)
 
     @property
     def is_average(self) -> bool:

@@ -72,7 +72,7 @@ def _inside(position: Tensor, limits: tuple[float, float]) -> Tensor:
 
 
 def _steps_from(places: Tensor) -> Tensor:
-    """Return how many voxels each place of a plane (Y, Z) is from those given, along the axes; many if there are none."""
+    """Return how many voxels each place of a plane (Y, Z) is from those given, along the axes; many if none are."""
     away = torch.where(places, 0.0, 1e4)
     for _ in range(2):  # along one axis, then along the other
         index = torch.arange(len(away))

@@ -64,12 +64,20 @@ def _watery(
 
 
 def oedema(draw: Draw) -> Material:
-    return _watery(draw, (900, 1350), (125, 220), (1.0, 1.7))
+    """Vasogenic. T1 is set by eye: the equations then show it darker than cortex in T1 and 1.2 to 1.7 times as bright
+    in FLAIR, as patients' scans do."""
+    return _watery(draw, (1100, 1650), (130, 230), (1.0, 1.7))
 
 
 def solid_tumour(draw: Draw) -> Material:
     """A non-enhancing glioma: much water, few vessels."""
     return _watery(draw, (1050, 1600), (120, 260), (0.9, 1.8))
+
+
+def microcystic_tumour(draw: Draw) -> Material:
+    """The inside of a glioma with T2-FLAIR mismatch (Patel et al., Clin Cancer Res 2017): so watery that FLAIR
+    suppresses most of it; the times are set by eye."""
+    return _watery(draw, (2000, 2800), (260, 500), (1.4, 2.2))
 
 
 def enhancing_tumour(draw: Draw) -> Material:
@@ -99,6 +107,15 @@ def infarct(draw: Draw, grey: Material) -> Material:
     return replace(
         grey, t1=grey.t1 * draw.uniform(1.0, 1.25), t2=grey.t2 * draw.uniform(0.98, 1.5),
         adc=grey.adc * draw.uniform(0.4, 0.85),
+    )  # fmt: skip
+
+
+def subacute_infarct(draw: Draw, grey: Material) -> Material:
+    """An infarct some days to two weeks old: swollen, bright in T2, its ADC on the way back to normal (Schlaug et al.);
+    T1 and T2 are set by eye."""
+    return replace(
+        grey, t1=grey.t1 * draw.uniform(1.2, 1.5), t2=grey.t2 * draw.uniform(1.5, 2.2),
+        adc=grey.adc * draw.uniform(0.7, 1.15),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from brainmvp.phantom.draw import Draw
 from brainmvp.phantom.falx import at_callosum, detour_around, price_of_passing, side_of
 from brainmvp.phantom.grid import BrainGrid, Point
 from brainmvp.phantom.layers import Layer, ellipsoid, soft
-from brainmvp.phantom.materials import enhancing_tumour, necrosis, oedema, solid_tumour
+from brainmvp.phantom.materials import enhancing_tumour, microcystic_tumour, necrosis, oedema, solid_tumour
 from brainmvp.phantom.paths import detour
 from brainmvp.sequences import Sequence
 
@@ -28,6 +28,9 @@ _PONS, _THALAMUS, _CEREBELLUM = (0.0, -8.0, -42.0), (9.0, -2.0, 2.0), (4.0, -42.
 _BUTTERFLY_MM = 22.0
 # Oedema reaches no further than this many radii from a focus: a small metastasis does not fill a hemisphere.
 _FARTHEST = 2.5
+# The share of gliomas without enhancement that are dark inside in FLAIR. Half of the IDH-mutant astrocytomas and no
+# oligodendroglioma are (Patel et al., Clin Cancer Res 2017).
+_MISMATCH = 0.33
 # A rim thinner than this would not be seen on the grid that the models work on, mm.
 _THINNEST_RIM_MM = 2.2
 
@@ -59,7 +62,9 @@ class TumourPlan:
             kind = draw.choice(("ring", "solid"))
             return cls(kind, tuple((c, draw.log_uniform(4.0, 11.0)) for c in centres[:count]), apart=True)
         kind = draw.choice(_KINDS, _KIND_WEIGHTS)
-        main, radius = centres[0], draw.log_uniform(9.5 - 4.5 * difficulty, 32.0)
+        # Those that do not enhance grow large before they are found.
+        smallest, largest = (14.0, 38.0) if kind == "none" else (9.5 - 4.5 * difficulty, 32.0)
+        main, radius = centres[0], draw.log_uniform(smallest, largest)
         foci = [(main, radius)]
         for _ in range(draw.choice((0, 1, 2), (0.72, 0.18, 0.10))):
             x, y, z = (m + draw.normal(0.8 * radius) for m in main)
@@ -98,7 +103,8 @@ def grow(
     surface = distances.amin(0) + 5.0 * tissue[CSF]
     edge = draw.uniform(0.3, 1.0) * 2.0
     core = soft(surface, edge) * brain
-    infiltration = _oedema(draw, grid, tissue, surface, distances, plan) * brain
+    infiltration, marked = _oedema(draw, grid, tissue, surface, distances, plan)
+    infiltration = infiltration * brain
     enhancing, dead = _parts(draw, grid, plan, surface, core, edge)
 
     opacity = draw.uniform(0.7, 1.0)
@@ -106,6 +112,11 @@ def grow(
     layers.append(
         Layer(core, solid_tumour(draw), draw.uniform(0.03, 0.1), draw.uniform(3, 8), clear_on=_CLEAR_ON)
     )
+    if plan.kind == "none" and draw.chance(_MISMATCH):
+        inside = soft(surface + draw.uniform(2.5, 6.0) + 1.5 * draw.smooth(grid, 8.0), draw.uniform(2.0, 4.0))
+        layers.append(
+            Layer(core * inside, microcystic_tumour(draw), draw.uniform(0.03, 0.1), 5.0, clear_on=_CLEAR_ON)
+        )
     if dead is not None:
         layers.append(Layer(dead, necrosis(draw), draw.uniform(0.03, 0.12), draw.uniform(4, 9)))
     if enhancing is not None:
@@ -114,7 +125,7 @@ def grow(
         )
 
     labels = torch.zeros(grid.shape, dtype=torch.uint8)
-    labels[infiltration > 0.5] = OEDEMA
+    labels[infiltration > marked] = OEDEMA
     labels[core > 0.5] = NECROSIS
     if enhancing is not None:
         labels[(enhancing > 0.5) & (core > 0.5)] = ENHANCING
@@ -145,17 +156,22 @@ def _roughness(draw: Draw, grid: BrainGrid, plan: TumourPlan) -> Tensor:
 
 def _oedema(
     draw: Draw, grid: BrainGrid, tissue: Tensor, surface: Tensor, distances: Tensor, plan: TumourPlan
-) -> Tensor:
+) -> tuple[Tensor, float]:
     """Return the share of oedema: it spreads along white matter, hardly through cortex, never through CSF.
+
+    And the share from which it is labelled: half of the time it fades into the brain, and its outline is drawn where
+    it is clearly seen (judged by eye on two patients).
 
     It reaches the other hemisphere only where the brain is one, at a price, and does not leap over the falx: what
     bends its outline is the price of a way, never a shift of what has been reached. Each focus has its own extent.
     """
     if draw.chance(0.10):
-        return torch.zeros(grid.shape)
-    extent = draw.uniform(2, 10) if plan.kind == "none" else draw.log_uniform(5, 34)
+        return torch.zeros(grid.shape), 0.5
+    diffuse = plan.kind == "none"
+    extent = draw.uniform(2, 10) if diffuse else draw.log_uniform(1.5, 34)
     tracts = torch.exp(draw.uniform(0.2, 0.8) * draw.smooth(grid, draw.uniform(8, 16)))
-    cost = tracts + draw.uniform(2.0, 8.0) * tissue[GREY] + 20.0 * (1 - tissue[GREY] - tissue[WHITE])
+    cortex = draw.uniform(0.3, 2.0) if diffuse else draw.uniform(2.0, 8.0)
+    cost = tracts + cortex * tissue[GREY] + 20.0 * (1 - tissue[GREY] - tissue[WHITE])
     shares = [1.0, *(draw.uniform(0.4, 1.0) for _ in plan.foci[1:])]
     reach = [
         min(extent * share, _FARTHEST * radius) for share, (_, radius) in zip(shares, plan.foci, strict=True)
@@ -165,7 +181,10 @@ def _oedema(
     longer[box] = detour(surface[box] < 0, cost[box])
     spread = (distances * longer - torch.tensor(reach)[:, None, None, None]).amin(0) + 50.0 * tissue[CSF]
     spread += draw.uniform(0.3, 1.5) * draw.smooth(grid, 5.0)
-    return soft(spread, draw.uniform(1.0, 4.0))
+    if draw.chance(0.5):
+        return soft(spread, draw.uniform(1.0, 4.0)), 0.5
+    edge = min(draw.log_uniform(3.0, 14.0), max(1.2 * extent, 2.0))
+    return soft(spread, edge), draw.uniform(0.6, 0.65)
 
 
 def _around(grid: BrainGrid, plan: TumourPlan, margin: float) -> tuple[slice, slice, slice]:
