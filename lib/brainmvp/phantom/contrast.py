@@ -84,17 +84,18 @@ def random_tissue_levels(sequence: Sequence, draw: Draw, odd: bool = False) -> t
     """Return levels of grey matter, white matter and CSF from wide ranges around what a sequence looks like.
 
     Domain randomisation (Billot et al., SynthSeg, Med Image Anal 2023), kept to the order that makes a sequence
-    itself, but where odd (never in ADC maps, which have units).
+    itself, but where odd. Not for ADC maps, which have units.
     """
-    if odd and sequence is not Sequence.ADC:
+    if odd:
         return draw.uniform(0.2, 1), draw.uniform(0.2, 1), draw.uniform(0, 1)
     if sequence in (Sequence.T1, Sequence.T1CE):
         return draw.uniform(0.5, 0.85), 1.0, draw.uniform(0.05, 0.4)
-    if sequence in (Sequence.T2, Sequence.PD):
+    if sequence is Sequence.T2:
         grey = draw.uniform(0.3, 0.62)
         return grey, grey * draw.uniform(0.6, 0.97), 1.0
-    if sequence is Sequence.ADC:
-        return 0.8, 0.8 * draw.uniform(0.8, 1.02), draw.uniform(2.0, 3.4)
+    if sequence is Sequence.PD:  # cortex is brightest, or nearly
+        grey = draw.uniform(0.6, 0.9)
+        return grey, grey * draw.uniform(0.75, 0.96), grey * draw.uniform(0.6, 1.1)
     if sequence is Sequence.MRA:
         return 0.4, draw.uniform(0.3, 0.5), draw.uniform(0.05, 0.25)
     return 0.6, 0.6 * draw.uniform(0.72, 1.05), 0.6 * draw.uniform(0.05, 0.6)

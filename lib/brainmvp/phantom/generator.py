@@ -1,5 +1,6 @@
 """Put the parts together: one seed, one phantom."""
 
+import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainmvp.phantom import distractors, stroke, tumour
+from brainmvp.phantom import distractors, regions, stroke, tumour
 from brainmvp.phantom.acquisition import acquire
 from brainmvp.phantom.anatomy import GREY, WHITE, Anatomy, load_anatomies
 from brainmvp.phantom.contrast import Protocol, carry_over, random_tissue_levels, signal
@@ -30,6 +31,15 @@ _MIX: dict[str, dict[Disease, float]] = {
 # One of this share's sequences has a contrast of no scanner, and half of these phantoms are healthy: what is odd
 # everywhere is no lesion.
 _ODD = 0.10
+# Half of the large strokes among tumours are some days old, and so more like one.
+_SUBACUTE = 0.5
+# Sequences that show a lesion by the same property: what is bright in T1 before the agent is so after it.
+_ALIKE = (
+    (Sequence.T1, Sequence.T1CE), (Sequence.T2,), (Sequence.FLAIR,), (Sequence.PD,), (Sequence.DWI, Sequence.ADC),
+    (Sequence.MRA,),
+)  # fmt: skip
+# The lowest ADC of a lesion, 1e-3 mm²/s (judged: infarcts are above 0.3).
+_LEAST = {Sequence.ADC: 0.2}
 # Real images carry no negative values, and normalised ones reach down to about -0.3.
 _REAL_OFFSET = 0.35
 
@@ -74,7 +84,7 @@ def make_phantom(
         mix = _MIX[task]
         healthy_one = odd is not None and draw.chance(0.5)
         disease = "healthy" if healthy_one else draw.choice(list(mix), list(mix.values()))
-    atrophy = draw.uniform(0, 1) ** 2 if disease == "tumour" else draw.uniform(0, 1)
+    atrophy = draw.uniform(0, 1) ** 1.5  # whatever the disease: it must not tell which one it is
     warp = Warp(draw, grid, anatomy, atrophy)
 
     plan = None
@@ -82,9 +92,15 @@ def make_phantom(
         seeds = anatomy.tissue[WHITE] + 0.25 * anatomy.tissue[GREY]
         points = pick_points(seeds, anatomy.spacing, [draw.uniform(0, 1) for _ in range(6)])
         plan = tumour.TumourPlan.drawn(draw, [warp.destination(point) for point in points], difficulty)
-        if draw.chance(0.7):
+        if plan.kind == "none" or draw.chance(0.7):
             for centre, radius in plan.foci[:2]:
                 warp.push(Pull(centre, radius * draw.uniform(1.2, 2.2), draw.uniform(0.1, 0.6)))
+    swollen = None
+    large_stroke = disease == "stroke" and task == "tumour"
+    if large_stroke and draw.chance(_SUBACUTE):
+        (point,) = pick_points(anatomy.tissue[: WHITE + 1].sum(0), anatomy.spacing, [draw.uniform(0, 1)])
+        swollen = warp.destination(point)
+        warp.push(Pull(swollen, draw.uniform(20, 45), draw.uniform(0.03, 0.15)))
     anatomical = warp.source()
     tissue, real, own_lesions = _warped(draw, grid, warp, anatomical, anatomy, atrophy)
     brain = tissue.sum(0) > 0.5
@@ -97,22 +113,28 @@ def make_phantom(
         grown, found = tumour.grow(draw, grid, tissue, anatomical, plan)
         own = [layer.at_field(strength) for layer in grown]
     elif disease == "stroke":
-        own, found = stroke.grow(draw, grid, tissue, grey, difficulty, large=task == "tumour")
+        own, found = stroke.grow(
+            draw, grid, tissue, anatomical, grey, difficulty, large=large_stroke, swollen=swollen
+        )
     else:
         own, found = [], labels
-    layers = [layer.at_field(strength) for layer in layers] + own
+    in_field = [layer.at_field(strength) for layer in layers]
+    layers = [(layer, _prominence(draw, layer)) for layer in in_field + own]
     if disease == task:
         labels = found
 
     bent = Distortion(draw, grid) if draw.chance(0.5 * difficulty) else None
     if bent and task == "stroke" and set(BENT) & set(sequences):  # on which its labels are drawn
         labels = bent.labels(labels)
+    bright = regions.brighter(draw, grid, tissue, warp.destination)
+    gains = {Sequence.FLAIR: bright} | {s: draw.uniform(0, 0.7) * bright for s in (Sequence.T2, Sequence.DWI)}
     images = {}
     for sequence in sequences:
         shown = None if sequence is odd else real.get(sequence)
         image = _contrast(
-            draw, grid, sequence, tissue, shown, (grey, white, csf), layers, odd=sequence is odd
-        )
+            draw, grid, sequence, tissue, shown, (grey, white, csf), layers, gains.get(sequence),
+            odd=sequence is odd,
+        )  # fmt: skip
         if bent and sequence in BENT:
             image = bent.image(image)
         image, covered = acquire(draw, grid, image, brain, difficulty, shaded=sequence is not Sequence.ADC)
@@ -176,17 +198,23 @@ def _contrast(
     tissue: Tensor,
     real: Tensor | None,
     materials: tuple[Material, Material, Material],
-    layers: list[Layer],
+    layers: list[tuple[Layer, dict[Sequence, float]]],
+    gain: Tensor | None,
     odd: bool,
 ) -> Tensor:
-    """Return the signal of one sequence (X, Y, Z), before the scanner's flaws; odd: of a contrast of no scanner."""
+    """Return the signal of one sequence (X, Y, Z), before the scanner's flaws.
+
+    layers: each with its prominence; gain: by which share healthy tissue is brighter; odd: of a contrast of no scanner.
+    """
     protocol = Protocol.drawn(sequence, draw)
     physical = [signal(material, protocol) for material in materials]
     if real is not None:
         image = _vary(draw, real)
         levels = [float((part * image).sum() / part.sum().clamp_min(1)) for part in tissue]
     else:
-        if odd or draw.chance(0.5):
+        if sequence is Sequence.ADC:  # which has units
+            levels = physical
+        elif odd or draw.chance(0.5):
             levels = list(random_tissue_levels(sequence, draw, odd))
             if sequence is Sequence.T1CE:
                 levels[GREY] += draw.uniform(0, 0.12)
@@ -194,25 +222,30 @@ def _contrast(
             levels = [value / max(physical[WHITE], 0.05) for value in physical]
         image = torch.einsum("t,txyz->xyz", torch.tensor(levels), tissue)
         image = image * (1 + draw.uniform(0.01, 0.05) * draw.smooth(grid, draw.uniform(2.5, 5)))
-    for layer in layers:
+    if gain is not None:
+        image = image * (1 + gain)
+    reference = levels[GREY]
+    for layer, prominence in layers:
         if layer.only is None or sequence in layer.only:
             level = carry_over(signal(layer.material, protocol), physical, levels, sequence)
-            reference = levels[GREY]
-            level = reference + (level - reference) * _prominence(draw, sequence, layer)
-            image = _over(draw, grid, image, layer, max(level, 0.02))
+            level = reference + (level - reference) * prominence[sequence]
+            least = layer.least_dwi * reference if sequence is Sequence.DWI else _LEAST.get(sequence, 0.02)
+            image = _over(draw, grid, image, layer, max(level, least))
     return image.clamp_min(0)
 
 
-def _prominence(draw: Draw, sequence: Sequence, layer: Layer) -> float:
-    """Return what a lesion's contrast is multiplied by: no two lesions of a kind look the same.
+def _prominence(draw: Draw, layer: Layer) -> dict[Sequence, float]:
+    """Return what a lesion's contrast is multiplied by in each sequence: no two lesions of a kind look the same.
 
-    It varies by about a third; and one in eight is faint, but for the sequences that its outline is drawn on.
+    It varies by about a third, and alike in images of one kind; one in eight is faint, but for the sequences that its
+    outline is drawn on.
     """
-    if sequence not in layer.clear_on and draw.chance(0.12):
-        return draw.uniform(0.1, 0.6)
-    # By the equations oedema is half as bright again in FLAIR as in the two BraTS scans that it was compared with.
-    usual = -0.2 if sequence is Sequence.FLAIR else 0.0
-    return float(np.exp(usual + draw.normal(0.33)))
+    factors = {}
+    for alike in _ALIKE:
+        faint = draw.chance(0.12) and not layer.clear_on.intersection(alike)
+        factor = draw.uniform(0.1, 0.6) if faint else math.exp(draw.normal(0.33))
+        factors |= dict.fromkeys(alike, factor)
+    return factors
 
 
 def _vary(draw: Draw, real: Tensor) -> Tensor:

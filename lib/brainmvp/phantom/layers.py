@@ -18,7 +18,8 @@ class Layer:
 
     mask: (X, Y, Z), 0…1, the share of each voxel; texture: standard deviation of its signal over the distance of
     texture_mm, as a fraction of the signal; only: the sequences that show it (all where None); clear_on: those in which
-    it is never faint (enhancing tumour is what enhances, an infarct what restricts diffusion).
+    it is never faint (enhancing tumour is what enhances, an infarct what restricts diffusion); least_dwi: how many
+    times as bright as grey matter it is in DWI at least.
     """
 
     mask: Tensor
@@ -27,6 +28,7 @@ class Layer:
     texture_mm: float = 4.0
     only: frozenset[Sequence] | None = None
     clear_on: frozenset[Sequence] = frozenset({Sequence.T1CE, Sequence.DWI})
+    least_dwi: float = 0.0
 
     def at_field(self, field: float) -> "Layer":
         """Return the layer in another field, 0 (1.5 T) to 1 (3 T)."""

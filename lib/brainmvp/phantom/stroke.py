@@ -1,5 +1,6 @@
 """Acute ischaemic strokes: large territories, patchy ones, showers of emboli, lacunes."""
 
+import math
 from dataclasses import replace
 
 import torch
@@ -9,9 +10,10 @@ from brainmvp.phantom.anatomy import CSF, GREY, WHITE
 from brainmvp.phantom.contrast import Protocol, signal
 from brainmvp.phantom.distractors import old_infarct
 from brainmvp.phantom.draw import Draw
+from brainmvp.phantom.falx import side_of
 from brainmvp.phantom.grid import BrainGrid, Point, pick_points
 from brainmvp.phantom.layers import Layer, add_ball, ellipsoid, soft
-from brainmvp.phantom.materials import Material, infarct, mineral
+from brainmvp.phantom.materials import Material, infarct, mineral, subacute_infarct
 from brainmvp.sequences import Sequence
 
 INFARCT = 1
@@ -20,6 +22,7 @@ _KINDS = ("territory", "patchy", "cortical", "emboli", "lacune")
 _KIND_WEIGHTS = (0.27, 0.15, 0.12, 0.34, 0.12)
 # Those that could be taken for a tumour.
 _LARGE_WEIGHTS = (0.50, 0.20, 0.18, 0.07, 0.05)
+_SUBACUTE_WEIGHTS = (0.65, 0.15, 0.20, 0.0, 0.0)
 # Ratio of an infarct's DWI signal to grey matter's below which a reader would not call it.
 _VISIBLE = 1.22
 # The share of a voxel from which it is marked: an infarct stands out so much in DWI that readers include its edge.
@@ -27,21 +30,36 @@ _MARKED = 0.35
 
 
 def grow(
-    draw: Draw, grid: BrainGrid, tissue: Tensor, grey: Material, difficulty: float, *, large: bool = False
+    draw: Draw,
+    grid: BrainGrid,
+    tissue: Tensor,
+    anatomical: Tensor,
+    grey: Material,
+    difficulty: float,
+    *,
+    large: bool = False,
+    swollen: Point | None = None,
 ) -> tuple[list[Layer], Tensor]:
-    """Return the layers of an acute stroke and its labels (X, Y, Z) uint8.
+    """Return the layers of an ischaemic stroke and its labels (X, Y, Z) uint8.
 
-    tissue: (3, X, Y, Z); grey: this person's grey matter; difficulty 0…1 allows smaller lesions; large: more of whole
-    territories, some days old with cortex that takes up the agent. Small lesions keep hard edges: blurred ones would
+    tissue: (3, X, Y, Z); anatomical: (3, X, Y, Z), where each voxel comes from (see `Warp.source`); grey: this
+    person's grey matter; difficulty 0…1 allows smaller lesions; large: more of whole territories; swollen: the centre
+    of one some days old, mm, with cortex that takes up the agent. Small lesions keep hard edges: blurred ones would
     vanish on the grid.
     """
     parenchyma = tissue[GREY] + tissue[WHITE]
-    side = draw.choice((-1.0, 1.0))
-    half = torch.sigmoid(grid.axes()[0] * side - 3.0 + 2.0 * draw.smooth(grid, 14.0))
     seeds = tissue[WHITE] * 0.6 + tissue[GREY] * 0.4
-    one_side = pick_points(seeds * (half > 0.5), grid.spacing, [draw.uniform(0, 1)])[0]
+    if swollen:
+        one_side = swollen
+        side = 1.0 if side_of(grid, anatomical, swollen) else -1.0
+        weights = _SUBACUTE_WEIGHTS
+    else:
+        side = draw.choice((-1.0, 1.0))
+        (one_side,) = pick_points(seeds * (anatomical[0] * side > 3.0), grid.spacing, [draw.uniform(0, 1)])
+        weights = _LARGE_WEIGHTS if large else _KIND_WEIGHTS
+    half = (anatomical[0] * side + 0.5).clamp(0, 1)
 
-    kind = draw.choice(_KINDS, _LARGE_WEIGHTS if large else _KIND_WEIGHTS)
+    kind = draw.choice(_KINDS, weights)
     layers: list[Layer] = []
     if kind == "emboli":
         mask = _emboli(draw, grid, seeds, one_side, difficulty)
@@ -52,14 +70,14 @@ def grow(
         mask = _lacune(draw, grid, one_side, difficulty)
     else:
         radius = draw.log_uniform(14, 45) if large else draw.log_uniform(9, 38)
-        mask = _territory(draw, grid, tissue, one_side, radius, kind) * half
+        mask = _territory(draw, grid, tissue, half, one_side, radius, kind) * half
         if draw.chance(0.3):
             mask = torch.maximum(mask, _emboli(draw, grid, seeds, one_side, difficulty))
     mask = mask * (parenchyma > 0.5) * (1 - tissue[CSF])
 
-    material = _visible(draw, grey)
-    layers.append(Layer(mask, material, draw.uniform(0.02, 0.12), draw.uniform(3, 8)))
-    if large and draw.chance(0.3):
+    material = _visible(subacute_infarct(draw, grey) if swollen else infarct(draw, grey), grey)
+    layers.append(Layer(mask, material, draw.uniform(0.02, 0.12), draw.uniform(3, 8), least_dwi=_VISIBLE))
+    if swollen and draw.chance(0.75):
         layers.append(_enhancing_cortex(draw, grid, tissue, mask, material))
     if draw.chance(0.2):
         layers = old_infarct(draw, grid, tissue) + layers
@@ -68,19 +86,19 @@ def grow(
     return layers, (mask > _MARKED).to(torch.uint8) * INFARCT
 
 
-def _visible(draw: Draw, grey: Material) -> Material:
+def _visible(material: Material, grey: Material) -> Material:
     protocol = Protocol(Sequence.DWI, 6000.0, 85.0, b=1.0)
-    material = infarct(draw, grey)
     while signal(material, protocol) < _VISIBLE * signal(grey, protocol):
         material = replace(material, t2=material.t2 * 1.1)
     return material
 
 
 def _territory(
-    draw: Draw, grid: BrainGrid, tissue: Tensor, centre: Point, radius: float, kind: str
+    draw: Draw, grid: BrainGrid, tissue: Tensor, half: Tensor, centre: Point, radius: float, kind: str
 ) -> Tensor:
-    surface = ellipsoid(draw, grid, centre, 0.4) - radius
-    surface += radius * draw.uniform(0.08, 0.3) * draw.smooth(grid, max(0.6 * radius, 7.0))
+    """Return what an artery feeds, or a part of it; half: 1 in its hemisphere; radius: about half of its depth, mm."""
+    surface = _wedge(draw, grid, (tissue.sum(0) > 0.5) & (half > 0.5), centre, radius)
+    surface += radius * draw.uniform(0.05, 0.2) * draw.smooth(grid, max(0.6 * radius, 7.0))
     surface += draw.uniform(0.4, 1.6) * draw.smooth(grid, 5.0)
     mask = soft(surface, draw.uniform(0.8, 3.0))
     if kind == "patchy":
@@ -89,6 +107,28 @@ def _territory(
     if kind == "cortical":
         mask = mask * soft((0.45 - tissue[GREY]) * 6.0, 1.5)
     return mask
+
+
+def _wedge(draw: Draw, grid: BrainGrid, inside: Tensor, centre: Point, radius: float) -> Tensor:
+    """Return the distance from the side of a cone that opens from the depth to the surface, mm, negative inside.
+
+    inside: the hemisphere, (X, Y, Z) bool; centre: a point of it. Its angle is judged by eye.
+    """
+    deep = (math.copysign(draw.uniform(10, 25), centre[0]), draw.uniform(-10, 25), draw.uniform(-8, 12))
+    away = torch.tensor(centre) - torch.tensor(deep)
+    course = away / away.norm().clamp_min(1.0)
+    ways = torch.arange(0.0, 100.0, grid.spacing)
+    last = torch.tensor(grid.shape) - 1
+    places = ((torch.tensor(centre) + ways[:, None] * course) / grid.spacing + last / 2).round().long()
+    reached = ways[inside[tuple(places.clamp_min(0).minimum(last).T)]]
+    depth = float(away.norm() + (reached.amax() if len(reached) else 0.0))
+    back = depth - min(depth, radius * draw.uniform(1.2, 2.2))
+    origin = torch.tensor(deep) + back * course
+    angle = math.radians(draw.uniform(20.0, 50.0))
+    parts = [axis - float(first) for axis, first in zip(grid.axes(), origin, strict=True)]
+    along = sum(part * float(share) for part, share in zip(parts, course, strict=True))
+    across = (sum(part * part for part in parts) - along * along).clamp_min(0).sqrt()
+    return across * math.cos(angle) - along * math.sin(angle)
 
 
 def _emboli(draw: Draw, grid: BrainGrid, seeds: Tensor, centre: Point, difficulty: float) -> Tensor:
