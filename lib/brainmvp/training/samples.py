@@ -13,7 +13,9 @@ from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.phantom.generator import make_phantom
 from brainmvp.tasks import Task
 
-# Seeds from here on are for validation; training counts up from its own seed and never comes this far.
+# Training counts up from the first of these, and never comes as far as the second, from where on seeds are for
+# validation; below both are the seeds of `brainmvp phantom` and of the benchmarks, whose patients no model learns from.
+TRAINING_SEEDS = 1_000_000_000
 VALIDATION_SEEDS = 2_000_000_000
 
 Sample = tuple[Tensor, Tensor]

@@ -30,7 +30,10 @@ class Brain(NamedTuple):
 def brain_of(phantom: Phantom, task: Task) -> Brain:
     """Return a phantom cropped to its brain; on one grid and without a skull as it is, it needs no preparation."""
     box = tuple(slice(low, high + 1) for low, high in extent(phantom.brain.numpy()))
-    images = [normalise(phantom.images[s], phantom.brain, s)[box] for s in task.sequences]
+    images = [
+        normalise(image, phantom.brain & (image > 0), sequence)[box]
+        for sequence, image in ((s, phantom.images[s]) for s in task.sequences)
+    ]
     return Brain(torch.stack(images), phantom.labels[box])
 
 

@@ -20,7 +20,7 @@ from brainmvp.training.augment import leave_out, vary
 from brainmvp.training.checkpoints import load_run, save_run
 from brainmvp.training.learner import Learner
 from brainmvp.training.loss import region_targets
-from brainmvp.training.samples import PhantomStream, SampleBatches, fresh_samples
+from brainmvp.training.samples import TRAINING_SEEDS, PhantomStream, SampleBatches, fresh_samples
 from brainmvp.training.validation import ValidationSet
 
 Report = Callable[[dict[str, Any]], None]
@@ -78,6 +78,7 @@ def train(
 ) -> None:
     """Train, or go on from what `folder` holds, until the recipe's length is reached.
 
+    Phantoms are counted on from those that the model it starts from has learned from, so that they are new ones.
     Leaves there `checkpoint.pt`, each network's averaged weights (`PRESET.safetensors`, float16) and `log.jsonl`.
     workers: processes that make phantoms (None: one for each processor beyond two; with two, taking turns is faster);
     report: called with each line of the log; save_every: seconds between checkpoints; score_every: seconds between
@@ -96,12 +97,12 @@ def train(
     if before is None:
         before = {"seconds": 0.0, "made": 0, "steps": 0}
         if recipe.start:
-            _start_from(learners[0], recipe.start)
+            before["made"] = _start_from(learners[0], recipe.start)
     done = recipe.progress(before["seconds"], before["steps"])
 
     told = multiprocessing.Value("d", recipe.difficulty(done))
     difficulty = _AsTold(told) if recipe.minutes else _ByStep(recipe, before["steps"])
-    first_seed = recipe.seed * 100_000_000 + before["made"]
+    first_seed = TRAINING_SEEDS + recipe.seed * 100_000_000 + before["made"]
     stream = PhantomStream(task, anatomies, difficulty, first_seed)
     workers = max((os.cpu_count() or 2) - 2, 0) if workers is None else workers
     batches = SampleBatches(stream, recipe.batch, recipe.echo, workers, recipe.seed + before["steps"])
@@ -178,8 +179,11 @@ class _AsTold:
         return self.value.value
 
 
-def _start_from(learner: Learner, name: str) -> None:
-    """Give a learner the weights of a stored model; raises `BrainMVPError` if its network is another one."""
+def _start_from(learner: Learner, name: str) -> int:
+    """Give a learner the weights of a stored model; return how many phantoms those have learned from.
+
+    Raises `BrainMVPError` if its network is another one.
+    """
     from brainmvp.modelstore import ModelStore  # which needs the image libraries
 
     model = ModelStore().resolve(name)
@@ -188,6 +192,7 @@ def _start_from(learner: Learner, name: str) -> None:
             f"{name} is another network than {learner.preset}; start from one of the same kind."
         )
     learner.start_from(model.load_weights(), 0)
+    return int(model.card.training.get("made", 0))
 
 
 class _Clock:

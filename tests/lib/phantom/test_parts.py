@@ -109,8 +109,9 @@ def test_about_a_third_of_infarcts_have_a_normal_adc():
 
 def test_a_signal_keeps_its_place_between_the_tissues_of_another_image():
     physical, shown = [0.3, 0.25, 0.9], [0.4, 0.35, 1.0]
-    assert carry_over(0.3, physical, shown, Sequence.PD) == pytest.approx(0.4)
-    assert carry_over(0.9, physical, shown, Sequence.PD) == pytest.approx(1.0)
+    assert carry_over(0.3, physical, shown, Sequence.ADC) == pytest.approx(0.4)
+    assert carry_over(0.9, physical, shown, Sequence.ADC) == pytest.approx(1.0)
+    assert carry_over(0.33, physical, shown, Sequence.PD) == pytest.approx(0.44)
     assert carry_over(0.6, physical, shown, Sequence.T2) == pytest.approx(
         0.6
     )  # two thirds of half of the way

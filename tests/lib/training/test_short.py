@@ -1,5 +1,7 @@
 """A short training in memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,15 @@ def test_a_phantom_is_cropped_to_its_brain(brains: list[Brain]) -> None:
         inside = (brain.images != 0).any(0)
         assert all(inside.transpose(0, axis).flatten(1).any(1)[[0, -1]].all() for axis in range(3))
         assert brain.labels.any() and not brain.labels[~inside].any()
+
+
+def test_a_phantom_is_normalised_by_what_was_scanned() -> None:
+    phantom = make_phantom(0, "tumour", spacing=8.0, difficulty=0.0, disease="tumour")
+    flair = phantom.images[Sequence.FLAIR]
+    z = torch.arange(flair.shape[2])
+    part = phantom.images | {Sequence.FLAIR: torch.where(z < len(z) // 2, 0.0, flair)}
+    images = brain_of(replace(phantom, images=part), TUMOUR).images[TUMOUR.sequences.index(Sequence.FLAIR)]
+    assert 0.3 < images[images != 0].median() < 0.7
 
 
 def test_a_few_steps_teach_what_a_fresh_network_does_not_know(brains: list[Brain], start: Model) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from brainmvp.training.export import best_thresholds, calibration_errors, export
 from brainmvp.training.learner import Learner
 from brainmvp.training.loss import dice, region_targets, segmentation_loss
 from brainmvp.training.optim import orthogonal
-from brainmvp.training.samples import PhantomStream, SampleBatches, make_sample
+from brainmvp.training.samples import TRAINING_SEEDS, PhantomStream, SampleBatches, make_sample
 from brainmvp.training.train import Recipe, _ByStep, train
 from brainmvp.training.validation import ValidationSet
 
@@ -210,6 +211,22 @@ def test_a_sample_is_the_same_whoever_makes_it_and_however_early(atlas, monkeypa
     assert all(
         torch.equal(a, b) for here, there in zip(*both, strict=True) for a, b in zip(here, there, strict=True)
     )
+
+
+def test_a_run_learns_from_other_phantoms_than_its_parent_and_made_up_cohorts(tmp_path, monkeypatch):
+    class BegunError(Exception):
+        pass
+
+    def stop(task, anatomies, difficulty, first_seed):
+        raise BegunError(first_seed)
+
+    learner = Learner("unet-compact", STROKE, 2e-3, CPU, 0)
+    card = SimpleNamespace(network=learner.config, training={"made": 7})
+    parent = SimpleNamespace(card=card, load_weights=learner.network.state_dict)
+    monkeypatch.setattr("brainmvp.modelstore.ModelStore.resolve", lambda store, name: parent)
+    monkeypatch.setattr("brainmvp.training.train.PhantomStream", stop)
+    with pytest.raises(BegunError, match=str(TRAINING_SEEDS + 7)):
+        train(Recipe("stroke", steps=1, start="stroke@1"), tmp_path, [], CPU)
 
 
 def test_thresholds_are_those_with_the_best_overlap():
