@@ -106,8 +106,8 @@ def carry_over(value: float, physical: list[float], shown: list[float], sequence
 
     physical, shown: levels of grey matter, white matter and CSF by the equations and in the image. FLAIR and DWI show
     CSF nearly black, and PD about as bright as tissue, so a level's ratio to grey matter is the same in both (or to
-    white matter, where that is brighter: cortex in a real image holds some CSF). Elsewhere the contrast to grey matter (in T1 to white matter), in units of
-    its contrast to CSF, is the same in both.
+    white matter, where that is brighter: cortex in a real image holds some CSF). Elsewhere the contrast to grey matter
+    (in T1 to white matter), in units of its contrast to CSF, is the same in both.
     """
     if sequence in (Sequence.FLAIR, Sequence.DWI, Sequence.PD):
         return max(shown[GREY], shown[WHITE]) * value / physical[GREY]

@@ -70,8 +70,8 @@ def oedema(draw: Draw) -> Material:
 
 
 def solid_tumour(draw: Draw) -> Material:
-    """A non-enhancing glioma: much water, few vessels."""
-    return _watery(draw, (1050, 1600), (120, 260), (0.9, 1.8))
+    """A non-enhancing glioma: much water, few vessels. T1 is set by eye, as oedema's is."""
+    return _watery(draw, (1150, 1750), (120, 240), (0.9, 1.8))
 
 
 def microcystic_tumour(draw: Draw) -> Material:
@@ -81,8 +81,9 @@ def microcystic_tumour(draw: Draw) -> Material:
 
 
 def enhancing_tumour(draw: Draw) -> Material:
+    """Cells and new vessels: less water than oedema, so no brighter in FLAIR. T1 is set by eye."""
     agent = draw.log_uniform(0.12, 0.3) if draw.chance(0.15) else draw.log_uniform(0.25, 1.3)
-    return replace(_watery(draw, (950, 1250), (115, 200), (0.75, 1.4)), agent=agent)
+    return replace(_watery(draw, (1100, 1550), (110, 185), (0.75, 1.4)), agent=agent)
 
 
 def necrosis(draw: Draw) -> Material:

@@ -69,7 +69,7 @@ def grow(
     elif kind == "lacune":
         mask = _lacune(draw, grid, one_side, difficulty)
     else:
-        radius = draw.log_uniform(14, 45) if large else draw.log_uniform(9, 38)
+        radius = draw.log_uniform(20, 50) if large else draw.log_uniform(9, 38)
         mask = _territory(draw, grid, tissue, half, one_side, radius, kind) * half
         if draw.chance(0.3):
             mask = torch.maximum(mask, _emboli(draw, grid, seeds, one_side, difficulty))

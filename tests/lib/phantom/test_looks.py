@@ -10,7 +10,7 @@ from brainmvp.phantom.draw import Draw
 from brainmvp.phantom.generator import _prominence
 from brainmvp.phantom.grid import BrainGrid
 from brainmvp.phantom.layers import Layer
-from brainmvp.phantom.materials import healthy, microcystic_tumour, oedema
+from brainmvp.phantom.materials import enhancing_tumour, healthy, microcystic_tumour, oedema, solid_tumour
 from brainmvp.phantom.regions import brighter
 from brainmvp.phantom.stroke import grow
 from brainmvp.phantom.tumour import TumourPlan
@@ -52,6 +52,12 @@ def test_oedema_is_no_brighter_than_cortex_in_t1_and_bright_in_flair():
     assert 0.85 < ratios(oedema, Sequence.T1).median() < 1.03
     flair = ratios(oedema, Sequence.FLAIR)
     assert 1.25 < flair.median() < 1.65 and flair.quantile(0.95) < 1.9
+
+
+def test_tumours_are_about_as_bright_as_oedema_in_flair():
+    flair = ratios(oedema, Sequence.FLAIR).median()
+    assert 0.8 * flair < ratios(enhancing_tumour, Sequence.FLAIR).median() < flair
+    assert 0.9 * flair < ratios(solid_tumour, Sequence.FLAIR).median() < 1.15 * flair
 
 
 def test_a_microcystic_tumour_is_bright_in_t2_and_not_in_flair():

@@ -111,7 +111,7 @@ def test_one_phantom_in_ten_has_an_odd_sequence_and_half_of_these_no_lesion(atla
         return 0.6, 0.8, 0.3
 
     monkeypatch.setattr("brainmvp.phantom.generator.random_tissue_levels", levels)
-    odd = []
+    coarse, odd = load_anatomies(8.0), []
     for seed in range(60):
         seen.clear()
         phantom = make_phantom(
@@ -119,7 +119,7 @@ def test_one_phantom_in_ten_has_an_odd_sequence_and_half_of_these_no_lesion(atla
             "tumour",
             spacing=8.0,
             difficulty=0.0,
-            anatomies=load_anatomies(8.0),
+            anatomies=coarse,
             sequences=(Sequence.T2,),
         )
         if any(seen):
