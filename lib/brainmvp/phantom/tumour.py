@@ -28,6 +28,8 @@ _PONS, _THALAMUS, _CEREBELLUM = (0.0, -8.0, -42.0), (9.0, -2.0, 2.0), (4.0, -42.
 _BUTTERFLY_MM = 22.0
 # Oedema reaches no further than this many radii from a focus: a small metastasis does not fill a hemisphere.
 _FARTHEST = 2.5
+# Below this height there is room for a tumour of this radius at most, mm.
+_POSTERIOR_FOSSA = (-32.0, 22.0)
 # The share of gliomas without enhancement that are dark inside in FLAIR. Half of the IDH-mutant astrocytomas and no
 # oligodendroglioma are (Patel et al., Clin Cancer Res 2017).
 _MISMATCH = 0.33
@@ -65,6 +67,8 @@ class TumourPlan:
         # Those that do not enhance grow large before they are found.
         smallest, largest = (14.0, 38.0) if kind == "none" else (9.5 - 4.5 * difficulty, 32.0)
         main, radius = centres[0], draw.log_uniform(smallest, largest)
+        if main[2] < _POSTERIOR_FOSSA[0]:
+            radius = min(radius, _POSTERIOR_FOSSA[1])
         foci = [(main, radius)]
         for _ in range(draw.choice((0, 1, 2), (0.72, 0.18, 0.10))):
             x, y, z = (m + draw.normal(0.8 * radius) for m in main)
