@@ -75,7 +75,7 @@ def solid_tumour(draw: Draw) -> Material:
 
 
 def microcystic_tumour(draw: Draw) -> Material:
-    """The inside of a glioma with T2-FLAIR mismatch (Patel et al., Clin Cancer Res 2017): so watery that FLAIR
+    """The inside of a glioma with T2-FLAIR mismatch (Park et al., Eur Radiol 2021): so watery that FLAIR
     suppresses most of it; the times are set by eye."""
     return _watery(draw, (2000, 2800), (260, 500), (1.4, 2.2))
 
