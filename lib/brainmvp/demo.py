@@ -74,7 +74,7 @@ def run_demo(folder: Path, tell: Progress, device: str = "auto") -> list[Result]
     for number, patient in enumerate(PATIENTS):
         tell(f"making {patient.id}", 0.3 * number / len(PATIENTS))
         begin = time.perf_counter()
-        truth[patient.id] = _make(patient, studies / patient.id)
+        truth[patient.id] = make_patient(patient, studies / patient.id)
         seconds[patient.id] = {"make": time.perf_counter() - begin}
 
     tell("starting the server", 0.3)
@@ -93,7 +93,7 @@ def run_demo(folder: Path, tell: Progress, device: str = "auto") -> list[Result]
     return results
 
 
-def _make(patient: Patient, folder: Path) -> dict[str, float]:
+def make_patient(patient: Patient, folder: Path) -> dict[str, float]:
     """Write a patient's study and return the true volume of each structure, mL."""
     make_study(
         folder, patient.seed, patient.task, sequences=patient.sequences, difficulty=_DIFFICULTY,

@@ -16,7 +16,10 @@ import numpy as np
 
 if __name__ == "__main__":
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    sys.path.insert(0, str(Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP"))
+    sys.path += [
+        str(Path(__file__).parents[1]),
+        str(Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP"),
+    ]
 
 from BrainMVPLib import views
 from BrainMVPLib.drawn import export_labels
@@ -145,8 +148,7 @@ def main(target: Path) -> None:
     import pytest
     from conftest import make_scene
 
-    from brainmvp.demo import PATIENTS
-    from brainmvp.phantom.write import make_study
+    from brainmvp.demo import PATIENTS, make_patient
     from brainmvp.serve import running_server
 
     module = Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP"
@@ -154,8 +156,7 @@ def main(target: Path) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         studies = Path(folder) / "studies"
         patient = PATIENTS[0]  # with a tumour
-        make_study(studies / patient.id, patient.seed, patient.task, sequences=patient.sequences,
-                   disease=patient.task)  # fmt: skip
+        make_patient(patient, studies / patient.id)
         desktop = Desktop(make_scene(), Path(folder))
         desktop.install(patch, module)
         import BrainMVP
@@ -181,10 +182,6 @@ def main(target: Path) -> None:
             beside(left, draw_views(desktop, panel, left.height() // 2)).save(str(target / "workspace.png"))
             click("uncertaintyButton")
             draw_views(desktop, panel).save(str(target / "uncertainty.png"))
-            panel.ui.modelSection.setChecked(True)
-            click("draftButton")
-            _wait(lambda: not panel.session.busy)
-            draw_panel(panel).save(str(target / "panel.png"))
         widget.cleanup()
     assert views.comparing(desktop.scene)
 
