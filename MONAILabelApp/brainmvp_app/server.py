@@ -9,7 +9,7 @@ import importlib
 import json
 import os
 import sys
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -59,7 +59,9 @@ def serve(
     global _running
     _running = uvicorn.Server(uvicorn.Config("monailabel.app:app", host=host, port=port))
     # Here, because uvicorn would show the traceback of what the app refuses to start with.
-    importlib.import_module("monailabel.app")  # which reads the settings, and which the app puts its rules on
+    # It reads the settings, and the app puts its rules on it; it prints that any origin may call, which is not so here.
+    with redirect_stdout(None):
+        importlib.import_module("monailabel.app")
     app_instance()
     with suppress(KeyboardInterrupt):
         _running.run()

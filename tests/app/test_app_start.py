@@ -64,7 +64,8 @@ def test_what_it_cannot_start_with_is_one_sentence(
     )
     assert run.returncode == 2
     assert sentence in run.stderr
-    assert "Traceback" not in run.stderr + run.stdout
+    assert "Traceback" not in run.stderr
+    assert run.stdout == ""
 
 
 def test_a_setting_that_there_is_not_is_refused_with_those_that_there_are(
