@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import sys
 import threading
 import time
@@ -179,6 +180,32 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Itera
             patch.setenv("MONAI_LABEL_TASKS_SCORING", "false")
             running = stack.enter_context(running_server(studies, device="cpu"))
         yield SimpleNamespace(url=running.url, studies=studies, log=running.log)
+
+
+@pytest.fixture
+def connected(session: Session, server: object, settle: Callable[[Session], None]) -> Session:
+    """A session that is connected to the real server, of an annotator of its own."""
+    session.connect(server.url)
+    settle(session)
+    assert session.errors == []
+    session.state.annotator = f"annotator{next(_NUMBERS)}"
+    session.state.model = "tumour"
+    session.state.strategy = "sequential"
+    return session
+
+
+@pytest.fixture
+def new_study(server: object, write_study: Callable[..., Path]) -> Iterator[Callable[[str], Path]]:
+    """Return a function that gives the real server a study of some sequences, for this test alone."""
+    names = []
+
+    def make(sequences: str) -> Path:
+        names.append(f"case{next(_NUMBERS):03d}")
+        return write_study(names[-1], sequences, server.studies)
+
+    yield make
+    for name in names:
+        shutil.rmtree(server.studies / name, ignore_errors=True)
 
 
 @pytest.fixture

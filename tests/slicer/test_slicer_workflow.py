@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from itertools import count
 
 import numpy as np
 import pytest
@@ -19,32 +18,6 @@ from BrainMVPLib.training import Training
 from test_slicer_labels import paint
 
 from brainmvp.volume import read_volume
-
-_NUMBERS = count(1)
-
-
-@pytest.fixture
-def connected(session, server, settle):
-    session.connect(server.url)
-    settle(session)
-    assert session.errors == []
-    session.state.annotator = f"annotator{next(_NUMBERS)}"
-    session.state.model = "tumour"
-    session.state.strategy = "sequential"
-    return session
-
-
-@pytest.fixture
-def new_study(server, write_study):
-    names = []
-
-    def make(sequences):
-        names.append(f"case{next(_NUMBERS):03d}")
-        return write_study(names[-1], sequences, server.studies)
-
-    yield make
-    for name in names:
-        shutil.rmtree(server.studies / name, ignore_errors=True)
 
 
 def nodes(scene):
@@ -112,57 +85,6 @@ def test_a_study_goes_all_the_way_and_the_next_one_takes_its_place(
     )
 
 
-def test_a_draft_comes_back_as_it_was_drawn(connected, settle, new_study):
-    session, opening = connected, Opening(connected)
-    study = new_study("T1CE FLAIR T1 T2")
-    opening.next_study()
-    settle(session)
-    Segmenting(session).segment()
-    settle(session)
-    reference, table = session.reference()[1], Submitting(session).table()
-    labels = export_labels(session.state.segmentation, table, reference)
-    assert labels.any()
-    Submitting(session).submit("draft")
-    settle(session)
-    opening.next_study()  # there is no other one
-    settle(session)
-    assert (session.errors, session.state.study) == ([], study.name)
-    assert session.heard[-1].endswith("Your draft is open, too.")
-    assert session.state.facts["model"].startswith("tumour@")
-    again = export_labels(session.state.segmentation, Submitting(session).table(), session.reference()[1])
-    np.testing.assert_array_equal(again, labels)
-    opening.next_study()  # which nothing keeps from being left
-    settle(session)
-    assert session.errors == []
-
-
-def test_a_draft_comes_back_and_is_taken_when_its_study_has_gained_a_sequence(
-    connected, server, settle, new_study
-):
-    session, opening = connected, Opening(connected)
-    study = new_study("FLAIR T2")
-    opening.next_study()
-    settle(session)
-    Segmenting(session).segment()
-    settle(session)
-    Submitting(session).submit("draft")
-    settle(session)
-    (draft,) = (server.studies / "labels" / "draft").glob(f"{study.name}.*")
-    drawn = read_volume(draft).data
-    scan, other = (study / f"{study.name}_{name}.nii.gz" for name in ("flair", "t2"))
-    shutil.copy(other, study / f"{study.name}_t1ce.nii.gz")
-    opening.next_study()
-    settle(session)
-    assert session.heard[-1].endswith("T2. Your draft is open, too.")
-    Submitting(session).submit("final")
-    settle(session)
-    assert session.errors == []
-    (label,) = (server.studies / "labels" / "final").glob(f"{study.name}.*")
-    label = read_volume(label)
-    assert label.same_grid(read_volume(scan))
-    np.testing.assert_array_equal(label.data, drawn)
-
-
 def test_left_handed_files_come_back_in_their_own_order(connected, server, settle, new_study):
     session = connected
     study = new_study("DWI ADC FLAIR")  # the third is LAS
@@ -179,102 +101,6 @@ def test_left_handed_files_come_back_in_their_own_order(connected, server, settl
     settle(session)
     assert session.errors == []
     assert read_volume(server.studies / "labels" / "draft" / f"{study.name}.nrrd").same_grid(file, 1e-4)
-
-
-def test_a_folder_goes_up_once_and_compressed(connected, server, settle, write_study, tmp_path, new_study):
-    session = connected
-    folder = write_study("Anna B.", "T1CE FLAIR T2")
-    opening, segmenting = Opening(session), Segmenting(session)
-    opening.open_folder(folder)
-    settle(session)
-    assert [row.note[:6] for row in session.rows()] == ["Missin", "Found:", "Found:", "Found:"]
-    segmenting.segment()
-    settle(session)
-    assert session.errors == []
-    uploads = [step for step in session.steps if step.startswith("Uploading")]
-    assert {"Uploading T1CE", "Uploading FLAIR", "Uploading T2"} == set(uploads)
-    sent = server.studies / session.state.study
-    assert sent.name.startswith("Anna-B-")
-    assert (sent / "t1ce.nii.gz").read_bytes() == (folder / "Anna B._t1ce.nii.gz").read_bytes()
-    assert "Without T1" in session.heard[-1]
-
-    first = session.state.segmentation
-    session.steps.clear()
-    segmenting.segment()
-    settle(session)
-    assert not any(step.startswith("Uploading") for step in session.steps)
-    assert first.GetName().endswith("(version 1)")
-    assert not first.GetDisplayNode().GetVisibility()
-    assert session.state.segmentation is not first
-
-    # Another session, as after Slicer was started again, finds out that the server has these files.
-    segmenting = Segmenting(session)
-    opening.open_folder(folder)
-    opening.open_folder(folder)  # the result was not submitted
-    settle(session)
-    segmenting.segment()
-    settle(session)
-    assert session.errors[1:] == []
-    assert not any(step.startswith(("Uploading", "Packing")) for step in session.steps)
-    assert session.state.study == sent.name
-    shutil.rmtree(sent)
-
-
-def change(node):
-    """Change a voxel, as a filter of Slicer would."""
-    ops.voxels(node)[0, 0, 0] += 1
-    node.GetImageData().GetPointData().GetScalars().Modified()
-    node.GetImageData().Modified()
-
-
-def test_of_the_user_s_own_study_only_what_was_changed_goes_up_again(
-    connected, server, settle, write_study, scene, reopened, session_on
-):
-    """After the scene was saved and opened, too, where the volumes lie in other files and in another order."""
-    session = connected
-    folder = write_study("own", "T1CE FLAIR T2")
-    Opening(session).open_folder(folder)
-    settle(session)
-    Segmenting(session).segment()
-    settle(session)
-    assert session.errors == []
-    first = session.state.study
-
-    def segmented_in(opened):
-        """Segment again in a scene that was opened, and return the session."""
-        later = session_on(opened, opened.GetFirstNodeByClass("vtkMRMLScriptedModuleNode"))
-        later.connect(server.url)
-        settle(later)
-        Segmenting(later).segment()
-        settle(later)
-        assert later.errors == []
-        return later
-
-    opened = reopened(scene)
-    again = segmented_in(opened)
-    assert again.state.study == first
-    assert not any(step.startswith(("Uploading", "Packing")) for step in again.steps)
-    Submitting(again).submit("final")
-    settle(again)
-    assert again.errors == []
-    stored = read_volume(server.studies / "labels" / "final" / f"{first}.nrrd")
-    assert stored.same_grid(read_volume(folder / "own_t1ce.nii.gz"), 1e-4)
-
-    # Changed, then saved: what the scene holds is no longer what its notes say.
-    change(again.chosen_volumes()["T2"])
-    third = segmented_in(reopened(opened))
-    moved = {step for step in third.steps if step.startswith(("Uploading", "Packing"))}
-    assert moved == {"Packing T2", "Uploading T2"}
-    assert third.state.study != first
-    now = server.studies / third.state.study
-    for name in ("t1ce.nii.gz", "flair.nii.gz"):
-        assert (now / name).read_bytes() == (server.studies / first / name).read_bytes()
-    node = third.chosen_volumes()["T2"]
-    sent = read_volume(now / "t2.nrrd")
-    np.testing.assert_allclose(sent.affine, ops.affine(node), atol=1e-9)
-    np.testing.assert_array_equal(sent.data.transpose(2, 1, 0), ops.voxels(node))
-    shutil.rmtree(server.studies / first)
-    shutil.rmtree(now)
 
 
 def test_opening_can_be_left_and_fail_without_a_trace(session, settle, write_study, scene):
