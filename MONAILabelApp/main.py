@@ -160,7 +160,7 @@ class BrainMVPApp(MONAILabelApp):
         elif tag == DRAFT:
             self.state.leases.renew(study, annotator)
         if tag in (DefaultLabelTag.FINAL.value, DRAFT):
-            detail = {"model": notes.get("model")}
+            detail = {"model": notes.get("model"), "sequences": self._datastore.drawn_with(study, tag)}
             task = self._datastore.task_of_label(self._datastore.study(study), notes).name
             self.state.journal.add_once(
                 tag, task=task, study=study, annotator=annotator, seconds=seconds, detail=detail

@@ -47,7 +47,7 @@ class StudyDatastore(ImageStore):
         study = self.study(image_id)
         info = client_info(label_info)
         task = self.task_of_label(study, info)
-        check_label(path, study, self.grids(study, task), task)
+        info["sequences"] = [str(each) for each in check_label(path, study, self.grids(study, task), task)]
         suffix = image_suffix(path.name)
         folder = Path(self._datastore.label_path(tag))
         with self.turns.take():
@@ -75,9 +75,7 @@ class StudyDatastore(ImageStore):
         """Send a label that is stored to where the study came from: here it is there already."""
 
     def _keep(self, study_id: str, tag: str, file: Path) -> None:
-        entry = self._datastore.objects.get(study_id)
-        noted = entry.labels.get(tag) if entry else None
-        self.label_versions.keep(file, tag, study_id, dict(noted.info) if noted else {})
+        self.label_versions.keep(file, tag, study_id, dict(self._noted_of(study_id, tag)))
 
     def _put_away(self, study_id: str, tag: str) -> None:
         path = self.get_label_uri(study_id, tag)
@@ -133,12 +131,19 @@ class StudyDatastore(ImageStore):
         info = super().get_label_info(label_id, label_tag)
         return info | {"versions": self.label_versions.listed(label_tag, self.study(label_id).id)}
 
-    @in_turn
     def drawn_by(self, image_id: str, tag: str) -> str:
         """Return who drew a label; empty if there is none, or nobody is named."""
+        return str(self._noted_of(image_id, tag).get("annotator") or "")
+
+    def drawn_with(self, image_id: str, tag: str) -> list[str] | None:
+        """Return the sequences that a study had when its label was drawn; None if that was not noted."""
+        return self._noted_of(image_id, tag).get("sequences")
+
+    @in_turn
+    def _noted_of(self, image_id: str, tag: str) -> dict[str, Any]:
         entry = self._datastore.objects.get(self.study(image_id).id)
         noted = entry.labels.get(tag) if entry else None
-        return str(noted.info.get("annotator") or "") if noted else ""
+        return noted.info if noted else {}
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         """Add to what is noted about a label."""

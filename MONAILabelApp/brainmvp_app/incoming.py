@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+import numpy as np
+
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
 from brainmvp.study import Study
@@ -53,11 +55,20 @@ def read_upload(path: Path) -> Volume:
         raise BrainMVPError(str(error).replace(str(path), path.name)) from error
 
 
-def check_label(path: Path, study: Study, sequences: Iterable[Sequence], task: Task) -> None:
-    """Raise `BrainMVPError` unless a label lies on the grid of one of some sequences, with the task's values only."""
-    label = read_upload(path)
-    lies_on(label, path.name, study, sequences)
-    task.read_labels(label.data, path.name)
+def check_label(path: Path, study: Study, sequences: Iterable[Sequence], task: Task) -> list[Sequence]:
+    """Return the sequences of a study that a label was drawn with, by the grid that it lies on.
+
+    Raises `BrainMVPError` unless that is the grid of one of some sequences, and its values are the task's.
+    """
+    label, order = read_upload(path), list(sequences)
+    place = lies_on(label, path.name, study, order)
+    values = task.read_labels(label.data, path.name)
+    # Those that labels lie on rather were not there yet when it was begun, unless it holds what only they show.
+    late = set(order[: order.index(place)])
+    if late:
+        found = set(np.unique(values).tolist())
+        late -= {s for region in task.regions if found & set(region.labels) for s in region.requires}
+    return [sequence for sequence in study.images if sequence not in late]
 
 
 def lies_on(label: Volume, name: str, study: Study, sequences: Iterable[Sequence]) -> Sequence:

@@ -23,6 +23,7 @@ from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import split_image_id
 from brainmvp_app.label_folders import LabelFolders
 from brainmvp_app.pacs_catalogue import PacsCatalogue
+from brainmvp_app.problems import outgrown_labels
 from brainmvp_app.turns import Turns, in_turn
 
 _FOUND = {"ts", "name"}  # what is noted about a label that lay there
@@ -173,9 +174,10 @@ class StudyIndex(LocalDatastore):
 
     @in_turn
     def status(self) -> dict[str, Any]:
-        """Return the counts of studies and labels, why folders that look like studies are none, and stray labels."""
+        """Return the counts of studies and labels, and why folders are no studies and labels of no or little use."""
         tags = Counter(tag for entry in self._in_sight().values() for tag in entry.labels)
         problems = self.catalogue.problems | self._label_folders.without_study(self.catalogue.studies)
+        problems |= outgrown_labels(self.catalogue.studies, self._in_sight(), self.tasks)
         return super().status() | {"label_tags": dict(tags), "problems": problems}
 
     def refresh(self) -> None:

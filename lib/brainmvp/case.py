@@ -19,6 +19,8 @@ _SAME_GRID_MM = 0.1
 class Case:
     """A study with its label map, or its class; `patient` is the one who is never on two sides of a split.
 
+    drawn_with: the sequences that there were when the label was drawn; None where nobody noted them: those of now.
+
     Example:
         >>> Case(study, label=Path("s1_seg.nii.gz"), patient="s1")                 # doctest: +SKIP
 
@@ -28,6 +30,7 @@ class Case:
     label: Path | None = None
     target: str | None = None
     patient: str = ""
+    drawn_with: frozenset[Sequence] | None = None
 
     @property
     def id(self) -> str:
@@ -37,6 +40,12 @@ class Case:
     def group(self) -> str:
         """The patient; a study of an unnamed one stands for itself."""
         return self.patient or self.study.id
+
+    @property
+    def looked_at(self) -> set[Sequence]:
+        """The sequences of the study that the label was drawn with: the others say nothing of what it leaves out."""
+        now = set(self.study.images)
+        return now if self.drawn_with is None else now & self.drawn_with
 
 
 def class_index(task: Task, case: Case) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from app_server import APP
 
+from brainmvp.annotation.cases import came_late
 from brainmvp.annotation.journal import Journal
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.case import read_label
@@ -96,6 +97,48 @@ def test_a_label_of_a_study_that_gains_a_sequence_while_it_is_open_is_taken(root
     with pytest.raises(BrainMVPError, match="does not lie on the grid of t1ce") as refused:
         store.save_label("p3", str(other), "final", {})
     assert status_of(refused.value) == 422
+
+
+def test_a_label_says_nothing_of_what_a_sequence_shows_that_came_after_it(
+    root: Path,
+) -> None:
+    import main
+
+    store, state = labelled(root), AnnotationState(root)
+    label = root.parent / "label.nii.gz"
+    for name in ("p1", "p2"):
+        write_volume(Volume(np.full((3, 4, 5), 2, np.uint8), np.eye(4)), label)
+        main.BrainMVPApp.submit(SimpleNamespace(_datastore=store, state=state), name, label, "final", {})
+
+    def told() -> dict[str, list[str]]:
+        return {
+            case.id: [r.name for r in came_late(TUMOUR, case)[1]] for case in state.cases(TUMOUR, (TUMOUR,))
+        }
+
+    assert told() == {"p1": [], "p2": []}
+    assert store.status()["problems"] == {}
+    scan(root / "p1" / "t1ce.nii.gz")
+    assert told() == {"p1": ["TC", "ET"], "p2": []}
+    (problem,) = store.status()["problems"].items()
+    assert problem[0] == "labels/final/p1"
+    assert problem[1].startswith(
+        "T1CE came after the label was drawn, so tumour core and enhancing tumour are"
+    )
+    main.BrainMVPApp.submit(SimpleNamespace(_datastore=store, state=state), "p1", label, "final", {})
+    assert told()["p1"] == []
+    assert store.status()["problems"] == {}
+
+
+@pytest.mark.parametrize(("value", "seen"), [(2, ["FLAIR"]), (3, ["FLAIR", "T1CE"])])
+def test_a_label_on_another_grid_was_begun_without_the_sequence_that_came_meanwhile(
+    root: Path, value: int, seen: list[str]
+) -> None:
+    store, grid = labelled(root), np.diag([2.0, 2.0, 2.0, 1.0])
+    write_volume(Volume(np.arange(60, dtype=np.int16).reshape(5, 4, 3), grid), root / "p1" / "t1ce.nii.gz")
+    label = Volume(np.full((3, 4, 5), value, np.uint8), np.eye(4))
+    write_volume(label, root.parent / "label.nii.gz")
+    store.save_label("p1", str(root.parent / "label.nii.gz"), "final", {"sequences": ["T2"]})
+    assert store.drawn_with("p1", "final") == seen
 
 
 def test_a_study_is_not_put_where_it_would_hide_others(root: Path) -> None:

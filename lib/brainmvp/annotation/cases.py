@@ -6,9 +6,9 @@ from pathlib import Path
 
 from brainmvp.annotation.journal import Journal
 from brainmvp.case import Case
-from brainmvp.sequences import IMAGE_SUFFIXES
+from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
 from brainmvp.study import Study
-from brainmvp.tasks import Task
+from brainmvp.tasks import Region, Task
 
 
 def task_of(study: Study, tasks: tuple[Task, ...]) -> Task | None:
@@ -39,18 +39,33 @@ def labelled_cases(
     """Return those of some studies whose final label (`labels/final/ID.*` below `root`) is one of a task.
 
     The task of a label is the one it was submitted for; of a file that nobody submitted, the study's own among
-    `tasks`.
+    `tasks`. So is it told which sequences it was drawn with.
     """
-    submitted = {event.study: event.task for event in journal.events("final") if event.task}
+    submitted = {event.study: event for event in journal.events("final") if event.task}
     cases = []
     for study in studies:
         label = final_label(root, study.id)
         if label is None:
             continue
-        own = task_of(study, tasks)
-        if submitted.get(study.id, own.name if own else None) == task.name:
-            cases.append(Case(study, label, patient=patient_of(study.id)))
+        event = submitted.get(study.id)
+        own = None if event else task_of(study, tasks)
+        if (event.task if event else own and own.name) == task.name:
+            drawn_with = noted_sequences(event.detail.get("sequences")) if event else None
+            cases.append(Case(study, label, patient=patient_of(study.id), drawn_with=drawn_with))
     return cases
+
+
+def noted_sequences(noted: list[str] | None) -> frozenset[Sequence] | None:
+    """Return the sequences that were noted when a label was submitted; None if none were, as of earlier labels."""
+    return None if noted is None else frozenset(sequence for sequence in Sequence if sequence in noted)
+
+
+def came_late(task: Task, case: Case) -> tuple[list[Sequence], list[Region]]:
+    """Return the sequences that a study got after its label was drawn, and the regions that only they show."""
+    known = task.offered(case.looked_at)[0]
+    regions = [region for region in task.offered(set(case.study.images))[0] if region not in known]
+    needed = {sequence for region in regions for sequence in region.requires} - case.looked_at
+    return [sequence for sequence in task.sequences if sequence in needed], regions
 
 
 def label_state(case: Case) -> str:

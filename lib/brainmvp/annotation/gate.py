@@ -78,21 +78,20 @@ class HeldOutScores:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def measure(self, segmenter: Segmenter, case: Case) -> float:
-        """Return the mean Dice over the regions that a study's sequences show, from the file if it is there."""
-        known = self.of(segmenter.card.id, [case])
-        if case.id in known:
-            return known[case.id]
+    def measure(self, segmenter: Segmenter, case: Case) -> None:
+        """Measure, unless the file has it, the Dice of the regions that a study's sequences and its label show."""
+        if case.id in self.of(segmenter.card.id, [case]):
+            return
         result = segmenter.segment(case.study)
         wanted, reference = read_label(segmenter.task, case)
         if reference is not result.reference:
             result = segmenter.segment(case.study, reference)
         scores = dice_by_region(segmenter.task, result.labels.data, wanted.data)
-        offered = {name: scores[name] for name in result.probabilities}
+        drawn = {region.name for region in segmenter.task.offered(case.looked_at)[0]}
+        offered = {name: scores[name] for name in result.probabilities if name in drawn}
         row = (segmenter.card.id, case.id, label_state(case), json.dumps(offered))
         with self._database.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO held_out_dice VALUES (?, ?, ?, ?)", row)
-        return float(np.mean(list(offered.values())))
 
     def forget(self, model: str) -> None:
         """Drop what was measured of a version."""
@@ -106,11 +105,8 @@ class HeldOutScores:
             rows = connection.execute(
                 "SELECT study, label, dice FROM held_out_dice WHERE model = ?", (model,)
             )
-            return {
-                study: float(np.mean(list(json.loads(dice).values())))
-                for study, label, dice in rows
-                if states.get(study) == label
-            }
+            measured = {study: json.loads(dice) for study, label, dice in rows if states.get(study) == label}
+        return {study: float(np.mean(list(dice.values()))) for study, dice in measured.items() if dice}
 
     def compare(self, old: str, new: str, cases: list[Case]) -> Comparison:
         """Return two versions side by side on the cases that both were measured on."""

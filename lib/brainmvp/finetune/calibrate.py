@@ -65,7 +65,7 @@ def _by_region(
         brain = torch.from_numpy((np.asarray(case.images) != 0).any(0))
         with torch.inference_mode():
             logits = problem.logits(network, case)
-        seen = seen_regions(torch.from_numpy(case.shown), problem.task).tolist()
+        seen = seen_regions(torch.from_numpy(case.looked_at), problem.task).tolist()
         regions = zip(problem.task.outputs, logits, problem.targets(case), seen, strict=True)
         for name, values, truth, shown in regions:
             if shown:

@@ -34,7 +34,7 @@ class PreparedCase:
 
     images: (C, X, Y, Z) float16, channels as the task's sequences, zero where missing; shown: (C,) bool, which are
     there; fill: like images, what may take a sequence's place, or None for zeros; labels: (X, Y, Z) uint8, or None;
-    target: position of the class, or None.
+    target: position of the class, or None; drawn: (C,) bool, which the labels were drawn with, or None for all.
     """
 
     id: str
@@ -44,6 +44,12 @@ class PreparedCase:
     fill: np.ndarray | OnDisk | None = None
     labels: np.ndarray | OnDisk | None = None
     target: int | None = None
+    drawn: np.ndarray | None = None
+
+    @property
+    def looked_at(self) -> np.ndarray:
+        """Which of the sequences that are there the labels were drawn with, (C,) bool."""
+        return self.shown if self.drawn is None else self.shown & self.drawn
 
 
 @dataclass(frozen=True)
@@ -87,8 +93,9 @@ class Preparation:
             write_json(facts, {"id": case.id, "shown": shown, "target": target, "arrays": list(arrays)})
         known = json.loads(facts.read_text("utf-8"))
         arrays = {n: OnDisk(stem.with_suffix(f".{n}.npy")) for n in known["arrays"]}
+        drawn = np.array([sequence in case.looked_at for sequence in self.task.sequences])
         return PreparedCase(
-            case.id, case.group, shown=np.array(known["shown"]), target=known["target"], **arrays
+            case.id, case.group, shown=np.array(known["shown"]), target=known["target"], drawn=drawn, **arrays
         )
 
     def _make(self, case: Case) -> tuple[dict[str, np.ndarray], list[bool], int | None]:

@@ -57,7 +57,7 @@ class SegmentationProblem:
             shown = torch.from_numpy(case.shown)
             view, shown = replace_channels(images, fill, shown, self.task, self.recipe.mixed, generator)
             views.append(view)
-            seen.append(seen_regions(shown, self.task))
+            seen.append(seen_regions(shown & torch.from_numpy(case.looked_at), self.task))
         if "pairs" in published and len(views) == 2:
             views = _doubled(views)
         return {"images": torch.stack(views), "targets": self._targets(labels), "seen": torch.stack(seen)}
@@ -92,11 +92,11 @@ class SegmentationProblem:
         return temper(self.logits(network, case), temperatures).numpy()
 
     def predict(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
-        """Return the Dice of each region (R,); NaN where the sequences cannot show it; 1 where there is nothing to
-        find and nothing is found."""
+        """Return the Dice of each region (R,); NaN where the sequences, or those that the label was drawn with, cannot
+        show it; 1 where there is nothing to find and nothing is found."""
         probabilities = self.probabilities(network, case)
         targets = self.targets(case).numpy()
-        seen = seen_regions(torch.from_numpy(case.shown), self.task).numpy()
+        seen = seen_regions(torch.from_numpy(case.looked_at), self.task).numpy()
         result = np.full(len(targets), np.nan)
         for index, region in enumerate(self.task.regions):
             if seen[index]:

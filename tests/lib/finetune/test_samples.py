@@ -1,5 +1,7 @@
 """Training samples: what belongs together moves together, and each published behaviour can be had back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +35,13 @@ def test_images_and_labels_are_cut_and_flipped_together():
         sample = problem(PED, mixed=0).sample(case(PED), generator(seed))
         assert sample["images"].shape == (2, 4, 16, 16, 16)
         assert torch.equal(sample["images"][0, 0] != 0, sample["targets"][0])
+
+
+def test_regions_that_only_a_later_sequence_shows_are_not_told_by_a_label_of_before():
+    drawn = np.array([sequence != "T1CE" for sequence in PED.sequences])
+    early = replace(case(PED), drawn=drawn)
+    assert problem(PED, mixed=0).sample(early, generator(0))["seen"].tolist() == [[True, False, False]] * 2
+    assert problem(PED, mixed=0).sample(case(PED), generator(0))["seen"].all()
 
 
 def test_a_third_of_the_crops_hold_a_small_lesion_for_sure():
