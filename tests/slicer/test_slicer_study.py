@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import slicer
 from BrainMVPLib import measure, views
+from BrainMVPLib import scene as ops
 from BrainMVPLib.labelmap import Labelmap
-from BrainMVPLib.opening import why_in_words
+from BrainMVPLib.opening import Opening, why_in_words
 from BrainMVPLib.session import Session
 from BrainMVPLib.shared import sequence_teller, shared_package
 from BrainMVPLib.study import VolumeFacts, assemble
@@ -75,6 +76,72 @@ def test_the_visit_of_a_volume_is_that_of_its_header(scene, volume, tmp_path):
         "Choose: volumes of 2 visits were found"
     ] * 2
     session.close()
+
+
+@pytest.fixture
+def two_patients(scene, volume, tmp_path):
+    """Return a function that makes a session on FLAIR and T1CE of the server's study A, and a T2 of somebody else."""
+    voxels, sessions = np.ones((4, 5, 6), np.int16), []
+
+    def make(header):
+        foreign = volume(voxels, np.eye(4), "B_t2").GetID()
+        session = Session(
+            scene,
+            scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"),
+            tmp_path / "work",
+            lambda node_id: header if node_id == foreign else {},
+        )
+        for sequence in ("FLAIR", "T1CE"):
+            node = volume(voxels, np.eye(4), f"A {sequence}")
+            ops.mark(node, "A", "sequence", sequence)
+            session.state.set_volume(sequence, node.GetID())
+        session.state.study, session.state.study_name, session.state.from_server = "A", "A", True
+        session.state.model = "tumour"
+        sessions.append(session)
+        return session
+
+    yield make
+    for session in sessions:
+        session.close()
+
+
+def notes(session):
+    return {row.sequence: row.note for row in session.rows()}
+
+
+@pytest.mark.parametrize("header", [{}, {"StudyInstanceUID": "1.2.3", "Modality": "MR"}])
+def test_another_patient_s_volume_is_no_part_of_an_open_study_unless_it_is_chosen(two_patients, header):
+    session = two_patients(header)
+    assert notes(session)["T2"] == "Missing; found outside this study"
+    assert set(session.chosen_volumes()) == {"FLAIR", "T1CE"}
+    session.state.set_volume("T2", session.scene.GetFirstNodeByName("B_t2").GetID())
+    assert notes(session)["T2"].startswith("Chosen")
+    for sequence in ("FLAIR", "T1CE"):  # nor if nothing of the study is decided, as in a folder
+        session.state.set_volume(sequence, None)
+    session.state.set_volume("T2", None)
+    assert set(session.chosen_volumes()) == {"FLAIR", "T1CE"}
+
+
+def test_a_study_that_stays_in_the_scene_is_neither_mixed_with_the_next_one_nor_removed_with_it(
+    two_patients, volume
+):
+    session = two_patients({})
+    ops.mark(volume(np.ones((4, 5, 6), np.int16), np.eye(4), "A T2"), "A", "sequence", "T2")
+    opening = Opening(session)
+    opening.use_scene()
+    ops.remove(session.scene, session.scene.GetFirstNodeByName("B_t2"))
+    assert set(session.chosen_volumes()) == {"FLAIR", "T1CE", "T2"}
+    flair = volume(np.ones((4, 5, 6), np.int16), np.eye(4), "C FLAIR")
+    ops.mark(flair, "C", "sequence", "FLAIR")
+    session.state.study_name = "C"
+    assert set(session.chosen_volumes()) == {"FLAIR"}
+    opening.use_scene()
+    session.state.set_volume("FLAIR", flair.GetID())
+    assert notes(session)["T2"] == "Missing; found in another visit"
+    session.state.study_name = "A"  # proposed again
+    opening.close_study()
+    names = {volume.name for volume in ops.volumes(session.scene)}
+    assert names == {"A FLAIR", "A T1CE", "A T2", "C FLAIR"}
 
 
 def test_what_is_missing_is_said_with_what_it_means():

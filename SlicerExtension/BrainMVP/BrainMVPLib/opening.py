@@ -152,6 +152,7 @@ class Opening:
         with session.refusing():
             self._may_leave()
             self._release()
+            ops.release_studies(session.scene)
             session.state.forget_study()
             session.state.opened = time.time()
             session.changed.emit()

@@ -15,6 +15,7 @@ from .study import VolumeFacts
 
 # Marks on nodes that the module made. Only nodes with the study's mark ever go away with the study.
 STUDY = "BrainMVP.Study"
+VISIT = "BrainMVP.Visit"  # the study that a volume was opened with, and stayed behind from
 SEQUENCE = "BrainMVP.Sequence"
 ROLE = "BrainMVP.Role"
 SENT = "BrainMVP.Sent"
@@ -56,6 +57,15 @@ def remove_study(scene: Any, study: str) -> list[Path]:
     return files
 
 
+def release_studies(scene: Any) -> None:
+    """Take the studies' marks off all nodes, so that none goes away with a study; volumes keep whose they were."""
+    for node in nodes_of(scene, "vtkMRMLDisplayableNode"):
+        study = node.GetAttribute(STUDY)
+        if study:
+            node.SetAttribute(VISIT, study)
+            node.SetAttribute(STUDY, None)
+
+
 def remove(scene: Any, node: Any) -> None:
     """Remove a node with its display and storage nodes."""
     belongings = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
@@ -78,7 +88,12 @@ def nodes_of(scene: Any, kind: str) -> list[Any]:
 def volumes(scene: Any) -> list[VolumeFacts]:
     """Return the volumes that can be a sequence: no label maps, nothing hidden, nothing that the module computed."""
     return [
-        VolumeFacts(node.GetID(), node.GetName() or "", node.GetAttribute(SEQUENCE))
+        VolumeFacts(
+            node.GetID(),
+            node.GetName() or "",
+            node.GetAttribute(SEQUENCE),
+            node.GetAttribute(STUDY) or node.GetAttribute(VISIT) or "",
+        )
         for node in nodes_of(scene, "vtkMRMLScalarVolumeNode")
         if not node.IsA("vtkMRMLLabelMapVolumeNode")
         and not node.GetHideFromEditors()

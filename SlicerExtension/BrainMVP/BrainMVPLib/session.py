@@ -190,11 +190,11 @@ class Session:
             of_series = series_of(series, volume.sequence) if volume.sequence else ""
             return (volume.sequence, of_series) if of_series else self._tell(volume)
 
-        return assemble(task, found, chosen, self.state.left_empty, tell)
+        return assemble(task, found, chosen, self.state.left_empty, tell, self.state.study_name)
 
     def _with_visit(self, volume: VolumeFacts) -> VolumeFacts:
-        """Return a volume with its DICOM study; all that the server sent is of one."""
-        visit = "" if volume.sequence else self._header_of(volume.node_id).get("StudyInstanceUID", "")
+        """Return a volume with the visit that its DICOM header tells, unless it was opened with a study."""
+        visit = volume.visit or self._header_of(volume.node_id).get("StudyInstanceUID", "")
         return replace(volume, visit=str(visit))
 
     def chosen_volumes(self, task: TaskSpec | None = None) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from .tables import ANY_SEQUENCE, TaskSpec
 class VolumeFacts:
     """A volume of the scene.
 
-    sequence: what the server says it is, if it came from there; visit: the UID of its DICOM study, if it has one.
+    sequence: what the server says it is, if it came from there; visit: the study that it was opened with, or the UID of
+    its DICOM study; empty where it has neither.
     """
 
     node_id: str
@@ -42,12 +43,13 @@ def assemble(
     chosen: dict[str, str],
     left_empty: Iterable[str],
     tell: Callable[[VolumeFacts], tuple[str | None, str]],
+    study: str = "",
 ) -> list[Row]:
     """Return one row per sequence of the task.
 
     chosen: node ids by sequence, as the user decided; they stand. tell: a volume's sequence, and why. Any volume can
-    be the image of a model that takes just one. What is found is of one visit: that of what the user decided, else
-    nothing is taken where several are found.
+    be the image of a model that takes just one. What is found is of one visit: the study that is open, by name; where
+    none is, that of what the user decided; else nothing is taken where several are found.
     """
     volumes = list(volumes)
     given = {volume.node_id: volume.sequence for volume in volumes}
@@ -55,10 +57,11 @@ def assemble(
     left_empty = set(left_empty)
     visits = {volume.node_id: volume.visit for volume in volumes}
     decided_on = {visits[chosen[s]] for s in task.sequences if chosen.get(s) in given} - {""}
+    allowed = {study} if study else decided_on and {"", *decided_on}
     rows = []
     for sequence in task.sequences:
         claims = tuple(i for i, (found, _) in told.items() if sequence in (found, ANY_SEQUENCE))
-        fitting = [i for i in claims if not decided_on or visits[i] in {"", *decided_on}]
+        fitting = [i for i in claims if not allowed or visits[i] in allowed]
         decided = chosen.get(sequence)
         if decided in given and given[decided] == sequence:
             rows.append(Row(sequence, decided, claims, f"Found: {told[decided][1]}"))
@@ -72,7 +75,8 @@ def assemble(
         elif fitting:
             rows.append(Row(sequence, None, claims, f"Choose: {len(fitting)} volumes claim it"))
         elif claims:
-            rows.append(Row(sequence, None, claims, "Missing; found in another visit"))
+            where = "outside this study" if study else "in another visit"
+            rows.append(Row(sequence, None, (), f"Missing; found {where}"))
         else:
             rows.append(Row(sequence, None, (), "Missing"))
     found_in = {visits[row.chosen] for row in rows if row.chosen} - {""}
