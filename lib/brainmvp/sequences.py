@@ -60,14 +60,18 @@ _CONTRAST = re.compile(
 )
 _WITHOUT = re.compile(
     r"^(pre|nativ\w*|ohne|without|wo|sans|senza|sin|sem|zonder|uten|utan|bez|unenhanced|"
-    r"(no|non|pre)(contrast|gd|gad|km)|平扫)$"
+    r"(no|non|pre)(contrast|gd|gad|km)|(contrast|gd|gad|km)?neg(ativ\w*)?|平扫)$"
 )
-# "-C", "- gad", "s/ contraste", "o. KM": a hyphen in front of a medium says "without" only where it joins no two words.
+# "W/O", and what is left of it where a file's name may have no slash: "W_O", "w-out".
+_WO = re.compile(r"w/o(ut)?|(?<![a-z0-9])w[._ -]o(ut)?(?![a-z0-9])")
+# "-C", "- gad", "s/ contraste", "o. KM", "o_KM": a hyphen in front of a medium says "without" only where it joins no
+# two words.
 _SHORT_WITHOUT = re.compile(
-    r"((?<![^\s_(])-|(?<![a-z0-9])(s/|o\.)) ?(?=(c|km|gd|gad[a-z]*|[ck]ontrast(?![ -]?enh)[a-z]*)(?![a-z0-9]))"
+    r"((?<![^\s_(])-|(?<![a-z0-9])(s[/_ ]|o[._ ]))[_ ]?"
+    r"(?=(c|km|mdc|gd|gad[a-z]*|[ck]ontrast(?![_ -]?enh)[a-z]*)(?![a-z0-9]))"
 )
-_NEGATIONS = ("no", "non", "kein", "vor", "avant", "before")
-_FILLERS = ("iv", "de")  # between a negation and what it negates
+_NEGATIONS = ("no", "non", "not", "kein", "vor", "avant", "before", "prior")
+_FILLERS = ("iv", "de", "to")  # between a negation and what it negates
 _THERAPY = (
     "op",
     "operative",
@@ -170,7 +174,7 @@ def _words(text: str) -> list[str]:
     """Return the words of a name, small, without accents; letters of another script are words of their own."""
     plain = unicodedata.normalize("NFKD", strip_suffix(text).lower())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    plain = _SHORT_WITHOUT.sub(" without ", plain.replace("w/o", " without "))
+    plain = _SHORT_WITHOUT.sub(" without ", _WO.sub(" without ", plain))
     plain = re.sub(r"\+ ?c(?![a-z0-9])|(?<![a-z0-9])(c|iv|gd) ?\+", " contrast ", plain)
     plain = re.sub(r"(?<![a-z0-9])c-(?=$|[ _])|(?<=t1)c-(?=$|[ _])", " without ", plain)
     return re.findall(r"[a-z0-9]+|[^\W_a-z0-9]+", plain)

@@ -49,7 +49,7 @@ WITH_CONTRAST = (
     "T1_mit_KM", "T1 mit Kontrast", "t1_kontrastmittel", "T1_postKM", "T1_injecté", "T1 IV+", "AX_T1_FS_+C", "T1C+",
     "T1_GdDTPA", "T1增强", "T1WI_C", "T1_Gd_post_op", "sub-01_acq-postKM_T1w",
     "AX T1 W CONTRAST", "t1-gd", "t1-gad", "T1-CE", "T1 - CE", "t1-c", "T1 con contraste", "T1 S +C",
-    "T1 - contrast-enhanced",
+    "T1 - contrast-enhanced", "AX_T1_W_CONTRAST", "T1_S_contrast_enhanced", "T1_S_CE",
 )  # fmt: skip
 WITHOUT_CONTRAST = (
     "T1_ohne_KM", "T1_nativ", "T1_sans_gado", "T1_sans_injection_de_gado", "T1_pre_contrast", "T1_without_IV_contrast",
@@ -57,6 +57,9 @@ WITHOUT_CONTRAST = (
     "t1_wo_contrast", "AX T1 WO CONTRAST", "AX T1 W/WO CONTRAST", "AX T1 -C", "T1 (-C)", "T1 -contrast", "T1 - gad",
     "T1 TSE SIN CONTRASTE", "T1 sem contraste", "T1 s/ contraste", "T1 zonder contrast", "T1 uten kontrast",
     "T1 utan kontrast", "T1 bez kontrastu", "T1 tra o. KM",
+    "AX_T1_W_O_CONTRAST", "AX_T1_W-O_CONTRAST", "T1_W_O_GAD", "T1_W_OUT_CONTRAST", "T1 w.o. contrast", "T1w/o_KM",
+    "T1w_o_KM", "T1_o_KM", "T1_o._KM", "T1_s_contraste", "T1_prior_to_contrast", "T1_not_enhanced", "T1_GdNeg",
+    "T1_Gd_neg",
 )  # fmt: skip
 
 

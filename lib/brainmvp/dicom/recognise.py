@@ -17,7 +17,7 @@ from brainmvp.sequences import Sequence, sequence_of, states_contrast
 
 _NO_AGENT = {"", "NO", "NONE", "N", "0", "OHNE", "KEIN", "NIL", "N/A", "NO CONTRAST", "WITHOUT"}
 # The name of a whole examination, "W/WO CONTRAST", on one of its series: it says nothing of this one.
-_BOTH = re.compile(r"(?<![a-z0-9])w(ith)?[^a-z0-9]+(and[^a-z0-9]+)?w(o|/o|ithout)(?![a-z0-9])")
+_BOTH = re.compile(r"(?<![a-z0-9])w(ith)?[^a-z0-9]+(and[^a-z0-9]+)?w([/._ -]?o(ut)?|ithout)(?![a-z0-9])")
 _FSE_FLAIR = re.compile(r"dark ?fluid|\btirm\b|spcir|tir2d|flair")
 # Siemens' codes of pulse sequences: turbo flash and MPRAGE, inversion recovery of spin echoes, time of flight.
 _SEQUENCE_CODES = (

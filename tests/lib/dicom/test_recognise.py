@@ -183,6 +183,7 @@ def test_a_header_that_contradicts_itself_is_shown(facts, what, sentence):
         ("t1_tse_tra_ce", "T1CE"),
         ("AX T1 WO", "T1"),
         ("T1 -C", "T1"),
+        ("AX T1 W-O CONTRAST", "T1"),
     ],
 )
 def test_contrast_is_told_by_the_description_in_other_languages(description, what):
@@ -191,7 +192,7 @@ def test_contrast_is_told_by_the_description_in_other_languages(description, wha
 
 
 def test_the_name_of_the_whole_examination_says_nothing_against_an_agent():
-    for name in ("AX T1 W/WO CONTRAST", "T1 with and without contrast", "T1_W_WO"):
+    for name in ("AX T1 W/WO CONTRAST", "T1 with and without contrast", "T1_W_WO", "T1 W W_O"):
         verdict = recognise(habit.T1CE | {"SeriesDescription": name})
         assert (verdict.what, verdict.contradictions) == ("T1CE", ())
 
