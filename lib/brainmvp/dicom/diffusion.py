@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from brainmvp.dicom.facts import Facts, image_type, milliseconds, quoted, scanning, text_of, words_of
-from brainmvp.dicom.unfit import MAPS, is_secondary, where
+from brainmvp.dicom.unfit import MAPS, is_secondary, map_words, where
 from brainmvp.dicom.verdict import Verdict
 from brainmvp.sequences import Sequence
 
@@ -39,8 +39,9 @@ def diffusion(facts: Facts) -> Verdict | None:
         return Verdict(None, "exponential ADC map", where("EADC", types))
     if types & {"ADC", "ADC_UNSPECIFIED"}:
         return Verdict(Sequence.ADC, "ADC", "image type ADC")
+    mapped = words if b_value or "EP" in scanning(facts) or _named(facts) else map_words(facts)
     for what in ("fractional anisotropy map", "diffusion tensor map"):
-        if found := sorted((types & MAPS[what]) or (words & MAPS[what])):
+        if found := sorted((types & MAPS[what]) or (mapped & MAPS[what])):
             return Verdict(None, what, where(found[0], types))
     if spelled and spelled != "ADC":
         return Verdict(None, spelled, f"description {quoted(facts)}")

@@ -33,6 +33,8 @@ MAPS = {
     "spectroscopy": {"SPECTROSCOPY", "SPECTRO", "MRS"},
     "projection": {"MIP", "MINIP", "MPR"},
 }  # fmt: skip
+# Words of these that a description of what was measured has, too: an MPRAGE, the flip angle.
+_MEASURED_TOO = {"MPR", "FA", "MD", "RD"}
 # Scans with the times of a plain image that are none, by how scanners and protocols name them.
 _OTHER_SCANS = {
     "calibration scan": r"\bcal(ib(ration)?)?\b|\bprescan\b|\bshim\b|\b(coil|sense) ?ref|\bref(erence)? scan\b",
@@ -111,7 +113,7 @@ def other_scan(facts: Facts) -> Verdict | None:
 def computed(facts: Facts) -> Verdict | None:
     """Return a verdict for what was computed from other images, and for what is not the magnitude."""
     stated = listed(facts.get("ImageType"))
-    types, words = set(stated), words_of(facts)
+    types, words = set(stated), map_words(facts)
     if found := sorted(types & _REFORMAT):
         return Verdict(None, "derived reformat", f"image type {found[0]}")
     component = facts.get("ComplexImageComponent") in ("PHASE", "REAL", "IMAGINARY")
@@ -134,6 +136,12 @@ def elsewhere(facts: Facts) -> Verdict | None:
     if (found := _ELSEWHERE.search(text)) and not _HEAD.search(text.upper()):
         return Verdict(None, f"{found.group()}, not the head", f"description {quoted(facts)}")
     return None
+
+
+def map_words(facts: Facts) -> set[str]:
+    """Return the words of the description, in capitals, that can name a map or a projection."""
+    words = words_of(facts)
+    return words if "DERIVED" in image_type(facts) else words - _MEASURED_TOO
 
 
 def is_secondary(facts: Facts) -> bool:

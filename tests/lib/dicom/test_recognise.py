@@ -9,6 +9,12 @@ SE = {"Modality": "MR", "ScanningSequence": "SE", "ImageType": ("ORIGINAL", "PRI
 GR = SE | {"ScanningSequence": "GR"}
 SECONDARY = SE | {"ScanningSequence": "EP", "ImageType": ("DERIVED", "SECONDARY"), "EchoTime": 80}
 CALIBRATION = GR | {"RepetitionTime": 150, "EchoTime": 2}
+MPRAGE = GR | {
+    "RepetitionTime": 2300,
+    "EchoTime": 3,
+    "InversionTime": 900,
+    "ImageType": ("ORIGINAL", "PRIMARY", "M"),
+}
 MP2RAGE = GR | {"RepetitionTime": 5000, "EchoTime": 2.9, "InversionTime": 700}
 
 
@@ -64,6 +70,13 @@ MP2RAGE = GR | {"RepetitionTime": 5000, "EchoTime": 2.9, "InversionTime": 700}
         ),
         (MP2RAGE | {"SeriesDescription": "t1_mp2rage_sag_UNI_Images"}, "T1"),
         (habit.T1 | {"SeriesDescription": "WATER: Ax T1 Flex"}, "T1"),
+        # An MPRAGE is called MPR as well, and a flip angle FA.
+        (MPRAGE | {"SeriesDescription": "t1_mpr_sag_p2_iso"}, "T1"),
+        (MPRAGE | {"SeriesDescription": "T1w_MPR"}, "T1"),
+        (MPRAGE | {"SeriesDescription": "t1_mpr_ns_sag_KM"}, "T1CE"),
+        (MPRAGE | {"SeriesDescription": "3D T1 MPR post gad"}, "T1CE"),
+        (SE | {"RepetitionTime": 600, "EchoTime": 10, "SeriesDescription": "T1 FA 70"}, "T1"),
+        (SE | {"RepetitionTime": 5000, "EchoTime": 100, "SeriesDescription": "T2 RD"}, "T2"),
         # Nothing measured is recorded: only then the name counts alone.
         ({"SeriesDescription": "AX T1 POST"}, "T1CE"),
         ({"SeriesDescription": "AX T1 PRE"}, "T1"),
@@ -92,6 +105,9 @@ def test_sequences_of_three_vendors(facts, what):
         ({"Modality": "SEG"}, "segmentation"),
         (habit.T1 | {"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "derived reformat"),
         (habit.T1 | {"ImageType": ["DERIVED", "SECONDARY", "PROJECTION IMAGE", "MIP"]}, "derived reformat"),
+        (MPRAGE | {"ImageType": ["DERIVED", "PRIMARY"], "SeriesDescription": "T1 MPR tra"}, "projection"),
+        (SE | {"ScanningSequence": "EP", "SeriesDescription": "FA"}, "fractional anisotropy map"),
+        ({"ImageType": ("ORIGINAL", "PRIMARY"), "SeriesDescription": "DTI MD"}, "diffusion tensor map"),
         (habit.T1 | {"ImageType": ["DERIVED", "SECONDARY"]}, "derived image"),
         (habit.T1 | {"SeriesDescription": "t1 subtraction"}, "subtraction"),
         (habit.DWI | {"ImageType": ["ORIGINAL", "PRIMARY", "DIFFUSION", "MOSAIC"]}, "mosaic"),
