@@ -308,7 +308,7 @@ def test_a_label_lies_on_the_reference_that_the_server_names(of_many, settle):
 
 def fill(segmentation, reference):
     """Draw a box of 27 voxels in the first segment."""
-    box = np.zeros((20, 26, 32), np.uint8)
+    box = np.zeros(ops.voxels(reference).shape, np.uint8)
     box[8:11, 8:11, 8:11] = 1
     image = ops.geometry_of(reference)
     image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(box.ravel(), deep=True))

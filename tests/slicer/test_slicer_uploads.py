@@ -4,9 +4,11 @@ import shutil
 
 import numpy as np
 from BrainMVPLib import scene as ops
+from BrainMVPLib.drawn import export_labels
 from BrainMVPLib.opening import Opening
 from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.submitting import Submitting
+from test_slicer_losses import fill
 
 from brainmvp.volume import read_volume
 
@@ -48,6 +50,44 @@ def test_a_folder_goes_up_once_and_compressed(connected, server, settle, write_s
     assert not any(step.startswith(("Uploading", "Packing")) for step in session.steps)
     assert session.state.study == sent.name
     shutil.rmtree(sent)
+
+
+def test_what_was_drawn_without_a_proposal_goes_up_after_its_study(connected, server, settle, write_study):
+    session = connected
+    folder = write_study("drawn", "ADC T1 DWI")  # the third is LAS
+    session.state.model = "stroke"
+    Opening(session).open_folder(folder)
+    settle(session)
+    submitting = Submitting(session)
+    submitting.start_empty()
+    node = session.reference()[1]
+    fill(session.state.segmentation, node)
+    drawn = export_labels(session.state.segmentation, submitting.table(), node)
+    assert drawn.sum() == 27
+    client, session.client = session.client, None
+    submitting.submit("final")
+    assert "No server is connected" in session.errors.pop()
+    session.client = client
+    submitting.submit("final")
+    settle(session)
+    assert session.errors == []
+    study = session.state.study
+    assert study.startswith("drawn-")
+    assert f"The final label of {study} is stored" in session.heard[-1]
+    assert {file.name for file in (server.studies / study).iterdir()} == {"adc.nii.gz", "dwi.nii.gz"}
+    label, file = (
+        read_volume(path)
+        for path in (server.studies / "labels" / "final" / f"{study}.nrrd", folder / "drawn_dwi.nii.gz")
+    )
+    assert label.same_grid(file, 1e-4)
+    assert np.linalg.det(file.affine[:3, :3]) < 0
+    assert label.data.sum() == 27
+    calls = len(session.steps)
+    submitting.submit("draft")
+    settle(session)
+    assert session.errors == []
+    assert set(session.steps[calls:]) <= {"Submit", "Submitting"}  # the study is there
+    shutil.rmtree(server.studies / study)
 
 
 def change(node):

@@ -181,15 +181,13 @@ def test_an_error_is_a_sentence_with_details_on_demand(panel, click):
     assert not panel.ui.nextButton.enabled
 
 
-def test_a_label_waits_visibly_while_the_server_is_away(
-    panel, click, volume, write_study, tmp_path, desktop, server
-):
-    desktop.folder = str(write_study("waiting", "FLAIR T1CE"))
-    click("folderButton")
-    panel.session.state.study = "waiting-1"
-    panel.session.state.url = "http://127.0.0.1:1"
-    click("emptyButton")
-    click("submitButton")
+def test_a_label_waits_visibly_while_the_server_is_away(panel, click, write_study, desktop, stock):
+    desktop.folder = str(write_study("waiting", "FLAIR"))
+    panel.ui.urlEdit.setText(stock.url)
+    for button in ("connectButton", "folderButton", "emptyButton"):
+        click(button)
+    stock.wrong["/datastore/label"] = "gone"
+    click("draftButton")
     assert "kept here and sent by itself later" in panel.ui.messageText.text
     assert panel.ui.waitingText.text == "Labels that wait on this computer: 1."
     assert not panel.ui.sendButton.isHidden()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import measure, origin
+from . import measure
 from . import scene as ops
 from .background import Job
 from .client import Client, Inference
@@ -18,7 +18,7 @@ from .errors import Abandoned, ModuleError
 from .labelmap import Labelmap, read_labelmap
 from .origin import Origin
 from .segmentations import import_labels
-from .sending import Source, send, study_of
+from .sending import Source, remember, send
 from .session import Session
 from .tables import TaskSpec
 from .uncertainty import Uncertainty
@@ -117,11 +117,7 @@ class Segmenting:
         state.set_segmentation(segmentation.GetID())
         self.uncertainty.forget()
         if not state.from_server:
-            for node_id, known in result.sent.items():
-                node = session.scene.GetNodeByID(node_id)
-                if node is not None:
-                    origin.note(node, known)
-            state.study, state.server = study_of(result.image), result.server
+            remember(session, result.sent, result.server)
         state.task = task.name
         state.facts = {
             **result.facts,

@@ -16,7 +16,8 @@ from .background import Job
 from .client import Client
 from .grids import file_affine
 from .nrrd import write_nrrd
-from .origin import Origin, content_of, noted, sha256_of
+from .origin import Origin, content_of, note, noted, sha256_of
+from .session import Session
 from .tables import TaskSpec
 
 
@@ -97,6 +98,16 @@ def study_id(name: str, sums: dict[str, str]) -> str:
 def study_of(image: str) -> str:
     """Return the study of an image's id, `ID` or `ID@SEQUENCE`."""
     return image.rpartition("@")[0] or image
+
+
+def remember(session: Session, sent: dict[str, Origin], server: str) -> None:
+    """Note what a server has of the user's own volumes, by the ids of their nodes; for the main thread."""
+    for node_id, known in sent.items():
+        node = session.scene.GetNodeByID(node_id)
+        if node is not None:
+            note(node, known)
+        session.state.study = study_of(known.image)
+    session.state.server = server
 
 
 def _is_there(client: Client, origin: Origin) -> bool:

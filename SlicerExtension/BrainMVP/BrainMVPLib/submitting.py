@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from .grids import reorder
 from .labels import volume_of_labels
 from .measure import Change
 from .nrrd import write_nrrd
+from .origin import Origin
 from .segmentations import new_segmentation
+from .sending import Source, remember, send
 from .session import Session
 from .tables import LabelTable
 
@@ -58,7 +60,10 @@ class Submitting:
             session.changed.emit()
 
     def submit(self, tag: str, then: Any = lambda: None) -> None:
-        """Send the segmentation as `final` or `draft`; `then` is called when it is sent, or kept to be sent."""
+        """Send the segmentation as `final` or `draft`; `then` is called when it is sent, or kept to be sent.
+
+        A study that the server does not know goes up before it.
+        """
         session, state = self.session, self.session.state
         with session.refusing():
             segmentation, reference, table = state.segmentation, volume_of_labels(session), self.table()
@@ -66,12 +71,11 @@ class Submitting:
                 raise ModuleError(
                     "There is no segmentation to submit; run Auto-segment, or start an empty one."
                 )
-            if not state.study:
-                raise ModuleError(
-                    "The server does not know this study yet; run Auto-segment once, which sends it."
-                )
             session.check_server()
             drawn, as_sent = copy_drawn(segmentation, table, reference), state_of(segmentation)
+            if not state.study:
+                self._send_study(reference.GetName(), lambda: self.submit(tag, then))
+                return
             grid = ops.affine(reference)
             drawn_on = session.reference(session.drawn_task)
             proposal = state.proposal if drawn_on and drawn_on[1] is reference else ""
@@ -119,6 +123,23 @@ class Submitting:
                 then()
 
             session.wait_for("Submit", work, done, left=left)
+
+    def _send_study(self, name: str, then: Callable[[], Any]) -> None:
+        """Have the server know the user's own study, by its name or else this one; then go on."""
+        session = self.session
+        client, task = session.need_client(), session.drawn_task
+        name, folder = session.state.study_name or name, session.workplace("send")
+        sources = [Source.of(sequence, node) for sequence, node in session.chosen_volumes(task).items()]
+
+        def work(job: Job) -> dict[str, Origin]:
+            known = send(client, task, name, sources, folder, job, {})
+            return {source.node_id: known[source.sequence] for source in sources}
+
+        def done(sent: dict[str, Origin]) -> None:
+            remember(session, sent, client.url)
+            then()
+
+        session.wait_for("Sending the study", work, done)
 
     def skip(self, reason: str, then: Any = lambda: None) -> None:
         """Tell the server that the study shall not be labelled, and why."""
