@@ -23,7 +23,7 @@ from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import split_image_id
 from brainmvp_app.label_folders import LabelFolders
 from brainmvp_app.pacs_catalogue import PacsCatalogue
-from brainmvp_app.problems import outgrown_labels
+from brainmvp_app.problems import held_out_sets, missing_patients, outgrown_labels, stray_labels
 from brainmvp_app.turns import Turns, in_turn
 
 _FOUND = {"ts", "name"}  # what is noted about a label that lay there
@@ -176,8 +176,13 @@ class StudyIndex(LocalDatastore):
     def status(self) -> dict[str, Any]:
         """Return the counts of studies and labels, and why folders are no studies and labels of no or little use."""
         tags = Counter(tag for entry in self._in_sight().values() for tag in entry.labels)
-        problems = self.catalogue.problems | self._label_folders.without_study(self.catalogue.studies)
-        problems |= outgrown_labels(self.catalogue.studies, self._in_sight(), self.tasks)
+        studies, held_out, lost = self.catalogue.studies, *held_out_sets(self.root, self.tasks)
+        stray = self._label_folders.without_study(studies)
+        problems = self.catalogue.problems | stray_labels(
+            stray, held_out, isinstance(self.catalogue, PacsCatalogue)
+        )
+        problems |= outgrown_labels(studies, self._in_sight(), self.tasks)
+        problems |= lost | missing_patients(held_out, studies)
         return super().status() | {"label_tags": dict(tags), "problems": problems}
 
     def refresh(self) -> None:

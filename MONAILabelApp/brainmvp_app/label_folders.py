@@ -4,7 +4,6 @@ import os
 from collections.abc import Container
 from pathlib import Path
 
-from brainmvp.files import readable
 from brainmvp_app.catalogue import changed_at
 from brainmvp_app.incoming import image_suffix
 
@@ -35,17 +34,9 @@ class LabelFolders:
         self._found = found
         return found
 
-    def without_study(self, studies: Container[str]) -> dict[str, str]:
-        """Return, by place, what is wrong with the labels that were found and are of none of some studies."""
-        sentence = (
-            "No study has this name; give the study's folder its old name back, or rename the label like it."
-        )
-        return {
-            readable(f"labels/{tag}/{name}"): sentence
-            for tag, labels in self._found.items()
-            for name in labels
-            if name not in studies
-        }
+    def without_study(self, studies: Container[str]) -> list[tuple[str, str]]:
+        """Return tag and name of the labels that were found and are of none of some studies."""
+        return [(tag, name) for tag, labels in self._found.items() for name in labels if name not in studies]
 
     def _changed_at(self) -> dict[str, int]:
         return {folder: changed_at(folder) for folder in (str(self._root), *self._folders())}

@@ -1,16 +1,66 @@
-"""What is wrong with labels, in sentences by place: part of what `GET /datastore/` answers."""
+"""What is wrong with labels and held-out patients, in sentences by place: part of what `GET /datastore/` answers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from monailabel.datastore.local import ImageLabelModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from brainmvp.annotation.cases import came_late, noted_sequences, task_of
+from brainmvp.annotation.held_out import HeldOut, held_out_path, read_held_out
 from brainmvp.case import Case
+from brainmvp.errors import BrainMVPError
+from brainmvp.files import readable
 from brainmvp.study import Study
 from brainmvp.tasks import Task
 
 _FINAL = DefaultLabelTag.FINAL.value
+
+
+def held_out_sets(root: Path, tasks: tuple[Task, ...]) -> tuple[list[HeldOut], dict[str, str]]:
+    """Return the held-out sets of the tasks, and the problems of files that cannot be read."""
+    sets, problems = [], {}
+    for task in tasks:
+        try:
+            held_out = read_held_out(root, task.name)
+        except BrainMVPError as error:
+            problems[_place(task.name)] = str(error).replace(f"{root}/", "")
+        else:
+            sets += [held_out] if held_out else []
+    return sets, problems
+
+
+def missing_patients(held_out: list[HeldOut], studies: Mapping[str, Study]) -> dict[str, str]:
+    """Return the held-out patients of whom there is no study: under another name they train."""
+    return {
+        readable(
+            f"{_place(each.task)}: {patient}"
+        ): "This held-out patient has no study here; if it has another name "
+        "now, give the old one back or write the new one into this file, or it trains and no test can be trusted."
+        for each in held_out
+        for patient in each.missing(studies)
+    }
+
+
+def stray_labels(
+    labels: Iterable[tuple[str, str]], held_out: list[HeldOut], in_archive: bool
+) -> dict[str, str]:
+    """Return the labels, by tag and name, whose study is not there, with what to do."""
+    problems = {}
+    for tag, name in labels:
+        sentence = (
+            "The archive has no study of this name any more; if it has another one now, rename the label like it"
+            if in_archive
+            else "No study has this name; give the study's folder its old name back, or rename the label like it"
+        )
+        if files := [_place(each.task) for each in held_out if each.holds(name)]:
+            sentence += f", and write the patient's new name into {' and '.join(files)}, too"
+        problems[readable(f"labels/{tag}/{name}")] = f"{sentence}."
+    return problems
+
+
+def _place(task: str) -> str:
+    return held_out_path(Path(), task).as_posix()
 
 
 def outgrown_labels(

@@ -200,6 +200,22 @@ def test_a_label_whose_study_was_renamed_is_told(root: Path) -> None:
     assert store.status()["problems"] == {}
 
 
+def test_a_held_out_patient_who_is_gone_is_told_and_how_the_test_stays_one(root: Path) -> None:
+    store = labelled(root)
+    path = root / ".brainmvp" / "held-out-tumour.json"
+    held_out = {"task": "tumour", "patients": ["p1"], "of": 6, "seed": 0, "chosen": "2026-01-01"}
+    path.write_text(json.dumps(held_out), "utf-8")
+    assert store.status()["problems"] == {}
+    (root / "p1").rename(root / "p1-renamed")
+    problems = store.status()["problems"]
+    file = ".brainmvp/held-out-tumour.json"
+    assert list(problems) == ["labels/final/p1", f"{file}: p1"]
+    assert problems["labels/final/p1"].endswith(f"and write the patient's new name into {file}, too.")
+    assert "write the new one into this file" in problems[f"{file}: p1"]
+    path.write_text("{", "utf-8")
+    assert "is damaged; restore it" in store.status()["problems"][file]
+
+
 def test_whose_label_is_replaced_is_known(root: Path) -> None:
     store = labelled(root)
     assert [store.drawn_by(study, "final") for study in ("p1", "p1@FLAIR", "p3")] == ["Anna", "Anna", ""]

@@ -1,8 +1,9 @@
-"""The studies that never train: chosen once, by patient, and written down."""
+"""The studies that never train: chosen by patient, and written down."""
 
+import hashlib
 import json
 import math
-import random
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,14 +13,16 @@ from brainmvp.annotation.journal import iso
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
 
-# Of the patients labelled when the set is chosen.
+# Of the patients that are labelled.
 _SHARE = 0.2
 SMALLEST = 3
+# Patients that are left to train (two) and to validate.
+LEFT = 3
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The held-out patients of a task: when and with which seed they were drawn, and out of how many."""
+    """The held-out patients of a task: when and with which seed they were last drawn, and out of how many."""
 
     task: str
     patients: tuple[str, ...]
@@ -31,10 +34,15 @@ class HeldOut:
         """Tell whether a study is of a held-out patient; so is one that comes later."""
         return patient_of(study) in self.patients
 
+    def missing(self, studies: Iterable[str]) -> list[str]:
+        """Return the patients of whom there is none of some studies: they may be there under another name."""
+        there = {patient_of(study) for study in studies}
+        return [patient for patient in self.patients if patient not in there]
+
 
 def read_held_out(studies: Path, task: str) -> HeldOut | None:
     """Return the held-out set of a task, or None if none was chosen; raises `BrainMVPError` if the file is damaged."""
-    path = _path(studies, task)
+    path = held_out_path(studies, task)
     if not path.is_file():
         return None
     try:
@@ -46,21 +54,32 @@ def read_held_out(studies: Path, task: str) -> HeldOut | None:
         ) from error
 
 
-def choose_held_out(studies: Path, task: str, labelled: list[str], now: float, seed: int = 0) -> HeldOut:
-    """Return the held-out set of a task; draw and write it if there is none.
+def choose_held_out(
+    studies: Path, task: str, labelled: list[str], now: float, seed: int = 0, taught: Collection[str] = ()
+) -> HeldOut:
+    """Return the held-out set of a task; draw and write it if there is none or there are more labels now.
 
-    A fifth of the patients of the labelled studies, three at least; the draw is fixed by seed.
+    A fifth of the patients of the labelled studies, three at least; the draw is fixed by seed. Nobody ever leaves it.
+    taught: patients from whom a model has learned, who never come to it later.
     """
     stored = read_held_out(studies, task)
-    if stored:
+    held = set(stored.patients) if stored else set()
+    patients = {patient_of(study) for study in labelled}
+    wanted = max(SMALLEST, math.ceil(_SHARE * len(patients))) - len(held & patients)
+    free = patients - held
+    fresh = sorted(free - set(taught) if stored else free, key=lambda patient: _draw(seed, patient))
+    more = fresh[: max(0, min(wanted, len(free) - LEFT))]
+    if stored and not more:
         return stored
-    patients = sorted({patient_of(study) for study in labelled})
-    count = max(SMALLEST, math.ceil(_SHARE * len(patients)))
-    drawn = sorted(random.Random(seed).sample(patients, min(count, len(patients))))
-    chosen = HeldOut(task, tuple(drawn), len(patients), seed, iso(now))
-    write_json(_path(studies, task), asdict(chosen))
+    chosen = HeldOut(task, tuple(sorted(held.union(more))), len(patients), seed, iso(now))
+    write_json(held_out_path(studies, task), asdict(chosen))
     return chosen
 
 
-def _path(studies: Path, task: str) -> Path:
+def held_out_path(studies: Path, task: str) -> Path:
+    """Return where the held-out set of a task is kept in a folder of studies."""
     return studies / HIDDEN / f"held-out-{task}.json"
+
+
+def _draw(seed: int, patient: str) -> str:
+    return hashlib.sha256(f"held out {seed}:{patient}".encode()).hexdigest()

@@ -10,14 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from brainmvp.annotation.cases import label_state
+from brainmvp.annotation.cases import label_state, patient_of
 from brainmvp.annotation.database import HIDDEN
 from brainmvp.annotation.gate import Comparison
-from brainmvp.annotation.held_out import HeldOut, choose_held_out, read_held_out
+from brainmvp.annotation.held_out import (
+    LEFT,
+    SMALLEST,
+    HeldOut,
+    choose_held_out,
+    held_out_path,
+    read_held_out,
+)
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.annotation.status import TrainingStatus
+from brainmvp.annotation.taught import taught_patients
 from brainmvp.card import Card
 from brainmvp.case import Case
+from brainmvp.cohort.cases import listed
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
@@ -28,7 +37,7 @@ from brainmvp.stop import StoppedError
 from brainmvp.tasks import Recipe, Task
 
 # Patients with a final label: three are held out, one validates, two teach. It works from there on; it is good later.
-MINIMUM_PATIENTS = 6
+MINIMUM_PATIENTS = SMALLEST + LEFT
 # Of the patients that are not held out, to choose the best epoch by; one at least.
 _VALIDATION_SHARE = 0.15
 # What a CPU manages while someone waits.
@@ -87,11 +96,20 @@ class LabelTraining:
         return [case for case in self._labelled() if self._usable(case)]
 
     def check_enough(self) -> list[Case]:
-        """Return the labelled studies; raises `BrainMVPError` saying what is missing if they are too few."""
+        """Return the labelled studies; raises `BrainMVPError` saying what is missing if they are too few.
+
+        So it does if there are held-out patients and none of them is labelled: nothing could be told about a version.
+        """
         labelled = self._labelled()
         cases = [case for case in labelled if self._usable(case)]
         patients = {case.group for case in cases}
         held_out = read_held_out(self._state.studies, self._task.name)
+        if held_out and not patients.intersection(held_out.patients):
+            raise BrainMVPError(
+                f"None of the held-out patients of {self._task.name} ({listed(held_out.patients)}) has a final label, "
+                "so no new version could be tested; if they have other names now, give the old ones back or write the "
+                f"new ones into {held_out_path(self._state.studies, self._task.name)}, else label one of them."
+            )
         if held_out:
             patients -= set(held_out.patients)
             missing = MINIMUM_PATIENTS - len(held_out.patients) - len(patients)
@@ -121,10 +139,14 @@ class LabelTraining:
         Raises `BrainMVPError` if labels are missing or cannot be used.
         """
         cases = self.check_enough()
+        begun = self._stored_plan(cases)
+        taught = self._taught(cases) | {
+            patient_of(study) for study in (begun.train + begun.validation if begun else ())
+        }
         held_out = choose_held_out(
-            self._state.studies, self._task.name, [c.id for c in cases], time.time(), options.seed
+            self._state.studies, self._task.name, [c.id for c in cases], time.time(), options.seed, taught
         )
-        plan = self._stored_plan(cases) or self._new_plan(cases, held_out, options)
+        plan = begun or self._new_plan(cases, held_out, options)
         by_id = {case.id: case for case in cases}
         name = self._task.name
 
@@ -166,6 +188,13 @@ class LabelTraining:
 
     def _usable(self, case: Case) -> bool:
         return self._task.accepts(set(case.study.images))
+
+    def _taught(self, cases: list[Case]) -> set[str]:
+        """Return the patients from whom any version of the task has learned."""
+        own = (model for model in self._store.models() if model.card.task == self._task.name)
+        return set().union(
+            *(taught_patients(model, cases, self._store, self._state.studies) for model in own)
+        )
 
     # What a run is made of
 
@@ -234,20 +263,32 @@ class LabelTraining:
                 self._state.held_out_scores.measure(segmenter, case)
         comparison = self._state.held_out_scores.compare(served.card.id, card.id, cases)
         if stored is None:
-            metrics = {
-                "held-out Dice": round(comparison.new_mean, 4),
-                "held-out studies": len(comparison.cases),
-            }
+            metrics: dict[str, float] = {}
+            if comparison.cases:
+                metrics = {
+                    "held-out Dice": round(comparison.new_mean, 4),
+                    "held-out studies": len(comparison.cases),
+                }
             self._store.add(card.model_copy(update={"metrics": card.metrics | metrics}), tuned.weights)
         now = self._store.resolve(name).card.id  # not `served`, if somebody has chosen another one meanwhile
         serves = comparison.passes and now == served.card.id
         if serves:
             self._store.serve(name, version)
-        self._note(plan, comparison, serves)
+        warning = self._warning(served, cases)
+        self._note(plan, comparison, serves, warning)
         self._tidy(version)
         stays = now if now == served.card.id else f"{now}, chosen meanwhile,"
         action = "it is served now" if serves else f"it is kept, and {stays} stays served"
-        return Outcome(True, f"{comparison.sentence[:-1]}; {action}.", version, serves)
+        return Outcome(True, f"{comparison.sentence[:-1]}; {action}.{warning}", version, serves)
+
+    def _warning(self, served: Model, held_out: list[Case]) -> str:
+        """Return what to add to a comparison: whether the served version has learned from those who test."""
+        seen = sorted(taught_patients(served, held_out, self._store, self._state.studies))
+        if not seen:
+            return ""
+        return (
+            f" But {served.card.id} has learned from {listed(seen)}, held out here: its Dice says too much."
+        )
 
     def _stored_before(self, card: Card) -> Model | None:
         """Return the version that this run stored before it ended early; its card's training has the run's seconds."""
@@ -272,12 +313,12 @@ class LabelTraining:
                 path.replace(kept / path.name)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _note(self, plan: _Plan, comparison: Comparison, serves: bool) -> None:
+    def _note(self, plan: _Plan, comparison: Comparison, serves: bool, warning: str) -> None:
         detail = {
             "model": comparison.new, "parent": plan.start, "labels": len(plan.train) + len(plan.validation),
             "held_out": {"dice": round(comparison.new_mean, 4), "cases": len(comparison.cases)},
             "before": {"model": comparison.old, "dice": round(comparison.old_mean, 4)},
-            "served": serves, "sentence": comparison.sentence,
+            "served": serves, "sentence": comparison.sentence + warning,
         }  # fmt: skip
         self._state.journal.add("version", task=self._task.name, detail=detail)
 

@@ -1,5 +1,7 @@
 """The labelled studies of a cohort's index, as cases of a task."""
 
+from collections.abc import Sequence
+
 from brainmvp.case import Case
 from brainmvp.cohort.index import Index, Session
 from brainmvp.errors import BrainMVPError
@@ -50,6 +52,6 @@ def held_out(index: Index) -> set[str]:
     return {session.patient for session in index.sessions if session.split == "test"}
 
 
-def listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Return the first of some names, and how many more there are."""
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

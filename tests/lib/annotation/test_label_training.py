@@ -7,6 +7,7 @@ from labelled import make_cases
 
 from brainmvp.annotation.cases import label_state
 from brainmvp.annotation.gate import Comparison
+from brainmvp.annotation.held_out import choose_held_out
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.annotation.status import TrainingStatus
 from brainmvp.annotation.training import LabelTraining, Options
@@ -47,7 +48,34 @@ def test_a_labelled_study_that_the_task_cannot_use_stops_no_training(first: Mode
     ):
         training.check_enough()
     submit(cases[0], studies)
-    assert training.run(OPTIONS, lambda status: None, lambda: False).finished
+    store = ModelStore()  # as if the served version came from `brainmvp finetune` on an index of everybody
+    names = [f"cohort_{case.id}_1" for case in cases]
+    card = first.card.model_copy(
+        update={"version": store.next_version("tumour"), "training": {"train": names}}
+    )
+    store.serve("tumour", store.add(card, first.load_weights()).card.version)
+    outcome = training.run(OPTIONS, lambda status: None, lambda: False)
+    assert outcome.finished
+    assert f"But {card.id} has learned from tumour-" in outcome.message
+
+
+def test_no_training_starts_that_nothing_could_test(first: Model, tmp_path: Path) -> None:
+    task, studies = get_task("tumour"), tmp_path / "cohort"
+    cases = make_cases(task, 9, studies)
+    for case in cases:
+        submit(case, studies)
+    held_out = choose_held_out(studies, "tumour", [case.id for case in cases], now=0.0)
+    training = LabelTraining(AnnotationState(studies), task, (task,))
+    assert len(training.check_enough()) == 9
+    for patient in held_out.patients:
+        (studies / patient).rename(studies / f"new-{patient}")
+        (studies / "labels" / "final" / f"{patient}.nii.gz").rename(
+            studies / "labels" / "final" / f"new-{patient}.nii.gz"
+        )
+    with pytest.raises(
+        BrainMVPError, match=r"None of the held-out .* write the new ones into .*held-out-tumour\.json"
+    ):
+        training.check_enough()
 
 
 def test_a_version_that_is_chosen_while_the_new_one_is_measured_stays_served(

@@ -188,6 +188,29 @@ def test_the_held_out_set_is_drawn_once_by_patient(tmp_path: Path) -> None:
         read_held_out(tmp_path, "tumour")
 
 
+def test_the_held_out_set_grows_with_patients_who_never_taught(tmp_path: Path) -> None:
+    first = choose_held_out(tmp_path, "tumour", [f"p{number:02d}" for number in range(6)], now=0.0)
+    assert len(first.patients) == 3
+    more = [f"p{number:02d}" for number in range(30)]
+    taught = {f"p{number:02d}" for number in range(28)} - set(first.patients)
+    second = choose_held_out(tmp_path, "tumour", more, now=9.0, taught=taught)
+    assert set(second.patients) == {*first.patients, "p28", "p29"}
+    assert read_held_out(tmp_path, "tumour") == second
+    third = choose_held_out(
+        tmp_path, "tumour", [*more, *(f"q{number}" for number in range(9))], 9.0, taught=taught
+    )
+    assert len(third.patients) == 8
+    assert set(third.patients) > set(second.patients)
+    renamed = [
+        "renamed",
+        *first.patients[1:],
+        "p1",
+        "p2",
+    ]  # those who are left to learn from are not taken away
+    assert choose_held_out(tmp_path, "tumour", renamed, now=9.0) == third
+    assert first.missing(["renamed", f"{first.patients[1]}"]) == [first.patients[0], first.patients[2]]
+
+
 def test_the_gate_compares_in_pairs_with_a_tolerance() -> None:
     assert not Comparison("m@1", "m@2", ()).passes
     cases = (("a", 0.9, 0.9 - TOLERANCE / 2), ("b", 0.4, 0.4))
