@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 
 from pydicom.misc import is_dicom
 
+from brainmvp.annotation.held_out import HeldOut
 from brainmvp.cohort.cases import listed
 from brainmvp.cohort.index import Image, Index, Session
 from brainmvp.cohort.layouts import COULD_BE_PATIENT, Place, place_of
-from brainmvp.cohort.served import LABELS, FinalLabels, was_served
+from brainmvp.cohort.served import LABELS, FinalLabels, held_out_sets, was_served
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import data_folders, readable
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of, strip_suffix
@@ -40,8 +41,9 @@ def index_folder(
 
     Layouts: see `layouts.place_of`. Of a BIDS tree's `derivatives` only lesion masks are taken (ISLES keeps them
     there). A `study.json` in a visit's folder settles what its files are. In a folder that was served for annotation,
-    a final label comes before a label map beside the images, and nothing else in `labels` counts. Files are not
-    opened: whether they can be read, `brainmvp prepare` tells. tell: called with each folder; task: see `FinalLabels`.
+    a final label comes before a label map beside the images, nothing else in `labels` counts, and the patients whom
+    the annotation holds out are kept for the test. Files are not opened: whether they can be read, `brainmvp prepare`
+    tells. tell: called with each folder; task: see `FinalLabels`.
     Raises `BrainMVPError` if there is no image.
     """
     root = Path(root)
@@ -97,6 +99,9 @@ def index_folder(
     ]
     if was_served(root):
         _take_final_labels(visits, FinalLabels(root, task), notes)
+    kept = _held_out(visits, held_out_sets(root, task))
+    if kept:
+        notes.append(f"Kept {listed(sorted(kept))} for the test: the annotation holds them out.")
     sessions = []
     for place, visit in visits.items():
         if visit.images:
@@ -115,6 +120,7 @@ def index_folder(
         raise BrainMVPError(
             f"{root} holds no image with a known sequence ({names}), as in patient_t1.nii.gz."
         )
+    sessions = [s.model_copy(update={"split": "test"}) if s.patient in kept else s for s in sessions]
     return Index(root, sessions), notes
 
 
@@ -180,6 +186,15 @@ def _take_final_labels(visits: dict[Place, _Visit], labels: FinalLabels, notes: 
         notes.append(f"Took final labels in place of {listed(replaced)} beside the images.")
     if unused := labels.unused():
         notes.append(f"Left out the final labels of {listed(unused)}: no study here has this name.")
+
+
+def _held_out(visits: dict[Place, _Visit], sets: list[HeldOut]) -> set[str]:
+    """Return the patients of whom a visit is held out."""
+    return {
+        f"{place.dataset}/{place.subject}"
+        for place, visit in visits.items()
+        if visit.images and any(one.holds(study) for one in sets for study in visit.studies)
+    }
 
 
 def _session(place: Place, visit: _Visit, notes: list[str]) -> Session:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from brainmvp.annotation.cases import final_label
 from brainmvp.annotation.database import HIDDEN, Database
+from brainmvp.annotation.held_out import HeldOut, read_held_out
 from brainmvp.annotation.journal import Journal
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import readable
@@ -19,6 +20,17 @@ LABELS = "labels"
 def was_served(root: Path) -> bool:
     """Tell whether the `labels` of a folder are those of an annotation, and not of a data set."""
     return (root / HIDDEN).is_dir() or (root / LABELS / "final").is_dir()
+
+
+def held_out_sets(root: Path, task: Task | None) -> list[HeldOut]:
+    """Return the patients whom the annotation of a folder holds out, by task: of those with a task's labels, or of all.
+
+    Raises `BrainMVPError` if one of the files is damaged.
+    """
+    stem = "held-out-"
+    names = sorted(path.stem.removeprefix(stem) for path in (root / HIDDEN).glob(f"{stem}*.json"))
+    wanted = [name for name in names if not (task and task.labels) or _has_labels_of(name, task)]
+    return [found for name in wanted if (found := read_held_out(root, name))]
 
 
 class FinalLabels:

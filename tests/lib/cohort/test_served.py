@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from brainmvp.annotation.database import Database
+from brainmvp.annotation.held_out import choose_held_out, held_out_path, read_held_out
 from brainmvp.annotation.journal import Journal
 from brainmvp.cohort.scan import index_folder
 from brainmvp.tasks import get_task
@@ -68,6 +69,24 @@ def test_a_task_learns_from_labels_of_its_own_kind_only(served: Path) -> None:
     assert (
         not found["a"] and not found["1"] and notes[0].endswith("1 of tumour); add --task for those of one.")
     )
+
+
+def test_who_is_held_out_by_the_annotation_tests_the_index_too(served: Path) -> None:
+    (served / "sub-1" / "ses-3").mkdir()
+    (served / "sub-1" / "ses-3" / "sub-1_ses-3_FLAIR.nii.gz").touch()
+    choose_held_out(served, "tumour", ["a", "b", "sub-1_ses-2", "p", "q", "r"], 0.0)
+    path = held_out_path(served, "tumour")
+    path.write_text(path.read_text().replace(read_held_out(served, "tumour").patients[0], "sub-1"))
+    held_out = {name.removeprefix("sub-") for name in read_held_out(served, "tumour").patients} & {
+        "a",
+        "b",
+        "1",
+    }
+    index, notes = index_folder(served, task=get_task("tumour"))
+    assert {session.subject for session in index.sessions if session.split == "test"} == held_out > set()
+    assert all(session.split == "test" for session in index.sessions if session.subject == "1")
+    assert notes[-1].endswith("for the test: the annotation holds them out.")
+    assert all(s.split is None for s in index_folder(served, task=get_task("stroke"))[0].sessions)
 
 
 def test_a_study_json_keeps_its_final_label(served: Path) -> None:
