@@ -36,8 +36,10 @@ class LabelVersions:
 
     def numbers(self, tag: str, study: str) -> list[int]:
         """Return the numbers of the kept versions, rising."""
-        files = (self._root / tag / study).glob("*")
-        return sorted({int(path.name.split(".")[0]) for path in files if image_suffix(path.name)})
+        names = [path.name for path in (self._root / tag / study).glob("*") if image_suffix(path.name)]
+        numbers = {name.split(".")[0] for name in names}
+        # Others are being written, or what macOS puts beside each file.
+        return sorted(int(number) for number in numbers if number.isdecimal())
 
     def listed(self, tag: str, study: str) -> list[dict[str, Any]]:
         """Return the notes of the kept versions, each with its number as `version`."""

@@ -298,6 +298,17 @@ def test_a_label_that_is_sent_again_to_a_full_disk_is_kept_as_one_version(
     assert (info["annotator"], [one["annotator"] for one in info["versions"]]) == ("Ben", ["Anna"])
 
 
+def test_what_a_killed_server_left_among_earlier_labels_stops_no_labelling(root: Path) -> None:
+    store = labelled(root)
+    folder = root / ".brainmvp" / "labels" / "final" / "p1"
+    folder.mkdir(parents=True)
+    for name in (".writing-x.nii.gz", "._1.nii.gz"):
+        (folder / name).touch()
+    other = write_volume(Volume(np.zeros((3, 4, 5), np.uint8), np.eye(4)), root.parent / "other.nii.gz")
+    store.save_label("p1", str(other), "final", {})
+    assert [one["version"] for one in store.get_label_info("p1", "final")["versions"]] == [1]
+
+
 def test_half_a_character_is_refused_before_it_is_noted() -> None:
     from brainmvp_app.annotator import annotator_of
     from brainmvp_app.routes import json_object
