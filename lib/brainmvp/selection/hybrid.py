@@ -9,9 +9,10 @@ from brainmvp.selection.pool import Facts, Place, Pool, distances, unscored_last
 def hybrid(pool: Pool) -> list[Place]:
     """Order the open studies by doubt, less where a labelled study or one earlier in the order is much like it.
 
-    The doubt is that of the model that is served, also before the first label: it is no cold start. It is the sum over
-    the regions of the mean entropy where a region might be, so that small regions count as much as large ones (class by
-    class, as ClaSP PE, arXiv 2601.13677) and a study in which nothing is found comes late. Doubt alone would ask for
+    The doubt is that of the model that is served, also before the first label: it is no cold start. It is the mean over
+    the regions that a study can show of the mean entropy where a region might be, so that small regions count as much
+    as large ones (class by class, as ClaSP PE, arXiv 2601.13677), a study in which nothing is found comes late, and one
+    without some sequence has its turn. Doubt alone would ask for
     alike studies one after the other (Suggestive Annotation, Yang et al., MICCAI 2017). So it is multiplied by the
     distance to the nearest that is labelled, in units of that between usual neighbours and no more than one, since
     whatever rewards being far away ends up with outliers.
@@ -36,7 +37,7 @@ def _without_a_model(pool: Pool) -> list[Place]:
 
 
 def _doubt(facts: Facts) -> float:
-    return sum(facts.entropy.values())
+    return sum(facts.entropy.values()) / max(len(facts.entropy), 1)
 
 
 def _by_doubt(candidates: list[Facts], known: list[Facts], is_open: set[str]) -> list[Place]:

@@ -101,6 +101,14 @@ def test_hybrid_asks_for_doubt_before_the_first_label() -> None:
     assert "WT 0.50, ET 0.40" in order[0].reason
 
 
+def test_hybrid_asks_for_a_study_without_some_sequence_in_its_turn() -> None:
+    vectors = directions(0, 3)
+    complete = [Facts(f"f{n}", vectors[n], {"WT": 0.3 + 0.2 * n, "TC": 0.4, "ET": 0.4}) for n in range(2)]
+    without_t1ce = Facts("flair", vectors[2], {"WT": 0.4})
+    order = STRATEGIES["hybrid"](Pool((without_t1ce, *complete)))
+    assert [place.id for place in order] == ["f1", "flair", "f0"]
+
+
 def test_hybrid_puts_off_what_is_much_like_a_labelled_one() -> None:
     first, second, third, fourth = directions(0, 4)
     twin = Facts("twin", unit(first + 0.001 * np.eye(32)[31]), {"WT": 0.9})
