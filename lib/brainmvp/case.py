@@ -63,18 +63,40 @@ def class_index(task: Task, case: Case) -> int:
 def read_label(task: Task, case: Case) -> tuple[Volume, Sequence]:
     """Return the label map with the task's values (X, Y, Z) uint8, and the sequence on whose grid it lies.
 
+    A label map may reach over a part of the sequence, or have its axes in another order, as programs save them.
+
     Raises `BrainMVPError` if there is none, it holds unknown values, or lies on the grid of no sequence.
     """
     if case.label is None:
         raise BrainMVPError(f"{case.id} has no label map; label it, or leave it out of the index.")
     label = read_volume(case.label)
     values = task.read_labels(label.data, str(case.label))
+    part = None
     for sequence in task.reference:
         if sequence in case.study.images:
             image = read_volume(case.study.images[sequence])
             if label.same_grid(image, _SAME_GRID_MM):
                 return Volume(np.asarray(values), image.affine, case.label), sequence
+            if part is None and (placed := _on_grid(values, label.affine, image)) is not None:
+                part = Volume(placed, image.affine, case.label), sequence
+    if part:
+        return part
     names = ", ".join(s for s in task.sequences if s in case.study.images) or "no sequence of the task"
     raise BrainMVPError(
         f"{case.label} lies on the grid of none of {case.id}'s sequences ({names}); save it on one of them."
     )
+
+
+def _on_grid(values: np.ndarray, affine: np.ndarray, image: Volume) -> np.ndarray | None:
+    """Return a label map (X, Y, Z) on the grid of an image, or None where it marks what is no voxel of the image."""
+    step = np.rint(np.linalg.solve(image.affine, affine))  # from its voxels to the image's
+    if round(abs(np.linalg.det(step))) != 1:
+        return None
+    if not Volume(values, affine).same_grid(Volume(values, image.affine @ step), _SAME_GRID_MM):
+        return None
+    marked = (np.argwhere(values) @ step[:3, :3].T + step[:3, 3]).astype(int)
+    if (marked < 0).any() or (marked >= image.shape).any():
+        return None
+    result = np.zeros(image.shape, np.uint8)
+    result[tuple(marked.T)] = values[values > 0]
+    return result

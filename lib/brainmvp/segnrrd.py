@@ -33,6 +33,7 @@ def write_seg_nrrd(
         "Segmentation_MasterRepresentation": "Binary labelmap",
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+        "Segmentation_ConversionParameters": f"Reference image geometry|{_geometry(labels)}|&",
     }
     for index, label in enumerate(task.described(names)):
         fields |= _segment(index, label, labels.data)
@@ -44,6 +45,12 @@ def write_seg_nrrd(
     path = Path(path)
     atomically(path, lambda temporary: temporary.write_bytes(lines + b"\n" + own + b"\n\n" + voxels))
     return path
+
+
+def _geometry(labels: Volume) -> str:
+    """Return a grid in Slicer's words. Without it Slicer saves only the box that holds the labels."""
+    extent = (number for size in labels.shape for number in (0, size - 1))
+    return "".join(f"{number};" for number in (*labels.affine.ravel().tolist(), *extent))
 
 
 def _segment(index: int, label: Label, data: np.ndarray) -> dict[str, str]:

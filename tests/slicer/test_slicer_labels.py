@@ -1,5 +1,7 @@
 """Label values survive import, editing and export exactly, whatever the grid and whatever the user does to segments."""
 
+import re
+
 import numpy as np
 import pytest
 import slicer
@@ -15,9 +17,11 @@ from BrainMVPLib.tables import LabelTable, Structure, load_tasks
 from heads import oblique
 from vtk.util import numpy_support
 
+from brainmvp.comparison import Visit
 from brainmvp.segnrrd import write_seg_nrrd
+from brainmvp.study import Study
 from brainmvp.tasks import get_task
-from brainmvp.volume import Volume
+from brainmvp.volume import Volume, read_volume, write_volume
 
 TUMOUR = load_tasks(shared_package() / "tasks")["tumour"].table
 
@@ -57,6 +61,37 @@ def test_slicer_reads_the_names_of_a_segmentation_in_any_script(scene, tmp_path)
     storage.SetFileName(str(path))
     assert storage.ReadData(node)
     assert [s.GetName() for s in segments(node)][:2] == list(names.values())
+
+
+def slicer_saves(scene, path, out):
+    """Open a segmentation in Slicer, which adds nothing, and save it."""
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    storage = scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
+    storage.SetFileName(str(path))
+    assert storage.ReadData(node)
+    storage.SetFileName(str(out))
+    assert storage.WriteData(node)
+    return out
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "LAI", "LAS"])
+def test_a_segmentation_that_slicer_has_saved_again_is_read_as_it_was(scene, tmp_path, axes):
+    task, affine = get_task("tumour"), oblique((0.9, 1.1, 2.6), axes)
+    labels = Volume(np.ascontiguousarray(drawn((2, 1, 3)).T), affine)
+    image = write_volume(Volume(labels.data.astype(np.int16), affine), tmp_path / "study" / "flair.nii.gz")
+    study = Study.from_folder(image.parent)
+    path = write_seg_nrrd(labels, task, tmp_path / "x.seg.nrrd")
+    again = slicer_saves(scene, path, tmp_path / "again.seg.nrrd")
+    assert read_volume(again).shape == labels.shape
+    # A file without the grid of the whole, of which Slicer saves a box.
+    plain = tmp_path / "plain.seg.nrrd"
+    plain.write_bytes(re.sub(rb"Segmentation_ConversionParameters.*\n", b"", path.read_bytes()))
+    box = slicer_saves(scene, plain, tmp_path / "box.seg.nrrd")
+    assert read_volume(box).shape != labels.shape
+    for saved in (path, again, box):
+        visit = Visit.of_file(study, task, saved)
+        assert np.array_equal(visit.labels.data, labels.data)
+        assert visit.labels.same_grid(labels, 1e-4)
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "LAI"])
