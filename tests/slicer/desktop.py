@@ -89,9 +89,13 @@ class SegmentEditor(_pythonic(QtWidgets.QLabel)):
     """Stands where the Segment Editor is: shows the segments' names, and what it was given."""
 
     effect, keys = "Paint", False
+    choice = True  # of another segmentation, by its own selector
 
     def setMRMLScene(self, scene: Any) -> None:
         self.scene = scene
+
+    def setSegmentationNodeSelectorVisible(self, visible: bool) -> None:
+        self.choice = visible
 
     def setMaximumNumberOfUndoStates(self, number: int) -> None:
         self.undo = number

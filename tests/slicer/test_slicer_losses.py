@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from BrainMVPLib import scene as ops
 from BrainMVPLib.client import Client
-from BrainMVPLib.drawn import export_labels, state_of
+from BrainMVPLib.drawn import export_labels, state_as_imported, state_of
 from BrainMVPLib.errors import ServerError
 from BrainMVPLib.grids import file_affine
 from BrainMVPLib.labelmap import Labelmap
@@ -67,6 +67,52 @@ def test_what_is_drawn_after_a_draft_or_a_warning_is_not_left_by_accident(opened
     opening.next_study()
     settle(opened)
     assert (opened.errors, opened.state.study) == ([], "second")
+
+
+def test_corrections_are_neither_set_aside_nor_left_with_a_version_by_accident(opened, settle):
+    segmenting, opening, first = Segmenting(opened), Opening(opened), opened.state.segmentation
+    draw(first)
+    segmenting.segment()
+    assert "has corrections that were not submitted" in opened.errors.pop()
+    assert (opened.busy, opened.state.segmentation) == (False, first)
+    segmenting.segment()
+    settle(opened)
+    assert opened.heard[-1].endswith(f"The one before is kept, hidden, as {first.GetName()}.")
+    second = opened.state.segmentation
+    assert second is not first
+    segmenting.segment()  # nothing was drawn in it
+    settle(opened)
+    assert opened.errors == []
+    Submitting(opened).submit("final")
+    settle(opened)
+    opening.next_study()
+    assert opened.errors.pop().startswith(f"{first.GetName()} has corrections that were never submitted; ")
+    assert opened.state.study == "first"
+    opening.next_study()
+    settle(opened)
+    assert (opened.errors, opened.state.study) == ([], "second")
+
+
+def test_what_is_drawn_during_an_inference_is_not_left_with_a_version_by_accident(opened, stock, settle):
+    first = opened.state.segmentation
+    stock.wrong["/infer/lesions"] = "slow"
+    Segmenting(opened).segment()
+    draw(first)
+    stock.release.set()
+    settle(opened)
+    Submitting(opened).submit("final")
+    settle(opened)
+    Opening(opened).next_study()
+    assert f"{first.GetName()} has corrections" in opened.errors.pop()
+
+
+@pytest.mark.parametrize("values", [(2, 1, 3), ()])
+def test_a_segmentation_is_at_first_as_its_label_map(scene, volume, values):
+    labels = Labelmap.of(drawn(values))
+    segmentation = import_labels(
+        scene, labels, TUMOUR, volume(drawn((1,)).astype(np.int16), AFFINE), "s", "it"
+    )
+    assert state_of(segmentation) == state_as_imported(labels, TUMOUR)
 
 
 def test_what_was_submitted_may_be_left_after_the_scene_was_opened_again(scene, volume, reopened):

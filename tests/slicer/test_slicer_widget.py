@@ -162,6 +162,10 @@ def test_a_closed_scene_keeps_the_server_and_the_reader(panel, click, server, sc
     assert panel.session.state.study == ""
 
 
+def test_the_editor_offers_no_other_segmentation_than_the_one_that_is_submitted(panel):
+    assert not panel.editor.choice
+
+
 def test_outside_the_module_no_click_paints(panel, desktop):
     assert panel.editor.keys
     desktop.widget.exit()

@@ -13,6 +13,7 @@ from vtk.util import numpy_support
 
 from . import scene as ops
 from .errors import ModuleError
+from .labelmap import Labelmap
 from .segmentations import LABELMAP, VALUE
 from .tables import LabelTable
 
@@ -99,19 +100,43 @@ def state_of(segmentation: Any) -> str:
 
     It is the same again after the scene was saved and opened, which packs the voxels in another way.
     """
-    segments, state = segmentation.GetSegmentation(), 0
+    segments, parts = segmentation.GetSegmentation(), []
     for number in range(segments.GetNumberOfSegments()):
         segment = segments.GetNthSegment(number)
-        state = zlib.crc32(segment.GetName().encode(), state)
         image = segment.GetRepresentation(LABELMAP)
         scalars = image.GetPointData().GetScalars() if image is not None and not image.IsEmpty() else None
-        if scalars is None:
+        layer = None
+        if scalars is not None:
+            voxels = numpy_support.vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1])
+            layer = Layer(voxels, tuple(image.GetExtent()[4::-2]))
+        parts.append((segment.GetName(), segment.GetLabelValue(), layer))
+    return _state(parts)
+
+
+def state_as_imported(labels: Labelmap, table: LabelTable) -> str:
+    """Return the `state_of` the segmentation that `import_labels` makes of a label map; for a thread."""
+    layer = Layer(labels.voxels[labels.box], tuple(side.start for side in labels.box)) if labels.box else None
+    return _state([(structure.name, structure.value, layer) for structure in table.structures])
+
+
+def has_unsent_changes(segmentation: Any) -> bool:
+    """Tell whether something was drawn in a segmentation since it came, or was begun, that was not sent."""
+    known = [segmentation.GetAttribute(ops.PROPOSED), segmentation.GetAttribute(ops.SENT)]
+    return state_of(segmentation) not in known
+
+
+def _state(parts: list[tuple[str, int, Layer | None]]) -> str:
+    """Return the state of segments: for each its name, its number in a layer, and that."""
+    state = 0
+    for name, number, layer in parts:
+        state = zlib.crc32(name.encode(), state)
+        if layer is None:
             continue
-        voxels = numpy_support.vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1])
-        for place, plane in enumerate(voxels, image.GetExtent()[4]):  # see `labelmap.count`
-            rows, columns = np.nonzero(plane == segment.GetLabelValue())
+        z, y, x = layer.corner
+        for place, plane in enumerate(layer.voxels, z):  # see `labelmap.count`
+            rows, columns = np.nonzero(plane == number)
             if len(rows):
-                inside = np.stack([rows + image.GetExtent()[2], columns + image.GetExtent()[0]])
+                inside = np.stack([rows + y, columns + x])
                 state = zlib.crc32(inside.astype(np.int32).tobytes(), zlib.crc32(str(place).encode(), state))
     return f"{state:08x}"
 

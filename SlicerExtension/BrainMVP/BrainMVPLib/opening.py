@@ -14,7 +14,7 @@ from typing import Any, Callable
 from . import scene as ops
 from .background import Job
 from .client import Client, Draft
-from .drawn import state_of
+from .drawn import has_unsent_changes, state_of
 from .errors import ModuleError, ServerError
 from .grids import file_affine
 from .labels import show_draft
@@ -31,7 +31,7 @@ class Opening:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._warned = ("", "")
+        self._warned: dict[str, str] = {}
 
     def next_study(self) -> None:
         """Open the study that the server proposes, in the place of the one that is open."""
@@ -54,7 +54,7 @@ class Opening:
 
             session.wait_for("Next study", work, lambda arrived: self._open(arrived, left))
 
-    def _open(self, arrived: Arrived, left: tuple[str, str]) -> None:
+    def _open(self, arrived: Arrived, left: dict[str, str]) -> None:
         session, state = self.session, self.session.state
         study, files = arrived.study, arrived.files
         if not study.get("id"):
@@ -175,23 +175,33 @@ class Opening:
         if state.from_server and not state.answered and client is not None and client.url == state.server:
             self._aside(lambda: client.release(study, annotator))
 
-    def _drawn(self) -> tuple[str, str]:
-        """Return which segmentation is open, and what is drawn in it."""
-        segmentation = self.session.state.segmentation
-        return (segmentation.GetID(), state_of(segmentation)) if segmentation is not None else ("", "")
+    def _drawn(self) -> dict[str, str]:
+        """Return what is drawn in the segmentation that is open, and in those that would go with the study, by id."""
+        state = self.session.state
+        return {
+            node.GetID(): state_of(node)
+            for node in ops.nodes_of(self.session.scene, "vtkMRMLSegmentationNode")
+            if node is state.segmentation or node.GetAttribute(ops.STUDY) == state.study_name
+        }
 
-    def _may_leave(self) -> tuple[str, str]:
+    def _may_leave(self) -> dict[str, str]:
         """Return what is drawn, which may be left; raises `ModuleError`, once, if it was not submitted as it is."""
-        drawn, segmentation = self._drawn(), self.session.state.segmentation
-        if segmentation is None or drawn == self._warned or segmentation.GetAttribute(ops.SENT) == drawn[1]:
+        drawn, unsent = self._drawn(), []
+        for node in map(self.session.scene.GetNodeByID, drawn):
+            if node is self.session.state.segmentation:
+                if drawn[node.GetID()] != node.GetAttribute(ops.SENT):
+                    unsent.append(f"{node.GetName()} is not submitted as it is now")
+            elif has_unsent_changes(node):
+                unsent.append(f"{node.GetName()} has corrections that were never submitted")
+        if not unsent or drawn == self._warned:
             return drawn
         self._warned = drawn
         raise ModuleError(
-            f"{segmentation.GetName()} is not submitted as it is now; submit it or keep it as a draft first. To leave "
-            "it without, do the same again."
+            f"{', and '.join(unsent)}; submit it, keep it as a draft or save the scene first. To leave it without, do "
+            "the same again."
         )
 
-    def _stayed(self, left: tuple[str, str], nodes: dict[str, Any]) -> bool:
+    def _stayed(self, left: dict[str, str], nodes: dict[str, Any]) -> bool:
         """Tell whether nothing was drawn since it could be left; else take away what came to take its place."""
         if self._drawn() == left:
             return True

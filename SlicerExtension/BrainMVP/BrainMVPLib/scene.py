@@ -18,7 +18,10 @@ STUDY = "BrainMVP.Study"
 VISIT = "BrainMVP.Visit"  # the study that a volume was opened with, and stayed behind from
 SEQUENCE = "BrainMVP.Sequence"
 ROLE = "BrainMVP.Role"
-SENT = "BrainMVP.Sent"
+SENT, PROPOSED = (
+    "BrainMVP.Sent",
+    "BrainMVP.Proposed",
+)  # what was drawn (`drawn.state_of`) as it was sent, as it came
 _SAME_GRID_MM = 1e-2
 
 

@@ -14,13 +14,14 @@ from . import measure
 from . import scene as ops
 from .background import Job
 from .client import Client, Inference
+from .drawn import has_unsent_changes, state_as_imported, state_of
 from .errors import Abandoned, ModuleError
 from .labelmap import Labelmap, read_labelmap
 from .origin import Origin
 from .segmentations import import_labels
 from .sending import Source, remember, send
 from .session import Session
-from .tables import TaskSpec
+from .tables import LabelTable, TaskSpec
 from .uncertainty import Uncertainty
 
 _POLL_SECONDS = 0.5
@@ -31,14 +32,17 @@ _SOURCE = "The server's result"
 class Result:
     """What came back: the server, the image it is of, its facts, the labels, and the same packed for the scene.
 
-    sent: what the server has of each volume, by the id of its node.
+    table: of its structures; drawn: the `state_of` its segmentation as it comes; sent: what the server has of each
+    volume, by the id of its node.
     """
 
     server: str
     image: str
     facts: dict[str, Any]
     labels: Labelmap
+    table: LabelTable
     packed: str
+    drawn: str
     sent: dict[str, Origin]
 
 
@@ -49,9 +53,13 @@ class Segmenting:
         self.session = session
         self.uncertainty = Uncertainty(session)
         self.seconds: dict[str, float] = {}  # of the last run, by step
+        self._warned = ("", "")
 
     def segment(self) -> None:
-        """Segment the study; a segmentation that is there is kept as an earlier version."""
+        """Segment the study; a segmentation that is there is kept as an earlier version.
+
+        Asks first, once, where it has corrections that were not sent.
+        """
         session, state = self.session, self.session.state
         with session.refusing():
             client, task = session.need_client(), session.task
@@ -61,6 +69,7 @@ class Segmenting:
             reference = session.reference()
             if reference is None or not task.accepts(volumes):
                 raise ModuleError(task.what_is_missing(volumes) or "No volume is chosen for the study.")
+            self._may_set_aside(state.segmentation)
             begin = time.perf_counter()
             folder = session.workplace("segment")
             sources = [Source.of(sequence, node) for sequence, node in volumes.items()]
@@ -79,10 +88,11 @@ class Segmenting:
                 job.report("Reading the result", None)
                 start = time.perf_counter()
                 labels = read_labelmap(answer.file, grid, shape, _SOURCE, node_name)
-                packed = measure.pack(labels.voxels)
+                table, packed = _table_of(task, answer.facts), measure.pack(labels.voxels)
+                drawn = state_as_imported(labels, table)
                 seconds["read"] = time.perf_counter() - start
                 sent = {source.node_id: known[source.sequence] for source in sources}
-                return Result(client.url, image, answer.facts, labels, packed, sent)
+                return Result(client.url, image, answer.facts, labels, table, packed, drawn, sent)
 
             def done(result: Result) -> None:
                 start = time.perf_counter()
@@ -104,16 +114,11 @@ class Segmenting:
             )
         if not np.allclose(ops.affine(reference), grid):
             raise ModuleError("The volume was moved while it was being segmented; repeat Auto-segment.")
-        names = {
-            int(v): n
-            for n, v in (result.facts.get("label_names") or {}).items()
-            if isinstance(v, int) and v > 0
-        }
-        table = task.table.renamed(names) if names and set(names) <= set(task.table.values) else task.table
-        title = f"{state.study_name or reference.GetName()} {task.title}"
+        title, table = f"{state.study_name or reference.GetName()} {task.title}", result.table
         segmentation = import_labels(session.scene, result.labels, table, reference, title, _SOURCE)
-        self._keep_version(state.segmentation)
+        kept = self._keep_version(state.segmentation)
         ops.mark(segmentation, state.study_name, "segmentation")
+        segmentation.SetAttribute(ops.PROPOSED, result.drawn)
         state.set_segmentation(segmentation.GetID())
         self.uncertainty.forget()
         if not state.from_server:
@@ -126,11 +131,24 @@ class Segmenting:
             "volumes_ml": measure.volumes_ml(result.labels.counts, measure.voxel_ml(grid), table),
         }
         state.proposal = result.packed
-        session.said.emit(summary(result.facts))
+        session.said.emit(f"{summary(result.facts)} {kept}".strip())
 
-    def _keep_version(self, earlier: Any) -> None:
-        if earlier is None:
+    def _may_set_aside(self, earlier: Any) -> None:
+        """Raise `ModuleError`, once, if a segmentation has corrections that were not sent."""
+        if earlier is None or not has_unsent_changes(earlier):
             return
+        drawn = earlier.GetID(), state_of(earlier)
+        if drawn != self._warned:
+            self._warned = drawn
+            raise ModuleError(
+                f"{earlier.GetName()} has corrections that were not submitted, and would be set aside; submit it or "
+                "keep it as a draft first. To go on without, press Auto-segment again."
+            )
+
+    def _keep_version(self, earlier: Any) -> str:
+        """Set a segmentation aside, hidden; return what to tell of it."""
+        if earlier is None:
+            return ""
         number = 1 + sum(
             node.GetAttribute(ops.ROLE) == "version"
             and node.GetAttribute(ops.STUDY) == earlier.GetAttribute(ops.STUDY)
@@ -139,6 +157,7 @@ class Segmenting:
         earlier.SetAttribute(ops.ROLE, "version")
         earlier.SetName(f"{earlier.GetName()} (version {number})")
         earlier.GetDisplayNode().SetVisibility(False)
+        return f"The one before is kept, hidden, as {earlier.GetName()}."
 
 
 def summary(facts: dict[str, Any]) -> str:
@@ -148,6 +167,12 @@ def summary(facts: dict[str, Any]) -> str:
         parts.append(f"Without {', '.join(facts['sequences_filled'])}.")
     parts.extend((facts.get("left_out") or {}).values())
     return " ".join(parts)
+
+
+def _table_of(task: TaskSpec, facts: dict[str, Any]) -> LabelTable:
+    """Return the structures that a result offers, under the names that it gives them."""
+    names = {int(v): n for n, v in (facts.get("label_names") or {}).items() if isinstance(v, int) and v > 0}
+    return task.table.renamed(names) if names and set(names) <= set(task.table.values) else task.table
 
 
 def _infer(client: Client, model: str, image: str, folder: Path, job: Job) -> Inference:

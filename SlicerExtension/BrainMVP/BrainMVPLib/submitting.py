@@ -55,6 +55,7 @@ class Submitting:
                 title = f"{session.state.study_name or reference[1].GetName()} {task.title}"
                 segmentation = new_segmentation(session.scene, reference[1], title, task.table)
                 ops.mark(segmentation, session.state.study_name, "segmentation")
+                segmentation.SetAttribute(ops.PROPOSED, state_of(segmentation))
                 session.state.set_segmentation(segmentation.GetID())
                 session.state.task = task.name
             session.changed.emit()

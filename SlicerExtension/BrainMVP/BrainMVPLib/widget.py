@@ -51,6 +51,7 @@ class Panel:
         self.ui.editorPlace.layout().addWidget(editor)
         self.editor.setMaximumNumberOfUndoStates(_UNDO)
         self.editor.setMRMLScene(scene)
+        self.editor.setSegmentationNodeSelectorVisible(False)  # what is submitted is the one that is shown
         for table, column in ((ui.sequenceTable, 1), (ui.seriesTable, 3), (ui.volumesTable, 0),
                               (ui.versionsTable, 0)):  # fmt: skip
             widen(table, column)
