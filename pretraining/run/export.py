@@ -33,9 +33,14 @@ def export_run(folder: RunFolder, model: PretrainingModel, config: Config, index
     """Write `model/` into a run folder and return it: card, weights, templates with affine and names, published layout.
 
     The weights are under the names of the segmentation network that is fine-tuned from them. A UNet that starts from
-    patches has no published layout, so there is none of it then.
+    patches has no published layout, so there is none of it then. Raises `BrainMVPError` if the weights are not numbers.
     """
     state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    if not all(value.isfinite().all() for value in state.values()):
+        raise BrainMVPError(
+            f"The weights in {folder.root} are not numbers: lower the learning rate ({config.learning_rate:g}) and "
+            "start in an empty folder."
+        )
     seen = _seen(index)
     target = folder.model
     shutil.rmtree(target, ignore_errors=True)

@@ -79,7 +79,8 @@ def pretrain(
         report: called with each record of the log.
 
     Raises:
-        BrainMVPError: nothing to train on, a run or index that does not fit, a damaged checkpoint or cache.
+        BrainMVPError: nothing to train on, a run or index that does not fit, a damaged checkpoint or cache, a loss that
+            is not a number (the checkpoints before stay).
 
     """
     fabric.launch()
@@ -170,11 +171,14 @@ class _Run:
             if self.step_number % log_every == 0 or self.step_number == until:
                 self._write(meter.record(self.step_number))
             if self.step_number % validate_every == 0 or self.step_number == self.steps:
+                meter.check(self.step_number)
                 self._validate()
                 meter.restart()
             if self.step_number % save_every == 0 and self.step_number < until:
+                meter.check(self.step_number)
                 self._save()
                 meter.restart()
+        meter.check(self.step_number)
         self._save()
         if self.log:
             if stop.signal:

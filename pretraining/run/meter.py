@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
+
+from brainmvp.errors import BrainMVPError
 
 from .config import Config
 from .loader import Batches
@@ -36,13 +39,26 @@ class Meter:
         self._sum[4] += norm
         self._steps += 1
 
+    def check(self, step: int) -> list[float]:
+        """Return the sums since the last record, the means over the processes; step: the one that was done last.
+
+        Raises `BrainMVPError`, in all processes, if one is not a number: nor are the weights then, from that step on.
+        """
+        sums = self._fabric.all_reduce(self._sum.clone(), reduce_op="mean").tolist()
+        if not all(map(math.isfinite, sums)):
+            raise BrainMVPError(
+                f"The loss is not a number after step {step}: lower the learning rate "
+                f"({self._config.learning_rate:g}) and start in an empty folder."
+            )
+        return sums
+
     def record(self, step: int) -> dict[str, Any]:
         """Return means, the last learning rate, the throughput, and the share of the time that data was waited for.
 
-        step: the one that was done last.
+        step: the one that was done last. Raises `BrainMVPError` as `check`.
         """
         config, fabric = self._config, self._fabric
-        *losses, norm = fabric.all_reduce(self._sum / self._steps, reduce_op="mean").tolist()
+        *losses, norm = (value / self._steps for value in self.check(step))
         seconds = time.perf_counter() - self._begin
         studies = self._steps * config.batch * config.accumulate * fabric.world_size
         record = {

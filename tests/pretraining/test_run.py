@@ -250,6 +250,34 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
         run(tiny_index, out, None)
 
 
+@pytest.mark.parametrize("looked_at", ["log_every", "validate_every", "save_every"])
+def test_a_run_whose_loss_is_no_number_ends_before_it_is_saved_or_exported(
+    tiny_index, tiny_config, tmp_path, looked_at: str
+) -> None:
+    out, every = tmp_path / "run", {"log_every": 1000, "save_every": 1000, looked_at: 1}
+    with pytest.raises(
+        BrainMVPError, match=r"not a number after step \d: lower the learning rate \(1e\+30\)"
+    ):
+        run(tiny_index, out, tiny_config(learning_rate=1e30), **every)
+    for path in saved(out / "checkpoints"):
+        weights = torch.load(path, weights_only=True)["model"]
+        assert all(value.isfinite().all() for value in weights.values())
+    assert not (out / "model").exists() and '"total": NaN' not in (out / "log.jsonl").read_text()
+
+
+def test_weights_that_are_no_numbers_are_not_exported(tiny_index, tiny_config, tmp_path) -> None:
+    out = tmp_path / "run"
+    run(tiny_index, out, tiny_config(), validate_every=1000)
+    shutil.rmtree(out / "model")  # as if it had ended before its model was written
+    (newest, *_) = saved(out / "checkpoints")
+    content = torch.load(newest, weights_only=True)
+    content["model"]["templates"][0, 0, 0, 0] = math.nan
+    torch.save(content, newest)
+    with pytest.raises(BrainMVPError, match=r"weights in .* are not numbers: lower the learning rate"):
+        run(tiny_index, out, None)
+    assert not (out / "model").exists()
+
+
 def test_accumulation_counts_every_study_alike_across_the_ends_of_epochs(
     tiny_index, tiny_config, tmp_path, losses
 ) -> None:
