@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.segnrrd import read_by_name
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import Task
@@ -62,7 +63,7 @@ def check_label(path: Path, study: Study, sequences: Iterable[Sequence], task: T
     """
     label, order = read_upload(path), list(sequences)
     place = lies_on(label, path.name, study, order)
-    values = task.read_labels(label.data, path.name)
+    values = read_by_name(label, task, path.name)
     # Those that labels lie on rather were not there yet when it was begun, unless it holds what only they show.
     late = set(order[: order.index(place)])
     if late:

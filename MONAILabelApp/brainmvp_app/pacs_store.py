@@ -12,6 +12,7 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from brainmvp.dicom.seg import write_dicom_seg
 from brainmvp.errors import BrainMVPError
 from brainmvp.home import home
+from brainmvp.segnrrd import read_by_name
 from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp.volume import read_volume
@@ -63,7 +64,7 @@ class PacsDatastore(StudyDatastore):
         study = self.study(study_id)
         task = self.task_of_label(study, info)
         volume = read_volume(label)
-        volume.data[...] = task.read_labels(volume.data, label.name)
+        volume.data[...] = read_by_name(volume, task, label.name)
         image = as_dicom(study).images[lies_on(volume, label.name, study, self.grids(study, task))]
         source = hashlib.sha256(label.read_bytes()).hexdigest()  # a label that comes again is kept once
         with tempfile.TemporaryDirectory(prefix="brainmvp-seg-") as folder:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.segnrrd import read_by_name
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import Task
@@ -63,14 +64,15 @@ def class_index(task: Task, case: Case) -> int:
 def read_label(task: Task, case: Case) -> tuple[Volume, Sequence]:
     """Return the label map with the task's values (X, Y, Z) uint8, and the sequence on whose grid it lies.
 
-    A label map may reach over a part of the sequence, or have its axes in another order, as programs save them.
+    The segments of a `.seg.nrrd` are told by their names. A label map may reach over a part of the sequence, or have
+    its axes in another order, as programs save them.
 
-    Raises `BrainMVPError` if there is none, it holds unknown values, or lies on the grid of no sequence.
+    Raises `BrainMVPError` if there is none, it holds unknown values or segments, or lies on the grid of no sequence.
     """
     if case.label is None:
         raise BrainMVPError(f"{case.id} has no label map; label it, or leave it out of the index.")
     label = read_volume(case.label)
-    values = task.read_labels(label.data, str(case.label))
+    values = read_by_name(label, task, str(case.label))
     part = None
     for sequence in task.reference:
         if sequence in case.study.images:

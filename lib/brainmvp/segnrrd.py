@@ -1,15 +1,20 @@
 """Segmentations as `.seg.nrrd`, the file that 3D Slicer opens with names, colours and terminology in place."""
 
 import os
+import re
 from io import BytesIO
 from pathlib import Path
 
 import nrrd
 import numpy as np
 
+from brainmvp.errors import BrainMVPError
 from brainmvp.files import atomically
 from brainmvp.tasks import BRAIN, CATEGORY, Code, Label, Task
 from brainmvp.volume import Volume
+
+_FIELD = re.compile(r"(Segment\d+_)(ID|Name|LabelValue|Tags):=(.*)")
+_TYPE_CODE = re.compile(r"TerminologyEntry:[^~|]*~[^~|]*~[^~^|]*\^([^~^|]*)\^")
 
 
 def write_seg_nrrd(
@@ -45,6 +50,54 @@ def write_seg_nrrd(
     path = Path(path)
     atomically(path, lambda temporary: temporary.write_bytes(lines + b"\n" + own + b"\n\n" + voxels))
     return path
+
+
+def read_by_name(labels: Volume, task: Task, source: str) -> np.ndarray:
+    """Return a label map that was read from a file, (X, Y, Z) uint8 with the task's values.
+
+    In a Slicer segmentation the name of a segment tells what its value means, else its ID or code: Slicer counts
+    values in the order of drawing. Without segments, the values are those of `Task.read_labels`. Raises
+    `BrainMVPError` naming `source` if a value or a segment that marks something is none of the task's.
+    """
+    segments = _segments_of(labels.path)
+    if not segments:
+        return task.read_labels(labels.data, source)
+    result = np.zeros(labels.shape, np.uint8)
+    for value in np.unique(labels.data).tolist():
+        if value:
+            result[labels.data == value] = _meaning(segments.get(f"{value:g}", {}), value, task, source)
+    return result
+
+
+def _segments_of(path: Path | None) -> dict[str, dict[str, str]]:
+    """Return the fields of each segment of a NRRD file by its value; empty where it is no Slicer segmentation."""
+    if path is None or path.suffix.lower() not in (".nrrd", ".nhdr"):
+        return {}
+    segments: dict[str, dict[str, str]] = {}
+    with path.open("rb") as file:
+        for line in file:
+            if not line.strip():
+                break
+            if found := _FIELD.match(line.decode("utf-8", "replace").strip()):
+                segments.setdefault(found[1], {})[found[2]] = found[3]
+    return {fields["LabelValue"]: fields for fields in segments.values() if "LabelValue" in fields}
+
+
+def _meaning(fields: dict[str, str], value: float, task: Task, source: str) -> int:
+    name = fields.get("Name", "")
+    code = _TYPE_CODE.search(fields.get("Tags", ""))
+    found = (
+        task.value_called(name)
+        or task.value_called(fields.get("ID", ""))
+        or (task.value_coded(code[1]) if code else None)
+    )
+    if found is None:
+        what = f"the segment “{name}”" if name else f"the value {value:g} without a segment"
+        raise BrainMVPError(
+            f"{source} holds {what}, which is none of the {task.name} task's structures; remove it, or call it by its "
+            f"name ({', '.join(label.name for label in task.labels)})."
+        )
+    return found
 
 
 def _geometry(labels: Volume) -> str:

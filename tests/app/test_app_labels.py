@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from app_server import Server
 
+from brainmvp.segnrrd import write_seg_nrrd
+from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, read_volume, write_volume
 
 NewStudy = Callable[[str], str]
@@ -44,6 +46,20 @@ def test_both_conventions_for_enhancing_tumour_are_kept(
     server.label(study, write_label(study, values)).raise_for_status()
     stored = read_volume(server.studies / "labels" / "final" / f"{study}.nii.gz")
     assert set(np.unique(stored.data)) == {0, *values}
+
+
+def test_a_segmentation_whose_segments_are_none_of_the_task_is_refused(
+    server: Server, new_study: NewStudy, write_label: WriteLabel, tmp_path: Path
+) -> None:
+    study = new_study("T1CE FLAIR")
+    file = write_seg_nrrd(read_volume(write_label(study)), get_task("tumour"), tmp_path / "x.seg.nrrd")
+    server.label(study, file).raise_for_status()
+    file.write_bytes(
+        file.read_bytes().replace(b"Name:=Enhancing tumour", b"Name:=Cyst").replace(b"_ID:=ET", b"_ID:=S")
+    )
+    answer = server.label(study, file)
+    assert answer.status_code == 422
+    assert "x.seg.nrrd holds the segment “Cyst”" in answer.text
 
 
 def test_drafts_do_not_count_as_done(server: Server, new_study: NewStudy, write_label: WriteLabel) -> None:

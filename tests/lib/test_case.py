@@ -1,4 +1,4 @@
-"""The label map of a study: on the voxels of one of its sequences, whoever saved it."""
+"""The label map of a study: on voxels of one of its sequences, with the structures that it names, whoever saved it."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from heads import oblique
 
 from brainmvp.case import Case, read_label
 from brainmvp.errors import BrainMVPError
+from brainmvp.segnrrd import write_seg_nrrd
 from brainmvp.study import Study
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, write_volume
@@ -58,3 +59,66 @@ def test_between_or_outside_the_voxels_it_is_refused(study, affine):
     study, labels = study
     with pytest.raises(BrainMVPError, match="lies on the grid of none"):
         read(study, labels, affine)
+
+
+def read_segments(study, data, change=(), names=None):
+    """Return how a Slicer segmentation is read after its header was changed: pairs of texts, old and new."""
+    path = write_seg_nrrd(Volume(data, AFFINE), TUMOUR, study.folder.parent / "x.seg.nrrd", names)
+    content = path.read_bytes()
+    for old, new in change:
+        assert old.encode() in content
+        content = content.replace(old.encode(), new.encode())
+    path.write_bytes(content)
+    return read_label(TUMOUR, Case(study, path))[0].data
+
+
+SWAPPED = (
+    ("Segment1_LabelValue:=2", "Segment1_LabelValue:=3"),
+    ("Segment2_LabelValue:=3", "Segment2_LabelValue:=2"),
+)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (),
+        (
+            ("_ID:=ED", "_ID:=Segment_1"),
+            ("_ID:=ET", "_ID:=Segment_2"),
+            ("Name:=Enhancing t", "Name:=enhancing  T"),
+        ),
+        (("_Name:=Peri", "_Name:=what swells, peri"), ("_Name:=Enh", "_Name:=what lights up, enh")),
+        (("_Name:=Peritumoural oedema", "_Name:=Ödem"), ("_ID:=ED", "_ID:=Segment_1")),
+    ],
+)
+def test_a_segment_is_what_it_is_called_whatever_its_value(study, names):
+    study, labels = study
+    swapped = np.choose(labels, [0, 1, 3, 2]).astype(np.uint8)
+    assert np.array_equal(read_segments(study, swapped, (*SWAPPED, *names)), labels)
+    assert np.array_equal(read_segments(study, labels), labels)
+
+
+def test_a_whole_tumour_and_labels_without_names_are_read_by_value(study):
+    study, labels = study
+    whole = np.where(labels, 2, 0).astype(np.uint8)
+    assert np.array_equal(read_segments(study, whole, names={2: "Whole tumour"}), whole)
+    unnamed = [(f"Segment{i}_LabelValue", f"Segment{i}_Value") for i in range(3)]
+    assert np.array_equal(read_segments(study, labels, unnamed), labels)
+
+
+def test_a_segment_of_another_name_is_refused_where_it_marks_something(study):
+    study, labels = study
+    cyst = (("_Name:=Necrotic and non-enhancing tumour core", "_Name:=Cyst"), ("_ID:=NCR", "_ID:=Segment_4"))
+    cyst += (("SCT^6574001^Necrosis", "SCT^12345^Cyst"),)
+    assert np.array_equal(read_segments(study, labels, cyst), labels)
+    labels[3, 4, 2] = 1
+    with pytest.raises(
+        BrainMVPError, match=r"x.seg.nrrd holds the segment “Cyst”, .* call it by its name \(Necro"
+    ):
+        read_segments(study, labels, cyst)
+    # What two of the task's structures are coded as tells none of them.
+    tumour = (("_Name:=Enhancing tumour", "_Name:=Tumor"), ("_ID:=ET", "_ID:=Segment_3"))
+    with pytest.raises(BrainMVPError, match="the segment “Tumor”"):
+        read_segments(study, labels, tumour)
+    with pytest.raises(BrainMVPError, match="the value 1 without a segment"):
+        read_segments(study, labels, (("Segment0_LabelValue", "Segment0_Value"),))

@@ -195,6 +195,18 @@ class Task(Record):
         shown = {self._own_label(region): names[self._own_label(region)] for region in present}
         return shown | {self._own_label(innermost): innermost.title}
 
+    def value_called(self, name: str) -> int | None:
+        """Return the value of the label of this key or name, or that stands for the region of this name or title."""
+        regions = {text: self._own_label(r) for r in self.regions for text in (r.name, r.title)}
+        labels = {text: label.value for label in self.labels for text in (label.key, label.name)}
+        return {_plain(text): value for text, value in (regions | labels).items()}.get(_plain(name))
+
+    def value_coded(self, code: str) -> int | None:
+        """Return the value of the label of this code (`Code.value`), or None where a region has it as well."""
+        coded = [label.value for label in self.labels if label.code.value == code]
+        shared = any(region.code and region.code.value == code for region in self.regions)
+        return coded[0] if len(coded) == 1 and not shared else None
+
     def described(self, names: dict[int, str] | None = None) -> list[Label]:
         """Return the labels of a result that has these names by value (`label_names`); None: all under their own names.
 
@@ -215,3 +227,7 @@ class Task(Record):
         index = self.regions.index(region)
         inner = self.regions[index + 1].labels if self.nested and index + 1 < len(self.regions) else ()
         return next(value for value in region.labels if value not in inner)
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().split())
