@@ -3,7 +3,6 @@
 A DICOM series becomes a NIfTI file when somebody asks for it, not when its study is listed.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +24,7 @@ class FetchedImages(Mapping[Sequence, Path]):
 
     def place(self, sequence: Sequence) -> Path:
         """Return where an image lies, or will; another series for the sequence has another name."""
-        uids = "".join(f"{plane.uid}#{plane.frame}" for plane in self.sources[sequence].planes)
-        mark = hashlib.sha256(uids.encode()).hexdigest()[:12]
-        return self._folder / f"{sequence.lower()}-{mark}.nii.gz"
+        return self._folder / f"{sequence.lower()}-{self.sources[sequence].mark}.nii.gz"
 
     def __getitem__(self, sequence: Sequence) -> Path:
         path = self.place(sequence)
@@ -66,22 +63,6 @@ def fetch(study: Study, sequences: Iterable[Sequence]) -> None:
     for sequence in sequences:
         if sequence in study.images:
             _ = study.images[sequence]
-
-
-def state_of(study: Study) -> str:
-    """Return a text that changes when a study's images do; of a DICOM series, it names the slices."""
-    return " ".join(_state(study, sequence) for sequence in study.images)
-
-
-def _state(study: Study, sequence: Sequence) -> str:
-    path = place_of(study, sequence)
-    if isinstance(study.images, FetchedImages):
-        return f"{sequence}:{path.name}"
-    try:
-        status = path.stat()
-    except OSError:  # a link to what is not there, as DataLad leaves of a file that it has not fetched
-        status = path.lstat()
-    return f"{sequence}:{path.name}:{status.st_size}:{status.st_mtime_ns}"
 
 
 def place_of(study: Study, sequence: Sequence) -> Path:

@@ -16,9 +16,9 @@ from brainmvp.segment import Segmenter
 from brainmvp.selection import Facts
 from brainmvp.selection.embed import Embedder, choose_encoder
 from brainmvp.selection.uncertainty import region_entropies
-from brainmvp.study import Study
+from brainmvp.study import Study, images_state
 from brainmvp_app.datastore import StudyDatastore
-from brainmvp_app.fetched import fetch, state_of
+from brainmvp_app.fetched import fetch
 from brainmvp_app.infer import SegmentationTask
 from brainmvp_app.pacs import ArchiveError
 
@@ -94,12 +94,12 @@ class Scorer(Thread):
     def _score_next(self, name: str, infer: SegmentationTask, studies: list[Study]) -> bool:
         store = ModelStore()
         model, encoder = store.resolve(name), choose_encoder(store, name)
-        known = self._scores.bases(name)
+        known, versions = self._scores.bases(name), (model.card.identity, encoder.card.identity)
         for study in studies:
             task = task_of(study, self._datastore.tasks)
             if task is None or task.name != name:
                 continue
-            basis = Basis(state_of(study), model.card.id, encoder.card.id)
+            basis = Basis(images_state(study), *versions)
             if known.get(study.id) != basis and self._not_before.get(study.id, 0.0) < time.monotonic():
                 self._score(study, infer.background_segmenter(), infer, encoder, basis)
                 return True
@@ -114,7 +114,7 @@ class Scorer(Thread):
             result = infer.segment_in_background(segmenter, study)
             entropy = region_entropies(result.probabilities, result.labels.voxel_ml)
             facts = Facts(study.id, embedder.embed(study), entropy)
-            basis = Basis(basis.files, result.model, basis.encoder)
+            basis = Basis(basis.files, segmenter.card.identity, basis.encoder)
         except _OF_THE_MOMENT:
             self._not_before[study.id] = time.monotonic() + _ASK_AGAIN
             raise
@@ -123,7 +123,7 @@ class Scorer(Thread):
             logger.warning("%s is not scored: %s", study.id, error, exc_info=_unexpected(error))
             return
         self._scores.store(facts, infer.task.name, basis)
-        logger.info("%s is scored for %s by %s", study.id, infer.task.name, basis.model)
+        logger.info("%s is scored for %s by %s", study.id, infer.task.name, segmenter.card.id)
 
     def _embedder_of(self, model: Model) -> Embedder:
         if self._embedder is None or self._embedder.id != model.card.id:

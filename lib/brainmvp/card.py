@@ -1,5 +1,6 @@
 """A model's card: what it takes, what it gives, what it learned from and where it fails."""
 
+import hashlib
 import re
 from datetime import date
 from typing import Any, Literal
@@ -16,6 +17,8 @@ NOTICE = (
 
 
 _NAME = r"[a-z0-9][a-z0-9_-]*"
+# Fields that change nothing of what a model answers.
+_SAID_OF_IT = ("title", "data", "metrics", "known_failures", "licence", "notice")
 
 
 def is_name(name: str) -> bool:
@@ -71,3 +74,9 @@ class Card(BaseModel):
     def id(self) -> str:
         """The name and version as the reports write it, `tumour@1`."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def identity(self) -> str:
+        """The id with a mark of what the model is made of: in another release or home, another one may have its id."""
+        made_of = self.model_dump_json(exclude={"name", "version", *_SAID_OF_IT})
+        return f"{self.id} {hashlib.sha256(made_of.encode()).hexdigest()[:12]}"

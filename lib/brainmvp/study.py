@@ -130,6 +130,23 @@ def files_of(image: Path | DicomImage) -> list[Path]:
     )
 
 
+def images_state(study: Study) -> str:
+    """Return a text that changes when a study's images do; they are not read, nor fetched from an archive."""
+    # A server makes files of DICOM series, each as soon as it is asked for: the series themselves tell as much.
+    images = getattr(study.images, "sources", study.images)
+    return " ".join(f"{sequence}:{_image_state(image)}" for sequence, image in images.items())
+
+
+def _image_state(image: Path | DicomImage) -> str:
+    if isinstance(image, DicomImage):
+        return image.mark
+    try:
+        status = image.stat()
+    except OSError:  # a link to what is not there, as DataLad leaves of a file that it has not fetched
+        status = image.lstat()
+    return f"{image.name}:{status.st_size}:{status.st_mtime_ns}"
+
+
 def image_files(folder: Path) -> list[Path]:
     """Return the image files of a study folder, sorted; those of a BIDS session lie one folder deeper."""
     bids = [folder / name for name in _BIDS_FOLDERS if (folder / name).is_dir()]

@@ -94,7 +94,7 @@ def test_a_score_is_worked_out_again_only_after_a_change(
     assert scored() == ["b"]
     ModelStore().serve("tumour", 1)
     assert scored() == ["0", "a", "b", "c"]
-    assert state.scores.bases("tumour")["a"].model == "tumour@1"
+    assert state.scores.bases("tumour")["a"].model == ModelStore().get("tumour", 1).card.identity
     (studies / "a").rename(tmp_path / "a")  # a share that is away for a while
     assert scored() == []
     (tmp_path / "a").rename(studies / "a")

@@ -7,7 +7,7 @@ from pathlib import Path
 from brainmvp.annotation.journal import Journal
 from brainmvp.case import Case
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
-from brainmvp.study import Study
+from brainmvp.study import Study, images_state
 from brainmvp.tasks import Region, Task
 
 
@@ -72,6 +72,11 @@ def label_state(case: Case) -> str:
     """Return a text that changes when a case's label does."""
     status = case.label.stat()
     return f"{case.label.name}:{status.st_size}:{status.st_mtime_ns}"
+
+
+def case_state(case: Case) -> str:
+    """Return a text that changes when a case's label does, its images, or what the label was drawn with."""
+    return f"{label_state(case)} {' '.join(sorted(case.looked_at))} {images_state(case.study)}"
 
 
 def final_label(root: Path, study: str) -> Path | None:

@@ -1,13 +1,16 @@
 """Whether a new model version may be served: a paired comparison on the held-out studies."""
 
 import json
+import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from brainmvp.annotation.cases import label_state
+from brainmvp.annotation.cases import case_state
 from brainmvp.annotation.database import Database
+from brainmvp.card import Card
 from brainmvp.case import Case, read_label
 from brainmvp.dice import dice
 from brainmvp.segment import Segmenter
@@ -73,14 +76,15 @@ def dice_by_region(task: Task, found: np.ndarray, wanted: np.ndarray) -> dict[st
 
 
 class HeldOutScores:
-    """The Dice of model versions on held-out studies, measured once for each state of a label."""
+    """The Dice of model versions on held-out studies, measured once for each state of a label and its images."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def measure(self, segmenter: Segmenter, case: Case) -> None:
         """Measure, unless the file has it, the Dice of the regions that a study's sequences and its label show."""
-        if case.id in self.of(segmenter.card.id, [case]):
+        card = segmenter.card
+        if case.id in self.of([card], [case])[card.id]:
             return
         result = segmenter.segment(case.study)
         wanted, reference = read_label(segmenter.task, case)
@@ -89,27 +93,28 @@ class HeldOutScores:
         scores = dice_by_region(segmenter.task, result.labels.data, wanted.data)
         drawn = {region.name for region in segmenter.task.offered(case.looked_at)[0]}
         offered = {name: scores[name] for name in result.probabilities if name in drawn}
-        row = (segmenter.card.id, case.id, label_state(case), json.dumps(offered))
+        row = (card.identity, case.id, case_state(case), json.dumps(offered))
         with self._database.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO held_out_dice VALUES (?, ?, ?, ?)", row)
 
-    def forget(self, model: str) -> None:
-        """Drop what was measured of a version."""
-        with self._database.writing() as connection:
-            connection.execute("DELETE FROM held_out_dice WHERE model = ?", (model,))
-
-    def of(self, model: str, cases: list[Case]) -> dict[str, float]:
-        """Return by study the mean Dice of a version, where it was measured on the label as it is now."""
-        states = {case.id: label_state(case) for case in cases}
+    def of(self, versions: Iterable[Card], cases: list[Case]) -> dict[str, dict[str, float]]:
+        """Return by version and study the mean Dice, where it was measured on label and images as they are now."""
+        states = {case.id: case_state(case) for case in cases}
         with self._database.reading() as connection:
-            rows = connection.execute(
-                "SELECT study, label, dice FROM held_out_dice WHERE model = ?", (model,)
-            )
-            measured = {study: json.loads(dice) for study, label, dice in rows if states.get(study) == label}
+            return {card.id: self._measured(connection, card, states) for card in versions}
+
+    def _measured(
+        self, connection: sqlite3.Connection, card: Card, states: dict[str, str]
+    ) -> dict[str, float]:
+        rows = connection.execute(
+            "SELECT study, label, dice FROM held_out_dice WHERE model = ?", (card.identity,)
+        )
+        measured = {study: json.loads(dice) for study, state, dice in rows if states.get(study) == state}
         return {study: float(np.mean(list(dice.values()))) for study, dice in measured.items() if dice}
 
-    def compare(self, old: str, new: str, cases: list[Case]) -> Comparison:
+    def compare(self, old: Card, new: Card, cases: list[Case]) -> Comparison:
         """Return two versions side by side on the cases that both were measured on."""
-        before, after = self.of(old, cases), self.of(new, cases)
+        measured = self.of((old, new), cases)
+        before, after = measured[old.id], measured[new.id]
         both = sorted(before.keys() & after.keys())
-        return Comparison(old, new, tuple((study, before[study], after[study]) for study in both))
+        return Comparison(old.id, new.id, tuple((study, before[study], after[study]) for study in both))

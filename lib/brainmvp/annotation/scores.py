@@ -11,7 +11,7 @@ from brainmvp.selection import Facts
 
 @dataclass(frozen=True)
 class Basis:
-    """What a score rests on: the state of the study's files, the model version and the encoder version."""
+    """What a score rests on: the state of the study's files, and the `Card.identity` of model and encoder."""
 
     files: str
     model: str

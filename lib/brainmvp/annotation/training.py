@@ -261,7 +261,7 @@ class LabelTraining:
                 )
             for segmenter in segmenters:
                 self._state.held_out_scores.measure(segmenter, case)
-        comparison = self._state.held_out_scores.compare(served.card.id, card.id, cases)
+        comparison = self._state.held_out_scores.compare(served.card, card, cases)
         if stored is None:
             metrics: dict[str, float] = {}
             if comparison.cases:
@@ -296,11 +296,9 @@ class LabelTraining:
         return next((model for model in own if model.card.training == card.training), None)
 
     def _candidate(self, card: Card, tuned: FineTuned) -> Model:
-        """Return the model under the id that it may be stored by, with no scores but its own."""
+        """Return the model under the id that it may be stored by."""
         folder = self._folder / "candidate" / str(card.version)
-        if not folder.is_dir():  # what was measured under this id was of another one that was never stored
-            self._state.held_out_scores.forget(card.id)
-            folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         write_model(card, tuned.weights, folder)
         return Model(card, folder)
 

@@ -63,7 +63,7 @@ def compare_versions(one: Model, other: Model, state: AnnotationState | None) ->
     """Return two versions and, of the held-out studies both were measured on, the paired comparison."""
     store = ModelStore()
     cases = held_out_cases(state, one.card.task) if state else []
-    comparison = state.held_out_scores.compare(one.card.id, other.card.id, cases) if state else None
+    comparison = state.held_out_scores.compare(one.card, other.card, cases) if state else None
     return {
         "a": describe(one, store.served(one.card.name), _dice(state, one, cases)),
         "b": describe(other, store.served(other.card.name), _dice(state, other, cases)),
@@ -72,4 +72,4 @@ def compare_versions(one: Model, other: Model, state: AnnotationState | None) ->
 
 
 def _dice(state: AnnotationState | None, model: Model, cases: list[Case]) -> dict[str, float]:
-    return state.held_out_scores.of(model.card.id, cases) if state and cases else {}
+    return state.held_out_scores.of([model.card], cases)[model.card.id] if state and cases else {}

@@ -4,6 +4,7 @@ One series can hold several volumes (the echoes of a dual-echo scan, the b-value
 planes of a localiser), and a folder several series.
 """
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -74,6 +75,12 @@ class DicomImage:
     def name(self) -> str:
         """The series as people call it: `series 5 AX FLAIR`."""
         return " ".join(filter(None, ["series", str(self.number or "?"), self.description]))
+
+    @property
+    def mark(self) -> str:
+        """A short text that tells its slices from others."""
+        uids = "".join(f"{plane.uid}#{plane.frame}" for plane in self.planes)
+        return hashlib.sha256(uids.encode()).hexdigest()[:12]
 
     @property
     def spacing(self) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What is measured of versions on the held-out studies."""
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,9 @@ import pytest
 
 from brainmvp.annotation.database import Database
 from brainmvp.annotation.gate import HeldOutScores
+from brainmvp.card import Card
 from brainmvp.case import Case
+from brainmvp.networks import NetworkConfig
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import get_task
@@ -35,13 +38,21 @@ def case(tmp_path: Path) -> Case:
     return Case(Study.from_folder(tmp_path / "a"), tmp_path / "label.nii.gz")
 
 
+def card(version: int) -> Card:
+    return Card(
+        name="m", version=version, task="tumour", title="Of a test", sequences=TUMOUR.sequences,
+        regions=TUMOUR.outputs, network=NetworkConfig.preset("unet-compact", 4, 3), spacing=1.0, window=(16, 16, 16),
+        created=date(2026, 1, 1),
+    )  # fmt: skip
+
+
 class Finds:
     """Stands for a segmenter that finds the same in every study: the label's ball, as enhancing tumour."""
 
     task = TUMOUR
 
-    def __init__(self, model: str, folder: Path) -> None:
-        self.card = SimpleNamespace(id=model)
+    def __init__(self, card: Card, folder: Path) -> None:
+        self.card = card
         self._found = written(folder / "found.nii.gz", 3)
 
     def segment(self, study: Study, reference: Sequence | None = None) -> SimpleNamespace:
@@ -50,6 +61,31 @@ class Finds:
 
 
 def test_what_a_label_could_not_show_when_it_was_drawn_is_not_measured(case: Case, tmp_path: Path) -> None:
-    scores, model = HeldOutScores(Database(tmp_path)), Finds("m@1", tmp_path)
-    scores.measure(model, replace(case, drawn_with=frozenset({Sequence.FLAIR})))
-    assert scores.of("m@1", [case]) == {"a": 1.0}
+    scores, model = HeldOutScores(Database(tmp_path)), Finds(card(1), tmp_path)
+    early = replace(case, drawn_with=frozenset({Sequence.FLAIR}))
+    for each in (case, early):
+        scores.measure(model, each)
+    assert scores.of([model.card], [early]) == {"m@1": {"a": 1.0}}
+    assert scores.of([model.card], [case]) == {"m@1": {"a": pytest.approx(1 / 3)}}
+
+
+def test_a_study_that_gets_or_changes_an_image_is_measured_again_for_both_versions(
+    case: Case, tmp_path: Path
+) -> None:
+    scores, old, new = HeldOutScores(Database(tmp_path)), Finds(card(1), tmp_path), Finds(card(2), tmp_path)
+    scores.measure(old, replace(case, study=case.study.only((Sequence.FLAIR,))))
+    scores.measure(new, case)
+    assert scores.compare(old.card, new.card, [case]).cases == ()
+    scores.measure(old, case)
+    assert len(scores.compare(old.card, new.card, [case]).cases) == 1
+    written(case.study.images[Sequence.T1CE], 100)
+    assert scores.of([old.card, new.card], [case]) == {"m@1": {}, "m@2": {}}
+
+
+def test_a_version_of_another_release_has_no_scores_of_one_with_its_name(case: Case, tmp_path: Path) -> None:
+    scores, old = HeldOutScores(Database(tmp_path)), Finds(card(1), tmp_path)
+    scores.measure(old, case)
+    told = old.card.model_copy(update={"metrics": {"held-out Dice": 0.5}, "known_failures": ("small ones",)})
+    assert scores.of([told], [case])["m@1"]
+    for change in ({"training": {"steps": 9}}, {"thresholds": {"WT": 0.4}}):
+        assert scores.of([old.card.model_copy(update=change)], [case]) == {"m@1": {}}
