@@ -27,7 +27,7 @@ def write_table(history: dict[str, Any], path: Path) -> Path:
 
 
 def draw_history(history: dict[str, Any], path: Path) -> Path:
-    """Draw labels over time, held-out Dice by version, seconds by label, and labels by annotator; return the path."""
+    """Draw labels over time, held-out Dice of new versions, seconds by label, labels by annotator; return the path."""
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     (labels, versions), (seconds, people) = figure.subplots(2, 2)
     finals = [label for label in history["labels"] if label["tag"] == "final"]
@@ -62,23 +62,24 @@ def _labels_over_time(axes: Axes, finals: list[dict[str, Any]]) -> None:
 
 
 def _dice_by_version(axes: Axes, events: list[dict[str, Any]]) -> None:
-    axes.set(title="Model versions on the held-out studies", ylabel="Dice")
-    trained = [event for event in events if "held_out" in event]
+    """Draw each new version beside the one before, on the same studies: those of two trainings may differ."""
+    axes.set(title="New model versions on the held-out studies", ylabel="Dice")
+    trained = [event for event in events if event.get("held_out", {}).get("cases")]
     if not trained:
         _nothing(axes, "no training yet")
         return
-    for task in dict.fromkeys(event["task"] for event in trained):
-        own = [event for event in trained if event["task"] == task]
-        names = [own[0]["before"]["model"], *(event["model"] for event in own)]
-        dice = [own[0]["before"]["dice"], *(event["held_out"]["dice"] for event in own)]
-        served = [True, *(event["served"] for event in own)]
-        axes.plot(names, dice, color="0.8", zorder=1)
-        for mark, wanted, color in (("o", True, "C2"), ("x", False, "C3")):
-            points = [(n, value) for n, value, was in zip(names, dice, served, strict=True) if was is wanted]
-            if points:
-                axes.scatter(*zip(*points, strict=True), marker=mark, color=color, zorder=2)
-    axes.scatter([], [], marker="o", color="C2", label="served")
-    axes.scatter([], [], marker="x", color="C3", label="kept, not served")
+    names = [f"{event['model']}\n{event['held_out']['cases']} studies" for event in trained]
+    before = [event["before"]["dice"] for event in trained]
+    dice = [event["held_out"]["dice"] for event in trained]
+    axes.vlines(names, before, dice, color="0.8", zorder=1)
+    axes.scatter(names, before, marker="_", color="0.5", label="served before it")
+    for mark, wanted, color, label in (("o", True, "C2", "served"), ("x", False, "C3", "kept, not served")):
+        points = [
+            (n, d) for n, d, event in zip(names, dice, trained, strict=True) if event["served"] is wanted
+        ]
+        axes.scatter(
+            *(zip(*points, strict=True) if points else ([], [])), marker=mark, color=color, label=label
+        )
     axes.legend(frameon=False)
 
 

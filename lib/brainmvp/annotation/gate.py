@@ -69,6 +69,25 @@ class Comparison:
         }  # fmt: skip
 
 
+def comparable(measured: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Return the Dice of versions, oldest first, by study, of the same studies for all: nothing else can be compared.
+
+    They are those of the newest version that was measured. A version that would leave less than half of them, since
+    labels were corrected after it, has none.
+    """
+    newest = next((scores for scores in reversed(measured.values()) if scores), {})
+    common, kept = set(newest), set()
+    for version, scores in reversed(measured.items()):
+        shared = common & scores.keys()
+        if scores and 2 * len(shared) >= len(newest):
+            common = shared
+            kept.add(version)
+    return {
+        version: {study: scores[study] for study in sorted(common)} if version in kept else {}
+        for version, scores in measured.items()
+    }
+
+
 def dice_by_region(task: Task, found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
     """Return the Dice of each region of two label maps (X, Y, Z); 1 where both are empty."""
     masks = zip(task.regions, task.regions_of(found), task.regions_of(wanted), strict=True)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from brainmvp.annotation.database import HIDDEN
+from brainmvp.annotation.gate import comparable
 from brainmvp.annotation.held_out import read_held_out
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.case import Case
@@ -32,7 +33,7 @@ def held_out_cases(state: AnnotationState, task: str | None) -> list[Case]:
 
 
 def describe(model: Model, served: int, dice: dict[str, float]) -> dict[str, Any]:
-    """Return what a client shows of a version; dice: by held-out study, empty if it was not measured."""
+    """Return what a client shows of a version; dice: by held-out study, empty if it cannot be compared with others."""
     card = model.card
     mean = {"dice": round(float(np.mean(list(dice.values()))), 4), "cases": len(dice)} if dice else None
     return {
@@ -44,32 +45,39 @@ def describe(model: Model, served: int, dice: dict[str, float]) -> dict[str, Any
 
 def describe_one(model: Model, state: AnnotationState | None) -> dict[str, Any]:
     """Return one version."""
-    cases = held_out_cases(state, model.card.task) if state else []
-    return describe(model, ModelStore().served(model.card.name), _dice(state, model, cases))
+    store = ModelStore()
+    own = [each for each in store.models() if each.card.name == model.card.name]
+    return describe(model, store.served(model.card.name), _held_out(own, state)[model.card.id])
 
 
 def describe_all(store: ModelStore, state: AnnotationState | None) -> list[dict[str, Any]]:
     """Return every readable version."""
     models = store.models()
-    tasks = {model.card.task for model in models}
-    cases = {task: held_out_cases(state, task) if state else [] for task in tasks}
-    return [
-        describe(model, store.served(model.card.name), _dice(state, model, cases[model.card.task]))
-        for model in models
-    ]
+    dice = _held_out(models, state)
+    return [describe(model, store.served(model.card.name), dice[model.card.id]) for model in models]
 
 
 def compare_versions(one: Model, other: Model, state: AnnotationState | None) -> dict[str, Any]:
     """Return two versions and, of the held-out studies both were measured on, the paired comparison."""
-    store = ModelStore()
-    cases = held_out_cases(state, one.card.task) if state else []
+    store, cases = ModelStore(), held_out_cases(state, one.card.task) if state else []
     comparison = state.held_out_scores.compare(one.card, other.card, cases) if state else None
+    dice = {model.card.id: {} for model in (one, other)}
+    for study, before, after in comparison.cases if comparison else ():
+        dice[one.card.id][study], dice[other.card.id][study] = before, after
     return {
-        "a": describe(one, store.served(one.card.name), _dice(state, one, cases)),
-        "b": describe(other, store.served(other.card.name), _dice(state, other, cases)),
+        "a": describe(one, store.served(one.card.name), dice[one.card.id]),
+        "b": describe(other, store.served(other.card.name), dice[other.card.id]),
         "held_out": comparison.as_json() if comparison else None,
     }
 
 
-def _dice(state: AnnotationState | None, model: Model, cases: list[Case]) -> dict[str, float]:
-    return state.held_out_scores.of([model.card], cases)[model.card.id] if state and cases else {}
+def _held_out(models: list[Model], state: AnnotationState | None) -> dict[str, dict[str, float]]:
+    """Return by version and study the held-out Dice, of the versions of one name on the same studies."""
+    tasks = {model.card.task for model in models}
+    cases = {task: held_out_cases(state, task) if state else [] for task in tasks}
+    found: dict[str, dict[str, float]] = {model.card.id: {} for model in models}
+    for name, task in {(model.card.name, model.card.task): None for model in models}:
+        own = [model.card for model in models if (model.card.name, model.card.task) == (name, task)]
+        if state and cases[task]:
+            found |= comparable(state.held_out_scores.of(own, cases[task]))
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from brainmvp.annotation.database import Database
-from brainmvp.annotation.gate import HeldOutScores
+from brainmvp.annotation.gate import HeldOutScores, comparable
 from brainmvp.card import Card
 from brainmvp.case import Case
 from brainmvp.networks import NetworkConfig
@@ -80,6 +80,15 @@ def test_a_study_that_gets_or_changes_an_image_is_measured_again_for_both_versio
     assert len(scores.compare(old.card, new.card, [case]).cases) == 1
     written(case.study.images[Sequence.T1CE], 100)
     assert scores.of([old.card, new.card], [case]) == {"m@1": {}, "m@2": {}}
+
+
+def test_versions_are_shown_on_the_studies_that_they_share() -> None:
+    newest = {"a": 0.8, "b": 0.6, "c": 0.1}
+    lost_c = {"a": 0.7, "b": 0.5}  # its label was corrected since
+    shown = comparable({"m@1": lost_c, "m@2": {}, "m@3": newest})
+    assert shown == {"m@1": lost_c, "m@2": {}, "m@3": {"a": 0.8, "b": 0.6}}
+    assert comparable({"m@1": {"a": 0.7}, "m@2": newest}) == {"m@1": {}, "m@2": newest}
+    assert comparable({"m@1": {}}) == {"m@1": {}}
 
 
 def test_a_version_of_another_release_has_no_scores_of_one_with_its_name(case: Case, tmp_path: Path) -> None:
