@@ -188,7 +188,7 @@ def connected(session: Session, server: object, settle: Callable[[Session], None
     session.connect(server.url)
     settle(session)
     assert session.errors == []
-    session.state.annotator = f"annotator{next(_NUMBERS)}"
+    session.annotator = f"annotator{next(_NUMBERS)}"
     session.state.model = "tumour"
     session.state.strategy = "sequential"
     return session

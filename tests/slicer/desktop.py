@@ -149,6 +149,8 @@ class Desktop:
         qt.QTimer, qt.QShortcut = (
             type(c.__name__, (c,), {"connect": _connect}) for c in (QtCore.QTimer, QtGui.QShortcut)
         )
+        ini = str(self.settings / "Slicer.ini")
+        qt.QSettings = lambda: QtCore.QSettings(ini, QtCore.QSettings.Format.IniFormat)
         qt.QFileDialog = SimpleNamespace(getExistingDirectory=lambda parent, title: self.folder)
         ctk = ModuleType("ctk")
         ctk.ctkCollapsibleButton = ctkCollapsibleButton
@@ -160,9 +162,7 @@ class Desktop:
         patch.setitem(sys.modules, "slicer.ScriptedLoadableModule", _scripted(module_folder, qt))
         patch.setattr(slicer, "mrmlScene", self.scene, raising=False)
         patch.setattr(slicer, "qMRMLSegmentEditorWidget", SegmentEditor, raising=False)
-        app = SimpleNamespace(
-            slicerUserSettingsFilePath=str(self.settings / "Slicer.ini"), layoutManager=lambda: self
-        )
+        app = SimpleNamespace(slicerUserSettingsFilePath=ini, layoutManager=lambda: self)
         patch.setattr(slicer, "app", app, raising=False)
         patch.setattr(slicer.util, "loadUI", lambda path: _load_ui(path, classes), raising=False)
         patch.setattr(slicer.util, "childWidgetVariables", _children, raising=False)

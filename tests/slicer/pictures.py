@@ -174,7 +174,7 @@ def main(target: Path) -> None:
             panel.session.connect(server.url)
             _wait(lambda: not panel.session.busy)
             panel.ui.annotatorEdit.setText("Reader 1")
-            panel.session.state.annotator = "Reader 1"
+            panel.session.annotator = "Reader 1"
             click("nextButton")
             click("compareButton")
             click("segmentButton")

@@ -176,7 +176,7 @@ def test_an_own_draft_comes_back_with_its_study_and_is_not_given_back(
     notes = {"name": "second.nrrd", "annotator": annotator, "model": "lesions@1"}
     stock.drafts["second"] = (tmp_path / "draft.nrrd").read_bytes(), notes
     stock.proposal["lease"] = {"annotator": "Anna", "draft": True}
-    opened.state.annotator = "Anna"
+    opened.annotator = "Anna"
     Submitting(opened).submit("final")
     settle(opened)
     Opening(opened).next_study()

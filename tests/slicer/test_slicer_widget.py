@@ -1,5 +1,6 @@
 """The panel, driven by clicks: real Qt widgets, the real scene, a real server."""
 
+import json
 import shutil
 import time
 from itertools import count
@@ -137,12 +138,33 @@ def segmentation_of(panel):
 def test_who_says_no_name_is_who_is_logged_in(request, monkeypatch):
     monkeypatch.setenv("LOGNAME", "reader 7")
     panel = request.getfixturevalue("panel")
-    assert panel.ui.annotatorEdit.text == panel.session.state.annotator == "reader 7"
+    assert panel.ui.annotatorEdit.text == panel.session.annotator == "reader 7"
     panel.ui.annotatorEdit.setText("Anna")
     panel.ui.annotatorEdit.editingFinished.emit()
     node = panel.session.state.node
     panel.open(node, lambda node_id: {})
-    assert panel.ui.annotatorEdit.text == panel.session.state.annotator == "Anna"
+    assert panel.ui.annotatorEdit.text == panel.session.annotator == "Anna"
+
+
+def test_a_colleague_s_scene_brings_neither_their_name_nor_a_training(panel, desktop, scene, tmp_path, wait):
+    panel.ui.annotatorEdit.setText("Ben")
+    panel.ui.annotatorEdit.editingFinished.emit()
+    node = panel.session.state.node
+    assert not any("Ben" in node.GetParameter(name) for name in node.GetParameterNames())
+    from conftest import make_scene
+
+    theirs = make_scene()
+    saved = slicer.vtkMRMLScriptedModuleNode()
+    saved.SetSingletonTag("BrainMVP")
+    for name, value in (("annotator", "Anna"), ("train_after_submit", True), ("study_name", "case7")):
+        saved.SetParameter(name, json.dumps(value))  # as earlier versions saved it
+    theirs.AddNode(saved)
+    assert theirs.Commit(str(tmp_path / "theirs.mrml"))
+    scene.SetURL(str(tmp_path / "theirs.mrml"))
+    assert scene.Import()
+    wait(lambda: panel.session.state.study_name == "case7")
+    assert panel.ui.annotatorEdit.text == panel.session.annotator == "Ben"
+    assert not panel.ui.trainBox.checked
 
 
 def test_a_closed_scene_keeps_the_server_and_the_reader(panel, click, server, scene, wait):
@@ -158,7 +180,7 @@ def test_a_closed_scene_keeps_the_server_and_the_reader(panel, click, server, sc
     scene.EndState(scene.CloseState)
     wait(lambda: panel.session is not None)
     assert panel.ui.serverState.text.startswith("Connected: BrainMVP")
-    assert panel.ui.annotatorEdit.text == panel.session.state.annotator == "Reader"
+    assert panel.ui.annotatorEdit.text == panel.session.annotator == "Reader"
     assert panel.session.state.study == ""
 
 

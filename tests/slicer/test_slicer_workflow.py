@@ -74,7 +74,7 @@ def test_a_study_goes_all_the_way_and_the_next_one_takes_its_place(
     assert change.after_ml == 0
     notes = json.loads((server.studies / ".brainmvp" / "datastore_v2.json").read_text())
     info = notes["objects"][first.name]["labels"]["final"]["info"]
-    assert info["annotator"] == session.state.annotator
+    assert info["annotator"] == session.annotator
     assert info["model"].startswith("tumour@")
     assert info["task"] == "tumour"
     assert before <= nodes(scene)
@@ -215,7 +215,7 @@ def test_a_saved_scene_goes_on_where_it_was(
 
     opened = reopened(scene)
     again = session_on(opened, opened.GetFirstNodeByClass("vtkMRMLScriptedModuleNode"))
-    for name in ("study", "study_name", "model", "facts", "proposal", "from_server", "annotator", "url"):
+    for name in ("study", "study_name", "model", "facts", "proposal", "from_server", "url"):
         assert getattr(again.state, name) == getattr(session.state, name), name
     assert again.chosen_volumes().keys() == session.chosen_volumes().keys()
     np.testing.assert_array_equal(ops.voxels(again.reference()[1]), ops.voxels(reference))

@@ -37,7 +37,7 @@ class Opening:
         """Open the study that the server proposes, in the place of the one that is open."""
         session, state = self.session, self.session.state
         with session.refusing():
-            client, strategy, annotator = session.need_client(), state.strategy or "random", state.annotator
+            client, strategy, annotator = session.need_client(), state.strategy or "random", session.annotator
             left, open_already = self._may_leave(), state.study
             folder = session.workplace("study")
 
@@ -171,7 +171,7 @@ class Opening:
     def _release(self) -> None:
         """Give the open study back to the server if it heard nothing of it, so that others need not wait for it."""
         session, state = self.session, self.session.state
-        client, study, annotator = session.client, state.study, state.annotator
+        client, study, annotator = session.client, state.study, session.annotator
         if state.from_server and not state.answered and client is not None and client.url == state.server:
             self._aside(lambda: client.release(study, annotator))
 

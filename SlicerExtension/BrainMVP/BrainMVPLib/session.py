@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 from collections.abc import Iterator
@@ -25,11 +26,20 @@ from .transport import Transport
 _NOT_USED = "The server may finish its part; the answer is not used."
 
 
+def login_name() -> str:
+    """Return the name under which somebody is logged in on this computer; empty where the system tells none."""
+    try:
+        return getpass.getuser()
+    except Exception:  # which one depends on the system and on Python's version
+        return ""
+
+
 class Session:
     """One user at work on one scene.
 
     scene: the MRML scene; parameters: the parameter node; folder: where downloads and waiting labels are kept;
-    header_of: the facts of a volume's DICOM header by its node's id, if it has one.
+    header_of: the facts of a volume's DICOM header by its node's id, if it has one; annotator: the user's name, under
+    which studies are reserved and labels stored.
 
     Signals: `changed` (look at everything again), `failed` (a `ModuleError`), `said` (a sentence about what was
     done), `progress` (step, fraction or None), `idle` (the work that one waits for is over).
@@ -41,9 +51,11 @@ class Session:
         parameters: Any,
         folder: Path,
         header_of: Callable[[str], dict[str, Any]] = lambda node_id: {},
+        annotator: str = "",
     ) -> None:
         self.scene = scene
         self.state = State(parameters)
+        self.annotator = annotator
         self.folder = folder
         self.outbox = Outbox(folder / "outbox")
         self.background = Background()
@@ -105,8 +117,8 @@ class Session:
             )
 
     def standing(self) -> dict[str, Any]:
-        """Return what outlives a scene that is closed: the server that is connected, and who works with it how."""
-        names = ("url", "annotator", "strategy", "model", "train_after_submit")
+        """Return what outlives a scene that is closed: the server that is connected, and what is asked of it."""
+        names = ("url", "strategy", "model")
         return {
             "server": (self.client, self.info, self.versions),
             "said": {name: getattr(self.state, name) for name in names},

@@ -1,25 +1,16 @@
 """Everything the module remembers, in its parameter node: a saved scene reopens in the same place.
 
-The token is not part of it: a scene is sent to others.
+The token is not part of it, nor who works and whether labels train: a scene is sent to others.
 """
 
 from __future__ import annotations
 
-import getpass
 import json
 from typing import Any
 
 _VOLUME_ROLE = "BrainMVP.Volume."
 _SEGMENTATION_ROLE = "BrainMVP.Segmentation"
 _UNCERTAINTY_ROLE = "BrainMVP.Uncertainty"
-
-
-def login_name() -> str:
-    """Return the name under which somebody is logged in on this computer; empty where the system tells none."""
-    try:
-        return getpass.getuser()
-    except Exception:  # which one depends on the system and on Python's version
-        return ""
 
 
 class _Remembered:
@@ -55,10 +46,8 @@ class State:
     """
 
     url = _Remembered("http://127.0.0.1:8000")
-    annotator = _Remembered("")
     strategy = _Remembered("")
     model = _Remembered("tumour")
-    train_after_submit = _Remembered(False)
     study = _Remembered("")
     server = _Remembered("")
     study_name = _Remembered("")
@@ -109,7 +98,7 @@ class State:
         self.node.SetNodeReferenceID(_UNCERTAINTY_ROLE, node_id)
 
     def forget_study(self) -> None:
-        """Forget everything about the study; server, model and annotator stay."""
+        """Forget everything about the study; server, strategy and model stay."""
         roles: list[str] = []
         self.node.GetNodeReferenceRoles(roles)
         for role in roles:

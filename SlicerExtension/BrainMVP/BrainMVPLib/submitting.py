@@ -146,7 +146,7 @@ class Submitting:
         """Tell the server that the study shall not be labelled, and why."""
         session, state = self.session, self.session.state
         with session.refusing():
-            client, study, annotator = session.need_client(), state.study, state.annotator
+            client, study, annotator = session.need_client(), state.study, session.annotator
             if not study:
                 raise ModuleError("The server does not know this study; there is nothing to skip.")
             session.check_server()
@@ -170,7 +170,7 @@ class Submitting:
 
     def _notes(self) -> dict[str, Any]:
         state = self.session.state
-        notes: dict[str, Any] = {"annotator": state.annotator, "model": state.facts.get("model", "")}
+        notes: dict[str, Any] = {"annotator": self.session.annotator, "model": state.facts.get("model", "")}
         task = state.task or state.model
         if task in self.session.tasks:
             notes["task"] = task

@@ -18,13 +18,13 @@ from .plot import draw_versions
 from .scene import volumes
 from .segmenting import Segmenting
 from .serving import Serving
-from .session import Session
-from .state import login_name
+from .session import Session, login_name
 from .study import series_rows
 from .submitting import Submitting
 from .training import Training
 
 _TICK_MS = 50
+_NAME = "BrainMVP/Annotator"  # in Slicer's settings
 _UNDO = 10  # as in Slicer's own Segment Editor
 _TICKS_TO_SEND, _TICKS_TO_ASK = 300, 60  # every 15 s; every 3 s
 _SCENE_EVENTS = (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent)
@@ -62,10 +62,10 @@ class Panel:
     def open(self, parameters: Any, header_of: Callable[[str], dict[str, Any]]) -> None:
         """Show what the parameter node remembers."""
         self.close()
-        session = self.session = Session(self.scene, parameters, self.folder, header_of)
+        annotator = slicer.util.settingsValue(_NAME, "") or login_name()
+        session = self.session = Session(self.scene, parameters, self.folder, header_of, annotator)
         if self._standing is not None:
             session.go_on_from(self._standing)
-        session.state.annotator = session.state.annotator or login_name()
         session.state.opened = 0.0  # a saved scene's, between which and now nobody worked on it
         self.opening, self.segmenting = Opening(session), Segmenting(session)
         self.submitting, self.training = Submitting(session), Training(session)
@@ -77,8 +77,7 @@ class Panel:
         session.idle.connect(lambda: self.ui.progressFrame.setVisible(False))
         self._observed = [self.scene.AddObserver(event, self._on_scene) for event in _SCENE_EVENTS]
         self.ui.urlEdit.setText(session.state.url)
-        self.ui.annotatorEdit.setText(session.state.annotator)
-        self.ui.trainBox.setChecked(session.state.train_after_submit)
+        self.ui.annotatorEdit.setText(annotator)
         self.ui.progressFrame.setVisible(False)
         self.ui.changesText.setText("")
         self._say("")
@@ -151,10 +150,7 @@ class Panel:
         ui.detailsButton.connect("toggled(bool)", ui.detailsText.setVisible)
         ui.seriesButton.connect("toggled(bool)", ui.seriesTable.setVisible)
         ui.urlEdit.connect("returnPressed()", self._connect)
-        ui.annotatorEdit.connect(
-            "editingFinished()", lambda: self._remember("annotator", ui.annotatorEdit.text)
-        )
-        ui.trainBox.connect("toggled(bool)", lambda on: self._remember("train_after_submit", on))
+        ui.annotatorEdit.connect("editingFinished()", self._name)
         ui.modelBox.connect(
             "activated(int)", lambda index: self._choose("model", ui.modelBox.itemText(index))
         )
@@ -229,7 +225,7 @@ class Panel:
         self._say(f"Shown: {name}.")
 
     def _after_final(self) -> None:
-        if self.session.state.train_after_submit and self.session.client is not None:
+        if self.ui.trainBox.checked and self.session.client is not None:
             self.training.start(self.opening.next_study)
         elif self.session.client is not None:
             self.opening.next_study()
@@ -244,12 +240,14 @@ class Panel:
             raise ModuleError("Choose a version in the table first.")
         self.training.restore(versions[row]["version"])
 
-    def _remember(self, name: str, value: Any) -> None:
+    def _name(self) -> None:
+        qt.QSettings().setValue(_NAME, self.ui.annotatorEdit.text)
         if self.session is not None:
-            setattr(self.session.state, name, value)
+            self.session.annotator = self.ui.annotatorEdit.text
 
     def _choose(self, name: str, value: str) -> None:
-        self._remember(name, value)
+        if self.session is not None:
+            setattr(self.session.state, name, value)
         self._look_again()
 
     # What is shown
