@@ -54,11 +54,14 @@ class Scores:
         """Return the facts by study."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT study, entropy, embedding, problem FROM scores WHERE task = ?", (task,)
+                "SELECT study, entropy, embedding, problem, model, encoder FROM scores WHERE task = ?",
+                (task,),
             )
             return {row["study"]: _facts(*row) for row in rows}
 
 
-def _facts(study: str, entropy: str, embedding: bytes | None, problem: str | None) -> Facts:
+def _facts(
+    study: str, entropy: str, embedding: bytes | None, problem: str | None, model: str, encoder: str
+) -> Facts:
     vector = None if embedding is None else np.frombuffer(embedding, np.float32)
-    return Facts(study, vector, json.loads(entropy), problem is not None)
+    return Facts(study, vector, json.loads(entropy), problem is not None, model, encoder)

@@ -8,7 +8,7 @@ Ward's (1963), so that more of them only split those before, and there is no dra
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from brainmvp.selection.pool import Facts, Place, Pool, distances, unscored_last
+from brainmvp.selection.pool import Facts, Place, Pool, distances, embedded, unscored_last
 
 # Neighbours that make a study typical (TypiClust, section 3.2).
 _NEIGHBOURS = 20
@@ -16,21 +16,12 @@ _NEIGHBOURS = 20
 
 def coldstart(pool: Pool) -> list[Place]:
     """Order the open studies so that every start of the order covers the cohort; labelled ones count as covered."""
-    known = same_length([*pool.labelled, *pool.open])
+    known = embedded(pool)
     is_open = {facts.id for facts in pool.open}
-    if sum(facts.id in is_open for facts in known) == 0:
+    if not known:
         return unscored_last(pool, [])
     places = [Place(*rest) for rest in _typical_of_clusters(known, is_open)]
     return [*places, *unscored_last(pool, known)]
-
-
-def same_length(facts: list[Facts]) -> list[Facts]:
-    """Return those with an embedding, of the commonest length: others come from an encoder of before."""
-    lengths = [len(each.embedding) for each in facts if each.embedding is not None]
-    if not lengths:
-        return []
-    usual = max(set(lengths), key=lengths.count)
-    return [each for each in facts if each.embedding is not None and len(each.embedding) == usual]
 
 
 def _typical_of_clusters(known: list[Facts], is_open: set[str]) -> list[tuple[str, float, str]]:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from brainmvp.selection.coldstart import coldstart, same_length
-from brainmvp.selection.pool import Facts, Place, Pool, distances, unscored_last
+from brainmvp.selection.coldstart import coldstart
+from brainmvp.selection.pool import Facts, Place, Pool, distances, doubted, embedded, unscored_last
 
 
 def hybrid(pool: Pool) -> list[Place]:
@@ -20,8 +20,8 @@ def hybrid(pool: Pool) -> list[Place]:
     Where no model finds anything the order is that of `coldstart`, which then says so.
     """
     is_open = {facts.id for facts in pool.open}
-    known = same_length([*pool.labelled, *pool.open])
-    candidates = [facts for facts in known if facts.id in is_open and facts.entropy]
+    known, unsure = embedded(pool), {facts.id for facts in doubted(pool)}
+    candidates = [facts for facts in known if facts.id in unsure]
     if not any(_doubt(facts) for facts in candidates):
         return _without_a_model(pool)
     return [*_by_doubt(candidates, known, is_open), *unscored_last(pool, candidates)]

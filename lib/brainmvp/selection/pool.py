@@ -1,7 +1,8 @@
 """What a strategy sees, and what it answers."""
 
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,14 +12,16 @@ import numpy as np
 class Facts:
     """What is known of a study.
 
-    embedding: (D,) float32 of length 1, see `embed`; entropy: by region, see `region_entropies`. Both are empty
-    until the study has been scored, and stay so if that failed.
+    embedding: (D,) float32 of length 1, see `embed`, by `encoder`; entropy: by region, see `region_entropies`, of
+    `model`. Both are empty until the study has been scored, and stay so if that failed.
     """
 
     id: str
     embedding: np.ndarray | None = None
     entropy: dict[str, float] = field(default_factory=dict)
     failed: bool = False
+    model: str = ""
+    encoder: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,27 @@ class Place:
     reason: str
 
 
+def embedded(pool: Pool) -> list[Facts]:
+    """Return the studies, labelled ones first, whose embeddings are of one encoder: that of most of the open ones.
+
+    After a new version of it the studies are embedded anew one by one: vectors of two encoders tell no distance.
+    """
+    found = [facts for facts in (*pool.labelled, *pool.open) if facts.embedding is not None]
+    encoder = _commonest(facts.encoder for facts in pool.open if facts.embedding is not None)
+    return [facts for facts in found if facts.encoder == encoder]
+
+
+def doubted(pool: Pool) -> list[Facts]:
+    """Return the open studies whose entropies are of one model, that of most of them: another one doubts otherwise."""
+    found = [facts for facts in pool.open if facts.entropy]
+    model = _commonest(facts.model for facts in found)
+    return [facts for facts in found if facts.model == model]
+
+
+def _commonest(names: Iterable[str]) -> str | None:
+    return next((name for name, _ in Counter(names).most_common(1)), None)
+
+
 # Orders the open studies of a pool, the best first: studies taken from the start are a good batch.
 Strategy = Callable[[Pool], list[Place]]
 
@@ -70,9 +94,10 @@ def distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def nearest_labelled(pool: Pool, study: str) -> str | None:
     """Return the labelled study whose embedding is nearest, or None where there is none or no embedding yet."""
-    own = next((facts.embedding for facts in pool.open if facts.id == study), None)
+    own = next((facts for facts in pool.open if facts.id == study and facts.embedding is not None), None)
     others = [facts for facts in pool.labelled if facts.embedding is not None]
-    others = [facts for facts in others if own is not None and facts.embedding.shape == own.shape]
-    if own is None or not others:
+    others = [facts for facts in others if own and facts.encoder == own.encoder]
+    if not others:
         return None
-    return others[int(distances(own[None], np.stack([facts.embedding for facts in others])).argmin())].id
+    nearest = distances(own.embedding[None], np.stack([facts.embedding for facts in others])).argmin()
+    return others[int(nearest)].id

@@ -8,7 +8,7 @@ voxels where a region is or might be: background, which drowns small lesions, do
 
 import numpy as np
 
-from brainmvp.selection.pool import Facts, Place, Pool, unscored_last
+from brainmvp.selection.pool import Facts, Place, Pool, doubted, unscored_last
 from brainmvp.uncertainty import binary_entropy
 
 # Below this probability a voxel is background to the region.
@@ -33,7 +33,7 @@ def region_entropies(probabilities: dict[str, np.ndarray], voxel_ml: float) -> d
 
 def uncertainty(pool: Pool) -> list[Place]:
     """Order the open studies by noisy entropy, the regions taking turns."""
-    known = [facts for facts in pool.open if facts.entropy]
+    known = doubted(pool)
     regions = list(dict.fromkeys(region for facts in known for region in facts.entropy))
     by_region = {
         region: sorted(

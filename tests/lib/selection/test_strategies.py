@@ -1,5 +1,7 @@
 """Strategies: complete orders, fixed by their seed, that do what they are named for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -137,6 +139,28 @@ def test_hybrid_is_the_cold_start_and_says_so_where_no_model_finds_anything() ->
     assert [p.id for p in order] == [p.id for p in STRATEGIES["coldstart"](Pool((*facts, Facts("new"))))]
     assert all("no model is unsure about any study yet" in place.reason for place in order[:-1])
     assert "not been scored" in order[-1].reason
+
+
+@pytest.mark.parametrize("name", ["coldstart", "uncertainty", "hybrid"])
+def test_scores_of_a_version_before_are_not_mixed_with_those_of_the_next(name: str) -> None:
+    facts = [replace(each, model="m@1", encoder="m@1") for each in cohort()]
+    rng = np.random.default_rng(1)
+    newer = [
+        replace(
+            each,
+            embedding=unit(rng.standard_normal(8)),
+            entropy={"WT": 9.0, "ET": 9.0},
+            model="m@2",
+            encoder="m@2",
+        )
+        for each in facts[:5]
+    ]
+    alone = STRATEGIES[name](Pool(tuple(facts[5:])))
+    order = STRATEGIES[name](Pool((*newer, *facts[5:])))
+    assert order[: len(alone)] == alone
+    assert all("not been scored yet" in place.reason for place in order[len(alone) :])
+    labelled = replace(facts[6], id="done", encoder="m@2")
+    assert nearest_labelled(Pool(tuple(facts), (labelled,)), "a6") is None
 
 
 def test_background_does_not_drown_a_small_doubtful_lesion() -> None:
