@@ -1,7 +1,9 @@
 """Works out, in the background, what the strategies need to know about the studies."""
 
 import atexit
+import errno
 import logging
+import re
 import time
 from threading import Event, Thread
 
@@ -27,8 +29,11 @@ logger = logging.getLogger(__name__)
 # How often to look for new studies and models when there is nothing to do, seconds.
 _LOOK_EVERY = 5.0
 # What is no study's fault: an archive that is away, a disk or memory that is full. Tried again after so long, seconds.
-_OF_THE_MOMENT = (ArchiveError, OSError, MemoryError, torch.OutOfMemoryError)
 _ASK_AGAIN = 300.0
+_OF_THE_MOMENT = (ArchiveError, MemoryError, torch.OutOfMemoryError)
+_OF_THE_FILE = (None, errno.ENOENT, errno.EISDIR, errno.ENOTDIR)  # what is damaged has no number at all
+# What PyTorch's and ITK's allocators say, which raise plain errors.
+_NO_MEMORY = re.compile(r"allocate memory|not enough memory", re.IGNORECASE)
 _END_SECONDS = 10.0
 
 
@@ -109,26 +114,41 @@ class Scorer(Thread):
         self, study: Study, segmenter: Segmenter, infer: SegmentationTask, encoder: Model, basis: Basis
     ) -> None:
         embedder = self._embedder_of(encoder)
+        facts, problem = Facts(study.id), None
         try:
-            fetch(study, (*infer.task.sequences, *encoder.card.sequences))  # before it is anyone's turn
-            result = infer.segment_in_background(segmenter, study)
-            entropy = region_entropies(result.probabilities, result.labels.voxel_ml)
-            facts = Facts(study.id, embedder.embed(study), entropy)
-            basis = Basis(basis.files, segmenter.card.identity, basis.encoder)
-        except _OF_THE_MOMENT:
+            try:
+                fetch(study, (*infer.task.sequences, *encoder.card.sequences))  # before it is anyone's turn
+                result = infer.segment_in_background(segmenter, study)
+                entropy = region_entropies(result.probabilities, result.labels.voxel_ml)
+                facts = Facts(study.id, embedder.embed(study), entropy)
+                basis = Basis(basis.files, segmenter.card.identity, basis.encoder)
+            except Exception as error:  # said by inference, too, when someone opens the study
+                if _passes(error):
+                    raise
+                problem = str(error)
+                logger.warning("%s is not scored: %s", study.id, error, exc_info=_unexpected(error))
+            self._scores.store(facts, infer.task.name, basis, problem)
+        except Exception:
             self._not_before[study.id] = time.monotonic() + _ASK_AGAIN
             raise
-        except Exception as error:  # said by inference, too, when someone opens the study
-            self._scores.store(Facts(study.id), infer.task.name, basis, str(error))
-            logger.warning("%s is not scored: %s", study.id, error, exc_info=_unexpected(error))
-            return
-        self._scores.store(facts, infer.task.name, basis)
-        logger.info("%s is scored for %s by %s", study.id, infer.task.name, segmenter.card.id)
+        if problem is None:
+            logger.info("%s is scored for %s by %s", study.id, infer.task.name, segmenter.card.id)
 
     def _embedder_of(self, model: Model) -> Embedder:
         if self._embedder is None or self._embedder.id != model.card.id:
             self._embedder = Embedder(model, pick_device(self._device))
         return self._embedder
+
+
+def _passes(error: BaseException | None) -> bool:
+    """Tell whether an error, or one behind it, is of the moment and no study's fault."""
+    if error is None:
+        return False
+    if isinstance(error, OSError) and error.errno not in _OF_THE_FILE:
+        return True
+    return (
+        isinstance(error, _OF_THE_MOMENT) or bool(_NO_MEMORY.search(str(error))) or _passes(error.__cause__)
+    )
 
 
 def _unexpected(error: Exception) -> bool:

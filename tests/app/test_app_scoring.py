@@ -1,16 +1,21 @@
 """Studies are scored in the background: once, and again only when their files or the model change."""
 
+import errno
+import gzip
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from app_server import APP
 
+from brainmvp.annotation.scores import Basis
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
+from brainmvp.study import Study
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, read_volume, write_volume
 
@@ -46,6 +51,61 @@ def test_no_damaged_model_and_no_full_memory_spoils_the_other_scores(
     scorer._not_before.clear()
     assert scorer._score_one()
     assert list(state.scores.bases("tumour")) == ["a"]
+
+
+def _from(cause: Exception) -> Exception:
+    error = BrainMVPError("It cannot be read.")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "fault_of_the_study"),
+    [
+        (_from(OSError(errno.EIO, "Input/output error")), False),
+        (_from(MemoryError()), False),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes."), False),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (_from(gzip.BadGzipFile("Not a gzipped file")), True),
+        (BrainMVPError("It has no FLAIR."), True),
+        (None, False),
+    ],
+)
+def test_what_passes_is_tried_again_later_and_what_is_a_studys_fault_only_after_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None, fault_of_the_study: bool
+) -> None:
+    monkeypatch.syspath_prepend(str(APP))
+    from brainmvp_app import scorer as module
+
+    def fail(*_: object) -> None:
+        raise error
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    state, task = AnnotationState(tmp_path), get_task("tumour")
+    if error is None:  # the score is there, and cannot be written
+        result = SimpleNamespace(probabilities={}, labels=SimpleNamespace(voxel_ml=1.0))
+        monkeypatch.setattr(state.scores, "store", full)
+    infer = SimpleNamespace(task=task, segment_in_background=fail if error else lambda *_: result)
+    card = SimpleNamespace(sequences=(), id="m@1", identity="m@1 0")
+    scorer = module.Scorer(None, state.scores, {}, "cpu")
+    scorer._embedder_of = lambda model: SimpleNamespace(embed=lambda study: np.ones(2))
+    study = Study("a", tmp_path, {})
+    parts = (
+        study,
+        SimpleNamespace(card=card),
+        infer,
+        SimpleNamespace(card=card),
+        Basis("f", "m@1 0", "m@1 0"),
+    )
+    if fault_of_the_study:
+        scorer._score(*parts)
+    else:
+        with pytest.raises(type(error or OSError())):
+            scorer._score(*parts)
+    assert ("a" in scorer._not_before) is not fault_of_the_study
+    assert list(state.scores.bases("tumour")) == (["a"] if fault_of_the_study else [])
 
 
 def test_a_score_is_worked_out_again_only_after_a_change(
