@@ -9,9 +9,9 @@ from typing import Any
 from monailabel.datastore.local import DataModel, ImageLabelModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from brainmvp.annotation.cases import task_of
+from brainmvp.annotation.cases import LABEL_SUFFIXES, task_of
 from brainmvp.files import atomically
-from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
+from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp_app.archive import write_archive
@@ -53,7 +53,7 @@ class StudyDatastore(ImageStore):
         with self.turns.take():
             study = self.study(study.id)  # it may have been removed meanwhile
             stored = folder / f"{study.id}{suffix}"
-            earlier = [folder / f"{study.id}{other}" for other in (".seg.nrrd", *IMAGE_SUFFIXES)]
+            earlier = [folder / f"{study.id}{other}" for other in LABEL_SUFFIXES]
             for other in filter(Path.is_file, earlier):
                 if other != stored or not filecmp.cmp(other, path, shallow=False):
                     self._keep(study.id, tag, other)

@@ -12,6 +12,7 @@ from typing import Any
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
 from pydantic import ValidationError
 
+from brainmvp.annotation.cases import LABEL_SUFFIXES
 from brainmvp.annotation.database import HIDDEN
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import sweep, write_text
@@ -138,12 +139,11 @@ class StudyIndex(LocalDatastore):
     def _follow_labels(self) -> None:
         found = self._label_folders.scan()
         for study_id, entry in self._in_sight().items():
-            for tag in [t for t, label in entry.labels.items() if label.ext not in _in(found, t, study_id)]:
+            for tag in [t for t, label in entry.labels.items() if label.ext != _used(found, t, study_id)]:
                 del entry.labels[tag]
                 self._update_datastore_file()
             for tag in found:
-                if tag not in entry.labels and (suffixes := _in(found, tag, study_id)):
-                    suffix = min(suffixes)
+                if tag not in entry.labels and (suffix := _used(found, tag, study_id)):
                     entry.labels[tag] = _noted(study_id + suffix, suffix)
                     self._update_datastore_file()
 
@@ -228,5 +228,7 @@ def _noted(name: str, suffix: str = "") -> DataModel:
     return DataModel(info={"ts": int(time.time()), "name": name}, ext=suffix)
 
 
-def _in(found: dict[str, dict[str, set[str]]], tag: str, study_id: str) -> set[str]:
-    return found.get(tag, {}).get(study_id, set())
+def _used(found: dict[str, dict[str, set[str]]], tag: str, study_id: str) -> str | None:
+    """Return the ending of the file of a label that counts, as for a training, where others put several."""
+    suffixes = found.get(tag, {}).get(study_id, set())
+    return next((suffix for suffix in LABEL_SUFFIXES if suffix in suffixes), None)

@@ -46,10 +46,10 @@ class FineTuning(TrainTask):
         self._training.check_enough()
 
     def new_labels(self) -> int:
-        """Return how many final labels came since the last training."""
-        known = {event.detail.get("labels_seen", 0) for event in self._state.journal.events("training")
-                 if event.task == self.task.name}  # fmt: skip
-        return len(self._training.cases()) - max(known, default=0)
+        """Return how many final labels came since the last training; labels may also have gone."""
+        own = (e.detail for e in self._state.journal.events("training") if e.task == self.task.name)
+        seen = [detail["labels_seen"] for detail in own if "labels_seen" in detail]
+        return len(self._training.cases()) - (seen[-1] if seen else 0)
 
     def __call__(self, request: dict[str, Any], datastore: StudyDatastore) -> dict[str, Any]:
         """Train in this process, which MONAI Label started for it; return the outcome."""

@@ -69,9 +69,7 @@ def _malformed(request: Request, error: Exception) -> JSONResponse:
 
 def _disk(request: Request, error: Exception) -> JSONResponse:
     if (isinstance(error, OSError) and error.errno in _FULL) or "is full" in str(error):
-        return _answer(
-            507, "The server's disk is full; nothing was changed: free some space, then send it again."
-        )
+        return _answer(507, "The server's disk is full; free some space, then send it again.")
     logger.error("%s", error, exc_info=error)
     return _fault(request, error)
 

@@ -309,6 +309,35 @@ def test_what_a_killed_server_left_among_earlier_labels_stops_no_labelling(root:
     assert [one["version"] for one in store.get_label_info("p1", "final")["versions"]] == [1]
 
 
+def test_of_two_files_of_one_label_the_one_that_trains_is_shown(root: Path) -> None:
+    store = labelled(root)
+    for study in ("p1", "p3"):
+        for suffix in (".nii.gz", ".seg.nrrd", ".nrrd"):
+            path = root / "labels" / "final" / f"{study}{suffix}"
+            path.exists() or path.write_bytes(b"x")
+    cases = AnnotationState(root).cases(TUMOUR, (TUMOUR,))
+    for each in (store, opened(root)):
+        shown = {study: each.get_label_uri(study, "final") for study in each.get_labeled_images()}
+        assert shown == {case.id: str(case.label) for case in cases}
+
+
+def test_labels_that_have_gone_do_not_put_the_next_training_off(root: Path) -> None:
+    from brainmvp_app.training import FineTuning
+
+    state = AnnotationState(root)
+    trainer = FineTuning(TUMOUR, (TUMOUR,), state, "cpu")
+    trainer._training.cases = lambda: ["a", "b", "c"]
+    assert trainer.new_labels() == 3
+    for task, detail in (
+        ("tumour", {"labels_seen": 8}),
+        ("tumour", {"labels_seen": 1}),
+        ("stroke", {"labels_seen": 9}),
+    ):
+        state.journal.add("training", task=task, detail=detail)
+    state.journal.add("training", task="tumour", detail={"state": "failed"})
+    assert trainer.new_labels() == 2
+
+
 def test_half_a_character_is_refused_before_it_is_noted() -> None:
     from brainmvp_app.annotator import annotator_of
     from brainmvp_app.routes import json_object

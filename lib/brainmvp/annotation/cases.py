@@ -10,6 +10,9 @@ from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
 from brainmvp.study import Study, images_state
 from brainmvp.tasks import Region, Task
 
+# How the names of labels end; of several files of one label the first counts.
+LABEL_SUFFIXES = (".seg.nrrd", *IMAGE_SUFFIXES)
+
 
 def task_of(study: Study, tasks: tuple[Task, ...]) -> Task | None:
     """Return the task that a study was most likely made for, or None if none of them uses its sequences.
@@ -82,5 +85,5 @@ def case_state(case: Case) -> str:
 def final_label(root: Path, study: str) -> Path | None:
     """Return the file of a study's final label in a folder that was served, or None."""
     folder = root / "labels" / "final"
-    files = (folder / f"{study}{suffix}" for suffix in (".seg.nrrd", *IMAGE_SUFFIXES))
+    files = (folder / f"{study}{suffix}" for suffix in LABEL_SUFFIXES)
     return next(filter(os.path.isfile, files), None)  # also where a name is too long to be one
