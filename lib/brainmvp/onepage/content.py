@@ -52,8 +52,9 @@ def content_of(result: Segmentation, today: date | None = None) -> Content:
         if region.name in result.regions_ml:
             found = measure(Volume(mask, result.labels.affine))
             pair = (found.longest, found.across) if found else None
-            # A region that is one label is one row, with the label's colour.
-            colour = colours.pop(region.title, None)
+            # A region that is one label, or stands for one, is one row, with the label's colour.
+            single = result.label_names.get(region.labels[0]) if len(region.labels) == 1 else region.title
+            colour = colours.pop(single, None)
             regions.append(Row(region.title, result.regions_ml[region.name], colour, pair))
     parts = [Row(name, result.volumes_ml[name], colour) for name, colour in colours.items()]
     return Content(

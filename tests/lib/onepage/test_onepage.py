@@ -7,6 +7,7 @@ import pytest
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
 from brainmvp.onepage import write_page
+from brainmvp.onepage.content import content_of
 from brainmvp.segment import Segmenter
 from brainmvp.study import Study
 
@@ -32,6 +33,13 @@ def test_the_pdf_page_is_one_page(result, tmp_path):
     assert (
         content.startswith(b"%PDF") and content.count(b"/Type /Page\n") + content.count(b"/Type /Page ") == 1
     )
+
+
+def test_an_infarct_is_one_row_with_its_colour(tiny_models, write_study):
+    segmenter = Segmenter.load("stroke", device="cpu", store=ModelStore(tiny_models))
+    content = content_of(segmenter.segment(Study.from_folder(write_study("p", "DWI ADC"))))
+    assert [row.name for row in content.regions] == ["Infarct"] and not content.parts
+    assert content.regions[0].colour == (230, 80, 60)
 
 
 def test_another_ending_is_refused(result, tmp_path):
