@@ -53,9 +53,7 @@ class Segmentation:
     @property
     def notes(self) -> list[str]:
         """What to know about the series that were used, of a study that is DICOM: a sentence each."""
-        series = {sequence: self.study.images[sequence] for sequence in self.used}
-        dicom = {sequence: image for sequence, image in series.items() if isinstance(image, DicomImage)}
-        return [f"{sequence}: {note}" for sequence, image in dicom.items() for note in image.notes]
+        return self.study.notes(self.used)
 
     @property
     def volumes_ml(self) -> dict[str, float]:

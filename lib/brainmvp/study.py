@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -83,6 +83,16 @@ class Study:
     def only(self, sequences: tuple[Sequence, ...]) -> "Study":
         """Return the study with these of its sequences."""
         return replace(self, images={s: self.images[s] for s in self.images if s in sequences})
+
+    def notes(self, sequences: Iterable[Sequence]) -> list[str]:
+        """Return what to know about the DICOM series of some sequences, a sentence each without its full stop."""
+        used = {entry.verdict.sequence: entry for entry in self.series if entry.use == "used"}
+        found = []
+        for sequence in filter(used.get, sequences):
+            entry = used[sequence]
+            found += [f"{sequence}: its header contradicts itself, {c}" for c in entry.verdict.contradictions]
+            found += [f"{sequence}: {note}" for note in entry.image.notes]
+        return found
 
     def reference(self, task: Task, wish: Sequence | None = None) -> Sequence:
         """Return the sequence whose grid the result has: the wish, or the task's first choice among those present."""

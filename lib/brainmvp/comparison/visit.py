@@ -39,6 +39,7 @@ class Visit:
         doubts = [f"{s} is not used, its alignment is doubtful: {why}." for s, why in result.flagged.items()]
         if result.brain and result.brain.doubt:
             doubts.append(f"look at the brain: {result.brain.doubt}.")
+        doubts += [f"{note}." for note in result.notes]
         return cls(
             result.study, result.labels, result.reference, regions, result.model, result.used, tuple(doubts), brain
         )  # fmt: skip
@@ -58,4 +59,5 @@ class Visit:
         marked = zip(task.regions, task.regions_of(volume.data), strict=True)
         regions = tuple(region.name for region, mask in marked if region in shown or mask.any())
         used = tuple(sequence for sequence in task.sequences if sequence in study.images)
-        return cls(study, volume, reference, regions, "hand or another program", used)
+        doubts = tuple(f"{note}." for note in study.notes(used))
+        return cls(study, volume, reference, regions, "hand or another program", used, doubts)

@@ -84,6 +84,8 @@ def _facts(result: Segmentation) -> list[tuple[str, str]]:
     if result.brain:
         doubt = f"; {result.brain.doubt}" if result.brain.doubt else ""
         facts.insert(4, ("Brain", f"{result.brain_ml:.0f} mL, {_FOUND_BY[result.brain.source]}{doubt}"))
+    if result.notes:
+        facts.append(("Notes", "; ".join(result.notes)))
     if result.left_out:
         facts.append(("Left out", " ".join(result.left_out.values())))
     return facts

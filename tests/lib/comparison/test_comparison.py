@@ -66,8 +66,8 @@ def test_what_limits_the_comparison_is_said(visits):
     assert any("tumour@1" in remark for remark in result.remarks)
 
 
-def test_what_was_doubted_is_said_and_not_taken_for_used(visits):
-    first, second = map(_visit, visits)
+def test_what_was_doubted_is_said_and_not_taken_for_used(visits, monkeypatch):
+    second = _visit(visits[1])
     task, nothing = get_task("tumour"), np.zeros(_SHAPE, np.float32)
     result = Segmentation(
         second.study, task, "tumour@1", second.labels, dict.fromkeys(task.outputs, nothing), nothing,
@@ -75,11 +75,14 @@ def test_what_was_doubted_is_said_and_not_taken_for_used(visits):
         alignments={Sequence.FLAIR: Alignment(np.eye(4), True, 1.1, 1.0, 0.1, doubt="it covers too little")},
         brain=Brain(np.ones(_SHAPE, bool), "built-in", "it is small"),
     )  # fmt: skip
-    before = replace(first, used=(Sequence.T1CE, Sequence.FLAIR))
+    monkeypatch.setattr(Study, "notes", lambda self, used: [f"{used[0]}: slices may be missing"])
+    before = replace(_visit(visits[0]), used=(Sequence.T1CE, Sequence.FLAIR))
     remarks = compare(before, Visit.of_result(result), task).report()["remarks"]
     for sentence in (
         "After: FLAIR is not used, its alignment is doubtful: it covers too little.",
         "After: look at the brain: it is small.",
+        "Before: T1CE: slices may be missing.",
+        "After: T1CE: slices may be missing.",
         "Only one of the visits could use FLAIR: part of a change may come from that.",
     ):
         assert sentence in remarks

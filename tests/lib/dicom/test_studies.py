@@ -137,6 +137,12 @@ def test_of_the_phases_of_a_dynamic_series_the_last_whole_one_is_taken(tmp_path)
     assert study.images[Sequence.T1CE].facts["AcquisitionNumber"] == 3
     (used,) = [entry for entry in study.series if entry.use == "used"]
     assert used.image.notes == ("the last of 3 phases of a dynamic series",)
+    write_series(tmp_path / "t2", scan(), uid, 6, **habit.T2 | {"SeriesDescription": "AX T1"})
+    study = Study.from_folder(tmp_path)
+    phases, contradiction = study.notes((Sequence.T1CE, Sequence.T2))
+    assert phases == "T1CE: the last of 3 phases of a dynamic series"
+    assert contradiction == "T2: its header contradicts itself, description “AX T1” says T1"
+    assert study.notes((Sequence.T2,)) == [contradiction]
 
 
 def test_a_calibration_scan_that_covers_more_is_not_taken_for_the_t1(tmp_path):

@@ -42,6 +42,12 @@ def test_an_infarct_is_one_row_with_its_colour(tiny_models, write_study):
     assert content.regions[0].colour == (230, 80, 60)
 
 
+def test_what_is_known_of_the_series_stands_on_the_page(result, monkeypatch):
+    assert "Notes" not in dict(content_of(result).facts)
+    monkeypatch.setattr(Study, "notes", lambda self, used: [f"{used[0]}: slices may be missing", "and more"])
+    assert dict(content_of(result).facts)["Notes"] == f"{result.used[0]}: slices may be missing; and more"
+
+
 def test_another_ending_is_refused(result, tmp_path):
     with pytest.raises(BrainMVPError, match=r"must end in \.html or \.pdf"):
         write_page(result, tmp_path / "page.docx")
