@@ -13,11 +13,19 @@ import pytest
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real scans and parity files beside the checkout; tests that need it skip without it."""
-    folder = Path(os.environ.get("BRAINMVP_SHARED", Path(__file__).parents[1].parent / "shared"))
-    if not folder.is_dir():
-        pytest.skip("the real scans and parity files are not beside this checkout")
-    return folder
+    """The folder of real scans and parity files, below `data` and `parity`; tests that need it skip without it.
+
+    `BRAINMVP_SHARED`, which has to be such a folder where it is set, else `shared` beside the checkout.
+    """
+    named = os.environ.get("BRAINMVP_SHARED")
+    folder = Path(named or Path(__file__).parents[1].parent / "shared")
+    if all((folder / part).is_dir() for part in ("data", "parity")):
+        return folder
+    if named:
+        raise FileNotFoundError(
+            f"BRAINMVP_SHARED={named} has no folders data and parity; correct or unset it."
+        )
+    pytest.skip("the real scans and parity files are not there; set BRAINMVP_SHARED to their folder")
 
 
 @pytest.fixture
