@@ -62,3 +62,12 @@ def test_settings_go_through_to_the_app(brainmvp, tmp_path):
     assert "Error: --conf has no 'trainafter'; use models, device, brain, seed," in done.stderr
     result = brainmvp(*serving, "--conf", "train_after")
     assert result.exit_code == 2 and "--conf takes a key and a value" in " ".join(result.stderr.split())
+
+
+def test_a_path_with_a_space_needs_quotes(brainmvp):
+    for more in ((), ("--conf", "train_after", "10")):
+        result = brainmvp("serve", "--studies", "My", "Studies", *more)
+        says = " ".join(result.stderr.split())
+        assert result.exit_code == 2
+        assert "more words than the options take, among Studies" in says
+        assert "put quotes around a path with spaces" in says

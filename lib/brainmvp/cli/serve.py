@@ -43,7 +43,12 @@ def serve(
     from brainmvp.serve import serve_studies
 
     keys, values = conf or [], values or []  # an option of Typer takes one word, so the others are left over
-    if len(keys) != len(values):
+    if len(values) > len(keys):
+        raise BrainMVPError(
+            f"There are more words than the options take, among {' '.join(values)}; put quotes around a path with "
+            "spaces, and give --conf a key and a value."
+        )
+    if len(keys) > len(values):
         raise BrainMVPError("--conf takes a key and a value, as in --conf train_after 10.")
     chosen = {"device": device, **dict(zip(keys, values, strict=True))}
     serve_studies(studies, host, port, tuple(allow_origin or ()), chosen)
