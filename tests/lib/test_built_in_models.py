@@ -1,0 +1,28 @@
+"""The models that the package brings find what they are there to find."""
+
+import numpy as np
+import pytest
+
+from brainmvp.demo import PATIENTS
+from brainmvp.dice import dice
+from brainmvp.modelstore import ModelStore
+from brainmvp.phantom.write import make_study
+from brainmvp.segment import Segmenter
+from brainmvp.study import Study
+from brainmvp.tasks import get_task
+from brainmvp.volume import read_volume
+
+
+@pytest.mark.parametrize("patient", PATIENTS, ids=lambda patient: patient.task)
+def test_the_built_in_model_finds_every_region_of_the_demos_patient(patient, tmp_path):
+    task = get_task(patient.task)
+    folder = make_study(
+        tmp_path / patient.id, patient.seed, task.name, sequences=patient.sequences, disease=task.name, spacing=2.0
+    )  # fmt: skip
+    study = Study.from_folder(folder)
+    result = Segmenter.load(task.name, device="cpu", store=ModelStore(tmp_path / "home")).segment(study)
+    truth = task.read_labels(read_volume(study.label).data)
+    assert result.left_out == {} and result.labels.data.shape == truth.shape
+    for region in task.regions:
+        found = dice(np.isin(result.labels.data, region.labels), np.isin(truth, region.labels))
+        assert found > 0.5, region.name
