@@ -5,7 +5,9 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
+from typer.main import get_command
 
 from brainmvp import __version__
 from brainmvp.serve import INSTALL_MONAI_LABEL
@@ -29,24 +31,62 @@ def declared():
     ]
 
 
-def test_every_make_target_of_the_readme_exists():
-    named = set(
-        re.findall(r"\bmake ([a-z]+)\b", " ".join(re.findall(r"`[^`]+`|```.*?```", README, re.DOTALL)))
-    )
+def documents():
+    """Return the text of every document of the repository by its path."""
+    done = subprocess.run(["git", "ls-files", "-z", "*.md"], cwd=ROOT, capture_output=True)
+    if done.returncode:
+        pytest.skip("this is no checkout")
+    names = [name for name in done.stdout.decode().split("\0") if (ROOT / name).is_file()]
+    return {ROOT / name: (ROOT / name).read_text("utf-8") for name in names}
+
+
+def lines_of_code(text):
+    """Return what a document says to type, one line each, with the comments beside it."""
+    blocks = re.findall(r"^```.*?\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    spans = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+    lines = [line for block in blocks for line in re.sub(r"\\\n\s*", "", block).splitlines()]
+    return [*lines, *(" ".join(span.split()) for span in spans)]
+
+
+def test_every_make_target_of_the_documents_exists():
+    lines = [line for text in documents().values() for line in lines_of_code(text)]
+    named = {found for line in lines for found in re.findall(r"\bmake ([a-z]+)\b", line)}
     targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
     assert {"demo", "test", "setup", "serve", "lint", "bench"} <= named
     assert named <= targets
 
 
-def test_every_command_of_the_readme_exists():
+def test_every_command_and_option_of_the_documents_exists():
     from brainmvp.cli import app
 
-    commands = {command.name for command in app.registered_commands} | {
-        group.name for group in app.registered_groups
-    }
-    named = set(re.findall(r"^brainmvp ([a-z-]+)", README, re.MULTILINE))
-    assert len(named) >= 6
-    assert named <= commands
+    commands, seen = get_command(app).commands, set()
+    for path, text in documents().items():
+        for line in lines_of_code(text):
+            for name, words in re.findall(r"\bbrainmvp ([a-z][a-z-]+)\b([^;#]*)", line):
+                assert name in commands, f"{path}: {line}"
+                command, words = commands[name], words.split()
+                if words and (below := getattr(command, "commands", None)):
+                    assert words[0] in below, f"{path}: {line}"
+                    command = below[words[0]]
+                known = {"--help", *(option for parameter in command.params for option in parameter.opts)}
+                assert {word for word in words if word.startswith("--")} <= known, f"{path}: {line}"
+                seen.add(name)
+    assert set(commands) <= seen
+
+
+def test_every_link_and_script_of_the_documents_leads_to_a_file():
+    for path, text in documents().items():
+        links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("http")]
+        for link in links:
+            file, _, place = link.partition("#")
+            target = (path.parent / file).resolve() if file else path
+            assert target.exists(), f"{path}: {link}"
+            if place:
+                titles = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
+                places = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+                assert place in places, f"{path}: {link}"
+        for script in re.findall(r"\b(?:python|pytest)\s+(\S+\.py)\b", text):
+            assert any((folder / script).is_file() for folder in (ROOT, path.parent)), f"{path}: {script}"
 
 
 def test_every_direct_dependency_is_pinned_with_a_reason():

@@ -53,34 +53,30 @@ def test_holds_a_model_for_every_task_and_the_encoder(wheel):
         assert all((folder / "weights.safetensors").is_file() for folder in folders)
 
 
-def test_finds_its_app_away_from_the_repository(wheel, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(wheel)}
-    script = "from brainmvp.serve import app_folder; import brainmvp; print(brainmvp.__file__); print(app_folder())"
+def printed(script, wheel, folder):
+    """Return the lines that a script prints where only the wheel is there."""
     done = subprocess.run(
         [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.stdout.splitlines() == [
-        str(wheel / "brainmvp" / "__init__.py"), str(wheel / "brainmvp" / "monailabel_app"),
-    ], done.stderr  # fmt: skip
-
-
-def test_finds_its_pretraining_away_from_the_repository(wheel, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(wheel)}
-    script = "from brainmvp.cli.parts import pretraining as p; print(p('run.loop').__file__)"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env=environment,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(wheel)},
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert done.stdout.strip() == str(wheel / "brainmvp" / "pretraining" / "run" / "loop.py"), done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_finds_its_app_away_from_the_repository(wheel, tmp_path):
+    script = "from brainmvp.serve import app_folder; import brainmvp; print(brainmvp.__file__); print(app_folder())"
+    package = wheel / "brainmvp"
+    assert printed(script, wheel, tmp_path) == [str(package / "__init__.py"), str(package / "monailabel_app")]
+
+
+def test_finds_its_pretraining_away_from_the_repository(wheel, tmp_path):
+    script = "from brainmvp.cli.parts import pretraining as p; print(p('run.loop').__file__)"
+    loop = wheel / "brainmvp" / "pretraining" / "run" / "loop.py"
+    assert printed(script, wheel, tmp_path) == [str(loop)]
 
 
 def test_tells_its_command_and_python_versions(wheel):
