@@ -65,11 +65,16 @@ def test_no_label_is_written_outside_the_labels(
 
 
 @pytest.mark.parametrize("tag", ["..", "../../studies", "final/../final", ""])
-def test_no_label_is_read_outside_the_labels(server: Server, new_study: NewStudy, tag: str) -> None:
+def test_no_label_is_read_or_removed_outside_the_labels(
+    server: Server, new_study: NewStudy, write_label: Callable[..., Path], tag: str
+) -> None:
     study = new_study("FLAIR")
+    assert server.label(study, write_label(study)).status_code == 200
+    before = server.files()
     for path in (study, f"../../{study}/{study}_flair", "../../../etc/passwd"):
         assert server.call("GET", "/datastore/label", params={"label": path, "tag": tag}).status_code == 404
         assert server.call("DELETE", "/datastore/label", params={"id": path, "tag": tag}).status_code == 404
+    assert server.files() == before
 
 
 @pytest.mark.parametrize("image", ["/etc/passwd", "../studies", "..", ".", "", ".brainmvp", "labels"])

@@ -17,6 +17,6 @@ def test_bad_files_are_lines_and_the_rest_is_prepared(brainmvp, write_study, tmp
 def test_no_scheduler_at_an_address_is_one_sentence(brainmvp, write_study, tmp_path):
     write_study("a", "t1", tmp_path / "cohort")
     brainmvp("index", tmp_path / "cohort")
-    for address in ("tcp://127.0.0.1:9", "node01"):
+    for address in ("tcp://127.0.0.1:9", "node01.invalid"):
         result = brainmvp("prepare", tmp_path / "cohort" / "index.json", "--cluster", address)
         assert result.exit_code == 2 and f"No Dask scheduler answers at {address}; start" in result.stderr

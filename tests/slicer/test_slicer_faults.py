@@ -223,17 +223,20 @@ def test_another_geometry_or_an_undeclared_value_is_refused(study, stock, settle
 
 def test_a_slow_server_can_be_left_and_its_answer_is_not_used(study, stock, settle):
     stock.wrong["/infer/lesions"] = "slow"
+    before = set(threading.enumerate())
     Segmenting(study).segment()
     while "POST /infer/lesions" not in stock.calls:
         time.sleep(0.01)
         study.background.drain()
+    (worker,) = (t for t in set(threading.enumerate()) - before if t.name == "BrainMVP Auto-segment")
     begin = time.perf_counter()
     study.leave()
     assert time.perf_counter() - begin < 0.1
     assert not study.busy
     assert "The server may finish its part" in study.heard[-1]
     stock.release.set()
-    time.sleep(0.3)
+    worker.join(20)
+    assert not worker.is_alive()
     study.background.drain()
     assert study.state.segmentation is None
 
