@@ -14,8 +14,8 @@ from brainmvp.files import atomically
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import Task
-from brainmvp_app.archive import write_archive
 from brainmvp_app.catalogue import reference_of
+from brainmvp_app.dataset_zip import write_dataset
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import check_tag
 from brainmvp_app.images import ImageStore
@@ -187,4 +187,4 @@ class StudyDatastore(ImageStore):
             }
             metadata = self._datastore.model_dump_json(exclude={"base_path"})
             studies = [self.study(study_id) for study_id in chosen]
-        return str(write_archive(studies, labels, metadata))
+        return str(write_dataset(studies, labels, metadata))

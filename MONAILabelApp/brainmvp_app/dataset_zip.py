@@ -8,7 +8,7 @@ from brainmvp.study import Study
 from brainmvp_app.temporary import written
 
 
-def write_archive(studies: Iterable[Study], labels: dict[tuple[str, str], Path], metadata: str) -> Path:
+def write_dataset(studies: Iterable[Study], labels: dict[tuple[str, str], Path], metadata: str) -> Path:
     """Write `images/ID/FILE`, `labels/TAG/FILE` and `metadata.json` into a temporary ZIP file and return its path.
 
     labels: the label files by (tag, study id). The caller removes the file. Images are stored as they are: nearly
@@ -17,12 +17,12 @@ def write_archive(studies: Iterable[Study], labels: dict[tuple[str, str], Path],
 
     def write(file: Path) -> None:
         # A file from before 1980, or without a date, gets the first that ZIP knows.
-        with zipfile.ZipFile(file, "w", strict_timestamps=False) as archive:
+        with zipfile.ZipFile(file, "w", strict_timestamps=False) as packed:
             for study in studies:
                 for path in study.images.values():
-                    archive.write(path, f"images/{study.id}/{path.name}")
+                    packed.write(path, f"images/{study.id}/{path.name}")
             for (tag, _), path in labels.items():
-                archive.write(path, f"labels/{tag}/{path.name}")
-            archive.writestr("metadata.json", metadata)
+                packed.write(path, f"labels/{tag}/{path.name}")
+            packed.writestr("metadata.json", metadata)
 
-    return written("brainmvp-archive-", ".zip", write)
+    return written("brainmvp-dataset-", ".zip", write)
