@@ -61,7 +61,7 @@ class Cache:
     """The prepared studies of a cohort in one folder; spacing: of their voxels, mm.
 
     A study's `study.json` is written last: it lists the series, those that cannot be used with the reason, and the
-    sizes and times of the source files. While those stay the same the study is done.
+    sizes and times of the source files. While those stay the same and its own files open, the study is done.
     """
 
     def __init__(self, folder: Path, spacing: float) -> None:
@@ -116,7 +116,13 @@ class Cache:
             record = json.loads((self._place(session) / _DONE).read_text("utf-8"))
         except (OSError, ValueError):
             return None
-        return record if record.get("signature") == self._signature(index, session) else None
+        if record.get("signature") != self._signature(index, session):
+            return None
+        return (
+            record
+            if all(_opens(self._place(session) / entry["name"]) for entry in record["series"])
+            else None
+        )
 
     def _place(self, session: Session) -> Path:
         """Return a study's folder, one for each spacing; ids come from outside, so their characters are checked."""
@@ -131,6 +137,15 @@ class Cache:
             found = path.stat() if path.is_file() else None
             parts.append([image.sequence, image.file, found and (found.st_size, found.st_mtime_ns)])
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _opens(path: Path) -> bool:
+    """Tell whether a file is there and complete; whether what is in it is right, only reading it tells."""
+    try:
+        blosc2.open(str(path), mode="r")
+    except (RuntimeError, OSError):
+        return False
+    return True
 
 
 def _writer(values: np.ndarray) -> Callable[[Path], object]:

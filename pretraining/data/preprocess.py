@@ -22,6 +22,9 @@ LEVELS = 65535
 # Axes and spacings nearer than this to the grid's are taken as they are, without interpolation.
 _SAME_MM = 1e-3
 
+# No head scan is longer; a file in micrometres is, and its grid would not fit into any memory.
+_LONGEST_MM = 1000.0
+
 # (file of the index, sentence that says why it cannot be used)
 OnBad = Callable[[str, str], None]
 
@@ -57,6 +60,7 @@ def preprocess(index: Index, session: Session, spacing: float, on_bad: OnBad) ->
     for image in session.images:
         try:
             volume = read_volume(index.path(image.file))
+            _check_length(volume)
             usable.append((image.sequence, image.file, volume, foreground(volume)))
         except BrainMVPError as error:
             on_bad(image.file, str(error))
@@ -103,6 +107,15 @@ def scale(values: np.ndarray) -> np.ndarray | None:
         return None
     share = (values.astype(np.float32) - low).clip(0, high - low) / (high - low)
     return np.rint(share * LEVELS).astype(np.uint16)
+
+
+def _check_length(volume: Volume) -> None:
+    longest = max(volume.shape * volume.spacing)
+    if longest > _LONGEST_MM:
+        raise BrainMVPError(
+            f"{volume.path} is {longest:.0f} mm long, more than any head scan; if it is in micrometres, export it in "
+            "millimetres."
+        )
 
 
 def _on_grid(volume: Volume, grid: Grid) -> np.ndarray:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from brainmvp.errors import first_line
+from brainmvp.errors import BrainMVPError, first_line
 
 from ..data.stream import Batch, Stream
 
@@ -22,7 +22,7 @@ class Batches:
     """The batches of a stream from `first` to `last`; waited: seconds that the loop waited for them.
 
     A worker that is killed (by a system that is out of memory, most often) is replaced: since batch k is the same
-    whoever makes it, nothing is lost or repeated.
+    whoever makes it, nothing is lost or repeated. Iterating raises `BrainMVPError` for a file that cannot be read.
     """
 
     def __init__(
@@ -51,6 +51,8 @@ class Batches:
             begin = time.perf_counter()
             batch = next(batches)
             self.waited += time.perf_counter() - begin
+            if isinstance(batch, BrainMVPError):
+                raise batch
             self._next += 1
             yield batch
 
@@ -58,10 +60,23 @@ class Batches:
         # A forked process may hang on the locks of the parent's threads; Windows has neither way.
         start = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         return DataLoader(
-            self._stream, batch_size=None, sampler=range(self._next, self._last), num_workers=self._workers,
+            _Telling(self._stream), batch_size=None, sampler=range(self._next, self._last), num_workers=self._workers,
             pin_memory=self._pin, prefetch_factor=4 if self._workers else None, worker_init_fn=_start_worker,
             multiprocessing_context=start if self._workers else None,
         )  # fmt: skip
+
+
+class _Telling(Dataset):
+    """A stream that hands over what is wrong as an item: raised in a worker, it would arrive with a traceback."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __getitem__(self, number: int) -> Batch | BrainMVPError:
+        try:
+            return self._stream[number]
+        except BrainMVPError as error:
+            return error
 
 
 def _start_worker(worker: int) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from brainmvp.cohort import Index
+from brainmvp.cohort.cases import listed
 from brainmvp.cohort.index import Split
 from brainmvp.errors import BrainMVPError
 from brainmvp.stop import Stop, stoppable
@@ -84,14 +85,20 @@ def pretrain(
 
     """
     fabric.launch()
-    index = Index.read(index_path, on_error=lambda sentence: report and report({"warning": sentence}))
+
+    def tell(sentence: str) -> None:
+        if report and fabric.is_global_zero:
+            report({"warning": sentence})
+
+    index = Index.read(index_path, on_error=tell)
     folder = RunFolder(out)
     resumed = config is None
     config = config or _first(fabric, lambda: folder.resume(index))
     if resumed and folder.finished:
         return folder.model if fabric.is_global_zero else None
     store = Cache(cache or default_cache(index_path), config.spacing)
-    training, held_out = (_open(store, index, split) for split in ("train", "validation"))
+    # Opened once, so that all processes have the same ones.
+    training, held_out = _first(fabric, lambda: _open(store, index, tell))
     if not training:
         raise BrainMVPError(
             f"{index_path} has no usable study to train on; see what `brainmvp prepare` says."
@@ -262,6 +269,24 @@ def _first(fabric: Fabric, act: Callable[[], Any]) -> Any:
     return fabric.broadcast(found)
 
 
-def _open(store: Cache, index: Index, split: Split) -> list[CachedImages]:
-    opened = (store.open(index, session) for session in index.select(split))
-    return [images for images in opened if images is not None]
+def _open(
+    store: Cache, index: Index, tell: Callable[[str], None]
+) -> tuple[list[CachedImages], list[CachedImages]]:
+    """Return the studies that train and those that are held out; one that is not prepared is told and left out.
+
+    Raises `BrainMVPError` if none is prepared.
+    """
+    opened: dict[Split, list[CachedImages | None]] = {"train": [], "validation": []}
+    missing: dict[str, BrainMVPError] = {}
+    for split, studies in opened.items():
+        for session in index.select(split):
+            try:
+                studies.append(store.open(index, session))
+            except BrainMVPError as error:
+                missing[session.id] = error
+    if missing and not any(opened.values()):
+        raise next(iter(missing.values()))
+    if missing:
+        tell(f"Left out {listed(list(missing))}: not prepared; run `brainmvp prepare` to see why.")
+    training, held_out = ([images for images in studies if images] for studies in opened.values())
+    return training, held_out

@@ -153,6 +153,34 @@ def test_a_bad_file_is_tried_again_though_it_looks_the_same(write_study, tmp_pat
     assert cache.open(index, index.sessions[0])
 
 
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: os.truncate(path, 100)])
+def test_what_is_gone_from_the_cache_or_cut_short_is_prepared_again(
+    write_study, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    index = cohort(write_study, tmp_path / "in", {"a": "t1 t2"})
+    cache = Cache(tmp_path / "cache", 4.0)
+    prepare_cohort(index, cache)
+    change(next((tmp_path / "cache").rglob("1_*.b2nd")))
+    with pytest.raises(BrainMVPError, match="in/a/1 is not prepared; run `brainmvp prepare`"):
+        cache.open(index, index.sessions[0])
+    assert prepare_cohort(index, cache) == []
+    assert cache.open(index, index.sessions[0]).read(1, (slice(0, 9),) * 3).any()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_file_is_one_sentence_also_from_a_worker(write_study, tmp_path: Path, workers: int) -> None:
+    index = cohort(write_study, tmp_path / "in", {"a": "t1"})
+    cache = Cache(tmp_path / "cache", 4.0)
+    prepare_cohort(index, cache)
+    images = cache.open(index, index.sessions[0])
+    images.files[0].write_bytes(b"?" * 1000)
+    with pytest.raises(BrainMVPError) as caught:
+        next(iter(Batches(Stream([images], sampling(), 1), 0, 1, workers, pin=False, tell=print)))
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{images.files[0]} is damaged") and "\n" not in sentence
+    assert sentence.endswith("delete it and run `brainmvp prepare`.")
+
+
 def test_a_relative_cache_is_where_it_was_asked_for(write_study, tmp_path: Path, monkeypatch) -> None:
     index = cohort(write_study, tmp_path / "in", {"a": "t1"})
     monkeypatch.chdir(tmp_path)
@@ -208,6 +236,9 @@ def test_every_bad_file_is_one_line_and_no_good_one_is_lost(write_study, tmp_pat
     nib.save(nib.Nifti1Image(values, good.affine), folder / "a_flair.nii.gz")
     nib.save(nib.Nifti1Image(np.ones((9, 9), np.uint8), np.eye(4)), tmp_path / "in" / "b" / "b_t1.nii.gz")
     nib.save(nib.Nifti1Image(np.ones((9, 9, 9), np.uint8), np.eye(4)), tmp_path / "in" / "c" / "c_pd.nii.gz")
+    nib.save(
+        nib.Nifti1Image(good.data, good.affine * 1000), tmp_path / "in" / "c" / "c_t1.nii.gz"
+    )  # micrometres
     missing = Session(
         dataset="in", subject="z", session="1", images=(Image(sequence=Sequence.T1, file="z/z_t1.nii.gz"),)
     )
@@ -215,10 +246,11 @@ def test_every_bad_file_is_one_line_and_no_good_one_is_lost(write_study, tmp_pat
     cache = Cache(tmp_path / "cache", 1.0)
     for _ in range(2):  # said again by the next call, which reads none of them
         problems = prepare_cohort(index, cache)
-        assert len(problems) == 5 and all("\n" not in problem for problem in problems)
+        assert len(problems) == 6 and all("\n" not in problem for problem in problems)
         for name, words in {
             "a_t1.nii.gz": "cannot be read", "a_flair.nii.gz": "not finite", "b_t1.nii.gz": "not a 3-D volume",
-            "c_pd.nii.gz": "same value", "z_t1.nii.gz": "does not exist",
+            "c_pd.nii.gz": "same value", "c_t1.nii.gz": "more than any head scan",
+            "z_t1.nii.gz": "does not exist",
         }.items():  # fmt: skip
             assert any(name in problem and words in problem for problem in problems), (name, problems)
     opened = [cache.open(index, session) for session in index.sessions]

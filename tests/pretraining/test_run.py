@@ -363,6 +363,18 @@ def test_a_stopped_run_is_gone_on_with_as_it_was(tiny_index, tmp_path, monkeypat
     assert "Model: " in command(*how, *what, "--config", "paper", "--resume").stdout
 
 
+def test_studies_that_are_not_prepared_are_told_and_left_out(tiny_index, tiny_config, tmp_path) -> None:
+    for study in ("a", "e"):  # e is held out
+        next((tmp_path / "index.cache").glob(f"in_{study}_1-*/study.json")).unlink()
+    told: list[dict] = []
+    run(tiny_index, tmp_path / "run", tiny_config(), steps=1, report=told.append)
+    sentences = [record["warning"] for record in told if "warning" in record]
+    assert "Left out in/a/1 and 1 more: not prepared; run `brainmvp prepare` to see why." in sentences
+    assert any("No study is held out" in sentence for sentence in sentences)
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert record["conditions"]["studies"] == 3
+
+
 def coarser(config: Any) -> Any:
     return config.model_copy(update={"spacing": 8.0})
 
