@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence as Items
 
 import torch
-from torch import Tensor, distributed
+from torch import LongTensor, Tensor, distributed
 from torch.nn import functional
 
 
-def contrastive_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+def contrastive_loss(
+    first: Tensor, second: Tensor, temperature: float, studies: LongTensor | None = None
+) -> Tensor:
     """Return the symmetric InfoNCE of two views' features, (N, ...) each; the others of the batch are negatives.
 
     No projection head and no stop-gradient (official code). With one item there is nothing to tell apart: 0.
+
+    studies: (N,) the study of each item, on the device. Items of one study are no negatives of each other: the task is
+    to tell patients apart, not their sequences. None: each is of another study.
     """
     left = functional.normalize(first.flatten(1).float(), dim=1)
     right = functional.normalize(second.flatten(1).float(), dim=1)
@@ -20,6 +25,9 @@ def contrastive_loss(first: Tensor, second: Tensor, temperature: float) -> Tenso
     with torch.autocast(left.device.type, enabled=False):
         similarity = left @ right.T / temperature
     same = torch.arange(len(similarity), device=similarity.device)
+    if studies is not None:
+        alike = (studies[:, None] == studies) & (same[:, None] != same)
+        similarity = similarity.masked_fill(alike, -torch.inf)
     return (functional.cross_entropy(similarity, same) + functional.cross_entropy(similarity.T, same)) / 2
 
 

@@ -76,11 +76,14 @@ class PretrainingModel(nn.Module):
         first_feature, second_feature = feature.chunk(2)
         return Reconstruction(first_view, second_view, target, first, second, first_feature, second_feature)
 
-    def losses(self, result: Reconstruction, epoch: int, counts: Items[int] = ()) -> Losses:
+    def losses(
+        self, result: Reconstruction, epoch: int, counts: Items[int] = (), studies: LongTensor | None = None
+    ) -> Losses:
         """Weigh the losses as the recipe says for this epoch; the squared error counts every voxel.
 
         counts: items of each process, where several train together. Then the contrast has the negatives of all, and
         the mean of the processes' gradients, which is what DDP takes, is the gradient of the mean over all items.
+        studies: (sum(counts),) of the items of all processes, see `contrastive_loss`.
         """
         first = functional.mse_loss(result.first.float(), result.target.float())
         second = functional.mse_loss(result.second.float(), result.target.float())
@@ -92,6 +95,6 @@ class PretrainingModel(nn.Module):
         if self.recipe.contrasts(epoch):
             if len(counts) > 1:
                 features = gather(features[0], counts), gather(features[1], counts)
-            contrast = contrastive_loss(*features, self.recipe.temperature)
+            contrast = contrastive_loss(*features, self.recipe.temperature, studies)
             total = total + self.recipe.contrast_weight * contrast
         return Losses(total, first, second, contrast)

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import LongTensor, Tensor
 from torch.utils.data import Dataset
 
 from brainmvp.sequences import Sequence
@@ -33,22 +33,31 @@ class Batch:
     """What one process sees at a time; a plain class, which DDP and Fabric hand on untouched.
 
     images: (B, M, X, Y, Z) float32, 0 to 1, zero where a study has fewer series; start: (B, 3) place in the templates,
-    on the CPU; counts: items of each process; epoch: of the first study.
+    on the CPU; counts: items of each process; studies: (sum(counts),) the study of each item of all processes; epoch:
+    of the first study.
     """
 
     def __init__(
-        self, images: Tensor, start: Tensor, plan: Plan, counts: tuple[int, ...], epoch: int
+        self,
+        images: Tensor,
+        start: Tensor,
+        plan: Plan,
+        counts: tuple[int, ...],
+        studies: LongTensor,
+        epoch: int,
     ) -> None:
         self.images, self.start, self.plan, self.counts, self.epoch = images, start, plan, counts, epoch
+        self.studies = studies
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch with its images on a device, copied without waiting; the plan stays."""
-        images = self.images.to(device, non_blocking=True)
-        return Batch(images, self.start, self.plan, self.counts, self.epoch)
+        """Return the batch with images and studies on a device, copied without waiting; the plan stays."""
+        images, studies = (one.to(device, non_blocking=True) for one in (self.images, self.studies))
+        return Batch(images, self.start, self.plan, self.counts, studies, self.epoch)
 
     def pin_memory(self) -> Batch:
         """Return the batch in pinned memory (called by the loader)."""
-        return Batch(self.images.pin_memory(), self.start, self.plan.pin_memory(), self.counts, self.epoch)
+        images, studies = self.images.pin_memory(), self.studies.pin_memory()
+        return Batch(images, self.start, self.plan.pin_memory(), self.counts, studies, self.epoch)
 
 
 @dataclass(frozen=True)
@@ -126,16 +135,13 @@ class Stream(Dataset):
 
     def __getitem__(self, number: int) -> Batch:
         first = number * self.batch * self.world
-        counts = tuple(
-            sum(self.sampling.items(self._study(k)) for k in self._places(first, rank))
-            for rank in range(self.world)
-        )
+        studies = tuple(self._items(self._places(first, rank)) for rank in range(self.world))
         recipe = self.sampling.recipe
         draws = [
             self.sampling.draw(self._study(k), str(k), recipe.shows_other_sequence(self.epoch(k)))
             for k in self._places(first, self.rank)
         ]
-        return join(draws, counts, self.epoch(first))
+        return join(draws, studies, self.epoch(first))
 
     def epoch(self, place: int) -> int:
         """Return how often the whole cohort has been seen before this place of the stream."""
@@ -144,19 +150,32 @@ class Stream(Dataset):
     def _places(self, first: int, rank: int) -> range:
         return range(first + rank * self.batch, first + (rank + 1) * self.batch)
 
+    def _items(self, places: range) -> list[int]:
+        """Return the number of the study of each item of these places."""
+        numbers = [self._number(k) for k in places]
+        return [number for number in numbers for _ in range(self.sampling.items(self.studies[number]))]
+
     def _study(self, place: int) -> StudyImages:
+        return self.studies[self._number(place)]
+
+    def _number(self, place: int) -> int:
         epoch, row = divmod(place, len(self.studies))
-        return self.studies[_shuffled(self.sampling.seed, epoch, len(self.studies))[row]]
+        return _shuffled(self.sampling.seed, epoch, len(self.studies))[row]
 
 
-def join(draws: Items[tuple[Tensor, list[int], Plan]], counts: tuple[int, ...], epoch: int) -> Batch:
-    """Return single draws as a batch; a study with fewer series than another is filled up with zeros."""
+def join(draws: Items[tuple[Tensor, list[int], Plan]], studies: Items[list[int]], epoch: int) -> Batch:
+    """Return single draws as a batch; a study with fewer series than another is filled up with zeros.
+
+    studies: of each process, the study of each of its items.
+    """
     most = max(len(images) for images, _, _ in draws)
     images = torch.zeros(len(draws), most, *draws[0][0].shape[1:])
     for row, (own, _, _) in zip(images, draws, strict=True):
         row[: len(own)] = own
     plan = join_plans([plan for _, _, plan in draws])
-    return Batch(images, torch.tensor([start for _, start, _ in draws]), plan, counts, epoch)
+    start = torch.tensor([start for _, start, _ in draws])
+    counts, numbers = tuple(map(len, studies)), torch.tensor([number for own in studies for number in own])
+    return Batch(images, start, plan, counts, numbers, epoch)
 
 
 @lru_cache(maxsize=2)

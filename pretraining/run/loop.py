@@ -42,9 +42,8 @@ class Step(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return (4,): total, view 1, view 2, contrast."""
-        losses = self.model.losses(
-            self.model(batch.images, batch.start, batch.plan), batch.epoch, batch.counts
-        )
+        result = self.model(batch.images, batch.start, batch.plan)
+        losses = self.model.losses(result, batch.epoch, batch.counts, batch.studies)
         return torch.stack([losses.total, losses.first, losses.second, losses.contrast])
 
 

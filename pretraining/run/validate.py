@@ -49,7 +49,9 @@ class Validator:
         values: dict[str, list[float]] = {"psnr_1": [], "psnr_2": [], "ssim_1": [], "ssim_2": []}
         examples = []
         for number, study in enumerate(self._studies):
-            batch = join([self._sampling.draw(study, f"validation/{number}", True)], (1,), 0).to(device)
+            batch = join([self._sampling.draw(study, f"validation/{number}", True)], ([number],), 0).to(
+                device
+            )
             with autocast:
                 result = model(batch.images, batch.start, batch.plan)
             target = result.target.float()

@@ -103,6 +103,20 @@ def test_contrast_is_zero_for_one_item_and_lower_for_matching_views() -> None:
     assert contrastive_loss(views, views, 0.1) < contrastive_loss(views, views.roll(1, 0), 0.1)
 
 
+def test_sequences_of_one_study_are_no_negatives_of_each_other() -> None:
+    first, second = (torch.randn(5, 32, generator=torch.Generator().manual_seed(n)) for n in (0, 1))
+    assert contrastive_loss(first, second, 1.0, torch.tensor([3] * 5)) == 0
+    studies = torch.tensor([0, 0, 1, 1, 1])
+    left, right = (torch.nn.functional.normalize(view, dim=1) for view in (first, second))
+    rows = []
+    for one, other in ((left, right), (right, left)):
+        for n in range(5):
+            seen = torch.stack([one[n] @ other[m] for m in range(5) if m == n or studies[m] != studies[n]])
+            rows.append(seen.logsumexp(0) - one[n] @ other[n])
+    torch.testing.assert_close(contrastive_loss(first, second, 1.0, studies), torch.stack(rows).mean())
+    assert contrastive_loss(first, second, 1.0, torch.arange(5)) == contrastive_loss(first, second, 1.0)
+
+
 @pytest.mark.parametrize("backbone", SMALL)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_step_reaches_every_weight_and_the_templates_it_used(backbone: str, recipe: str) -> None:

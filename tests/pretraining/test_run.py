@@ -296,6 +296,15 @@ def test_accumulation_counts_every_study_alike_across_the_ends_of_epochs(
     assert [row[-1] for row in one] == pytest.approx(rates, rel=1e-6, abs=0)
 
 
+def test_a_cohort_of_one_study_has_no_contrast(tiny_index, tiny_config, tmp_path, losses) -> None:
+    index = Index.read(tiny_index)
+    index.with_sessions(index.sessions[:1]).write(tiny_index)  # a, of three sequences, twice per step
+    config = tiny_config()
+    recipe = config.recipe.model_copy(update={"contrast_from": 0})
+    run(tiny_index, tmp_path / "run", config.model_copy(update={"recipe": recipe}), steps=1)
+    assert [row[3] for row in losses(tmp_path / "run")] == [0.0]
+
+
 def test_the_phases_of_a_short_run_begin_after_the_same_share(tiny_config) -> None:
     assert tiny_config("script", epochs=15).recipe.template_until == 3
     assert tiny_config(epochs=15).recipe.contrast_from == 10
