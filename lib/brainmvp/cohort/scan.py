@@ -97,6 +97,14 @@ def index_folder(
         for (_, subject), count in numbered.items()
         if count > 1
     ]
+    scattered = [place for place, visit in visits.items() if _folders_of_one_sequence(visit)]
+    if scattered:
+        first, second, *_ = _folders_of_one_sequence(visits[scattered[0]])
+        ids = listed([f"{place.dataset}/{place.subject}/{place.session}" for place in scattered])
+        notes.append(
+            f"{ids}: one sequence in several folders ({first}, {second}); if these are of several patients, give each "
+            "a folder PATIENT/DATE/FILE or PATIENT/FILE."
+        )
     if was_served(root):
         _take_final_labels(visits, FinalLabels(root, task), notes)
     kept = _held_out(visits, held_out_sets(root, task))
@@ -166,6 +174,14 @@ def _take_settled(root: Path, folder: PurePosixPath, visits: dict[Place, _Visit]
     _add_study(visit, study.id)
     if study.label:
         visit.labels.append(str(folder / study.label.relative_to(study.folder).as_posix()))
+
+
+def _folders_of_one_sequence(visit: _Visit) -> list[str]:
+    """Return the folders, sorted, that hold the first sequence of a visit that lies in several; none if none does."""
+    folders: dict[Sequence, set[str]] = {}
+    for sequence, file in visit.images:
+        folders.setdefault(sequence, set()).add(str(PurePosixPath(file).parent))
+    return next((sorted(found) for found in folders.values() if len(found) > 1), [])
 
 
 def _add_study(visit: _Visit, study: str) -> None:

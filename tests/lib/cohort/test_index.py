@@ -34,18 +34,27 @@ def session(subject: str, **more: str) -> Session:
         ("ds000001/sub-a/dwi/sub-a_dwi.nii.gz", "ds000001", "a", "1"),
         ("derivatives/sub-strokecase0001/ses-0001/sub-strokecase0001_ses-0001_msk.nii.gz", "root", "strokecase0001",
          "0001"),
-        ("BraTS-GLI-00005-101/BraTS-GLI-00005-101-t2f.nii.gz", "root", "BraTS-GLI-00005", "101"),
-        ("BraTS2023_MEN/BraTS-MEN-00004-000/BraTS-MEN-00004-000-t1c.nii.gz", "BraTS2023_MEN", "BraTS-MEN-00004", "000"),
+        ("BraTS-GLI-00005-101/BraTS-GLI-00005-101-t2f.nii.gz", "BraTS-GLI", "BraTS-GLI-00005", "101"),
+        ("BraTS2023_MEN/BraTS-MEN-00004-000/BraTS-MEN-00004-000-t1c.nii.gz", "BraTS-MEN", "BraTS-MEN-00004", "000"),
         ("BraTS2021/BraTS2021_00000/BraTS2021_00000_t1ce.nii.gz", "BraTS2021", "BraTS2021_00000", "1"),
         ("UCSF-PDGM/UCSF-PDGM-0515_nifti/UCSF-PDGM-0515_ADC.nii.gz", "UCSF-PDGM", "UCSF-PDGM-0515", "1"),
-        ("UCSF-PDGM-0429_FU003d_nifti/UCSF-PDGM-0429_FU003d_T1.nii.gz", "root", "UCSF-PDGM-0429", "FU003d"),
+        ("UCSF-PDGM-0429_FU003d_nifti/UCSF-PDGM-0429_FU003d_T1.nii.gz", "UCSF-PDGM", "UCSF-PDGM-0429", "FU003d"),
         ("IXI-T2/IXI002-Guys-0828-T2.nii.gz", "IXI", "IXI002", "1"),
-        ("BrainAtlas/IXI002-Guys-0828/IXI002-Guys-0828-PD.nii.gz", "BrainAtlas", "IXI002", "1"),
+        ("BrainAtlas/IXI002-Guys-0828/IXI002-Guys-0828-PD.nii.gz", "IXI", "IXI002", "1"),
+        ("train/BraTS20_Training_001/BraTS20_Training_001_t1.nii", "BraTS2020", "BraTS20_Training_001", "1"),
+        ("HGG/Brats18_CBICA_ABE_1/Brats18_CBICA_ABE_1_t1.nii.gz", "BraTS2018", "Brats18_CBICA_ABE_1", "1"),
+        ("all/BraTS19_2013_2_1_t1.nii.gz", "BraTS2019", "BraTS19_2013_2_1", "1"),
         ("patient07/patient07_t1.nii.gz", "root", "patient07", "1"),
         ("clinic/patient07/t1.nii.gz", "clinic", "patient07", "1"),
         ("sub-01/ses-2/anat/scan_004.nii.gz", "root", "01", "2"),
         ("sub-01/flair.nii.gz", "root", "01", "1"),
         ("sub-01/2024-01-31/flair.nii.gz", "root", "sub-01", "2024-01-31"),
+        ("Caltech/0051456/session_1/anat_1/mprage.nii.gz", "Caltech", "0051456", "session_1"),
+        ("Miller/2024-01-31/t1/t1.nii.gz", "root", "Miller", "2024-01-31"),
+        ("clinic/Miller/anat/t1.nii.gz", "clinic", "Miller", "1"),
+        ("clinic/MR01/T1/flair.nii.gz", "clinic", "MR01", "T1"),
+        ("p1/p1/t1.nii.gz", "root", "p1", "1"),
+        ("t1.nii.gz", "root", "root", "1"),
     ],
 )  # fmt: skip
 def test_a_path_tells_data_set_patient_and_visit(path: str, dataset: str, subject: str, visit: str) -> None:
@@ -115,6 +124,14 @@ def test_visits_in_a_patients_folder_stay_on_one_side(tmp_path: Path) -> None:
 )
 def test_visits_are_called_in_many_ways(visit: str) -> None:
     assert place_of(PurePosixPath("Miller", visit, "flair.nii.gz"), "root") == Place("root", "Miller", visit)
+
+
+def test_patients_in_one_visit_are_told(tmp_path: Path) -> None:
+    touch(tmp_path, "A/Miller/head/t1.nii.gz", "A/Smith/head/t1.nii.gz", "A/Smith/head/t2.nii.gz")
+    (note,) = index_folder(tmp_path)[1]
+    assert note.startswith(
+        "A/head/1: one sequence in several folders (A/Miller/head, A/Smith/head); if these are of several patients,"
+    )
 
 
 def test_numbers_with_hyphens_are_patients(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from brainmvp.cohort.releases import index_release
+from brainmvp.cohort.scan import index_folder
 from brainmvp.errors import BrainMVPError
 from brainmvp.tasks import downstream_names, get_task
 
@@ -85,6 +86,15 @@ def test_every_data_set_is_read_in_its_own_layout(name, tmp_path):
         assert (tmp_path / session.segmentation).is_file() and "automated" not in session.segmentation
     else:
         assert session.label in {c.key for c in task.classes}
+
+
+@pytest.mark.parametrize("name", ["brats-2018-grade", "brats-ped-2023", "upenn-gbm"])
+def test_a_patient_has_one_name_in_every_index(name, tmp_path):
+    write_miniature(name, tmp_path)
+    as_released, _ = index_release(tmp_path, get_task(name).data.layout)
+    for root in (tmp_path, tmp_path / Path(MINIATURES[name][0]).parts[0]):
+        found, _ = index_folder(root)
+        assert {s.id for s in found.sessions} == {s.id for s in as_released.sessions}
 
 
 def test_a_patient_without_class_is_told_and_a_wrong_folder_refused(tmp_path):
