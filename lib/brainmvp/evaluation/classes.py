@@ -80,12 +80,17 @@ def answer_cases(
 
 
 def intervals(answers: Answers) -> dict[str, Interval]:
-    """Return accuracy, AUC and F1 by patient, with their intervals."""
+    """Return accuracy, AUC and F1 by patient, with their intervals.
+
+    Resamplings without one of the classes do not count for AUC and F1, which are means over the classes.
+    """
     means, wanted = by_patient(answers.probabilities, answers.targets, answers.patients)
     own = [str(row) for row in range(len(wanted))]
 
     def metrics(rows: np.ndarray) -> np.ndarray:
         found = classification_metrics(means[rows], wanted[rows], own)
+        if len(set(wanted[rows])) < len(set(wanted)):
+            found["f1"] = np.nan
         return np.array([found[name] for name in METRICS])
 
     drawn = resampled(len(wanted), metrics, samples=500)

@@ -60,7 +60,7 @@ def resampled(patients: int, statistic: Callable[[np.ndarray], Any], samples: in
 def interval(value: float, drawn: np.ndarray) -> Interval:
     """Return a value with the 95 % percentile interval of its resamplings.
 
-    Those that are not a number (one class only was drawn) do not count.
+    Those that are not a number (a class was not drawn) do not count.
     """
     drawn = drawn[~np.isnan(drawn)]
     low, high = np.percentile(drawn, (2.5, 97.5)) if len(drawn) else (np.nan, np.nan)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
+from brainmvp.evaluation.classes import METRICS, Answers, intervals
 from brainmvp.evaluation.classification import by_patient, classification_metrics
 from brainmvp.evaluation.statistics import bootstrap, compare_answers, compare_means, patient_means
 
@@ -34,6 +35,15 @@ def test_answers_are_compared_by_mcnemar():
     second = np.array([True] * 20)
     assert compare_answers(first, second).p_value == pytest.approx(2 * 0.5**10)
     assert compare_answers(first, first).p_value == 1.0
+
+
+def test_a_rare_class_that_is_always_found_has_a_narrow_interval():
+    targets = np.array([1] * 3 + [0] * 37)
+    names = [f"p{n}" for n in range(40)]
+    found = intervals(Answers(np.eye(2)[targets], targets, names, names, ["m@1"] * 40))
+    assert {name: (one.value, one.low) for name, one in found.items()} == dict.fromkeys(METRICS, (1.0, 1.0))
+    one_wrong = np.eye(2)[[0, *targets[1:]]]
+    assert intervals(Answers(one_wrong, targets, names, names, ["m@1"] * 40))["f1"].low < 0.9
 
 
 def test_a_patient_with_many_visits_counts_once():
