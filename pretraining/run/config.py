@@ -25,7 +25,7 @@ Precision = Literal["bf16-mixed", "32-true"]
 
 
 class Config(BaseModel):
-    """A run: the same configuration, index and number of processes give the same weights."""
+    """A run: the same configuration, index and number of processes give the same weights (on CPUs)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

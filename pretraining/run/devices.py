@@ -33,6 +33,18 @@ def make_fabric(
     )  # fmt: skip
 
 
+def prefer_repeatable() -> None:
+    """Take algorithms that give the same sums each time, slower; PyTorch warns of an operation that has none.
+
+    To be called before anything is computed on a GPU.
+    """
+    os.environ.setdefault(
+        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+    )  # what PyTorch asks for, read with the first product
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
 def conditions(fabric: Fabric, studies: int) -> dict[str, Any]:
     """Return what a run's numbers hang on besides its configuration and index, JSON-ready.
 

@@ -23,7 +23,7 @@ from ..data.stream import Batch, Sampling, Stream
 from ..model import PretrainingModel
 from . import checkpoint
 from .config import Config
-from .devices import conditions, device_name
+from .devices import conditions, device_name, prefer_repeatable
 from .export import export_run
 from .folder import RunFolder
 from .loader import Batches
@@ -75,7 +75,7 @@ def pretrain(
         steps: stop after this optimizer step, with a checkpoint; the learning rate keeps to the whole run's course.
         workers: processes that read patches, per device; 0: none.
         save_every, validate_every, log_every: optimizer steps between two.
-        deterministic: on a GPU, take only algorithms that give the same sums each time; slower.
+        deterministic: on a GPU, see `devices.prefer_repeatable`.
         report: called with each record of the log.
 
     Raises:
@@ -104,8 +104,8 @@ def pretrain(
         )
     under = conditions(fabric, len(training))
     _first(fabric, lambda: folder.check(under) if resumed else folder.start(config, index_path, index, under))
-    if deterministic:
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    if deterministic and fabric.device.type == "cuda":
+        prefer_repeatable()
     run = _Run(config, fabric, folder, training, held_out, workers, report)
     run.begin(resumed)
     with stoppable() as stop:

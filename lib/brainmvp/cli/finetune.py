@@ -121,7 +121,7 @@ def finetune(
     """Fine-tune on the training part of a cohort; the best weights by the validation part go into the model store.
 
     The test part is not touched: `brainmvp evaluate` does. Ctrl+C, SIGTERM and SIGUSR1 end it after a step; the same
-    command, or one with --resume, goes on from there to the same numbers, and so it does when it was killed. With
+    command, or one with --resume, goes on from there (on a CPU to the same numbers), also when it was killed. With
     --fraction it draws the label-efficiency curve, from scratch against --from; with several --network or --from it
     compares them on the same split and budget. With --folds 5 --fold all it trains one model for each fold.
     """

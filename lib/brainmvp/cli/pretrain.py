@@ -61,7 +61,8 @@ def pretrain(
         str | None, typer.Option(help="bf16-mixed or 32-true; default: bf16 on a GPU.")
     ] = None,
     deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="On a GPU: the same numbers each time, slower.")
+        bool,
+        typer.Option("--deterministic", help="On a GPU: repeatable sums where PyTorch has them, slower."),
     ] = False,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 500,
     validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 500,
@@ -72,7 +73,7 @@ def pretrain(
 ) -> None:
     """Pretrain an encoder across sequences: reconstruction, template distillation and contrast.
 
-    Ctrl+C, SIGTERM and SIGUSR1 end it after a step, with a checkpoint; --resume goes on to the same numbers.
+    Ctrl+C, SIGTERM and SIGUSR1 end it after a step, with a checkpoint; --resume goes on, on a CPU to the same numbers.
     """
     from brainmvp.card import check_name
     from brainmvp.cli.parts import pretraining

@@ -46,7 +46,7 @@ def finetune(
 ) -> FineTuned:
     """Fine-tune, or go on from what `run_folder` holds, and return the best model by validation.
 
-    The same arguments and seed give the same numbers, stopped and resumed or not, on the same kind of machine.
+    The same arguments and seed give the same numbers, stopped and resumed or not, on the same kind of CPU.
 
     Args:
         task: what to learn.
