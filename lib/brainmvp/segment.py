@@ -90,7 +90,7 @@ class Segmenter:
         tell("Reading and aligning", 0.0)
         prepared = self._prepare(study, self.card.sequences, chosen, self.card.spacing, clock=clock)
         prepared.check(self.task, study.id)
-        regions, left_out = self.task.offered(set(prepared.used))
+        regions, left_out = self.task.offered(set(prepared.used), prepared.flagged)
 
         tell("Segmenting", 0.3)
         with torch.inference_mode():

@@ -74,7 +74,7 @@ def _facts(result: Segmentation) -> list[tuple[str, str]]:
         ("Sequences used", ", ".join(map(str, result.used))),
         ("Missing", ", ".join(missing) or "none"),
         ("Flagged, not used", "; ".join(f"{s}: {why}" for s, why in result.flagged.items()) or "none"),
-        ("Registered", ", ".join(moved) or "none needed it"),
+        ("Registered", ", ".join(moved) or ("none" if result.flagged else "none needed it")),
         ("Measured on", f"the grid of {result.reference}, {_spacing(result.labels)}"),
         (
             "Mean uncertainty",

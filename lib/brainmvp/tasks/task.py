@@ -1,5 +1,6 @@
 """A task: its sequences, its labels with colours and codes and the regions a model predicts, or its classes."""
 
+from collections.abc import Collection
 from typing import Literal
 
 import numpy as np
@@ -127,15 +128,20 @@ class Task(Record):
             f"{study}: the {self.name} task needs {needed}, and this study has {found}; add the sequence."
         )
 
-    def offered(self, available: set[Sequence]) -> tuple[list[Region], dict[str, str]]:
-        """Return the regions that the available sequences can show, and for each other one why it is left out."""
+    def offered(
+        self, available: set[Sequence], unusable: Collection[Sequence] = ()
+    ) -> tuple[list[Region], dict[str, str]]:
+        """Return the regions that the available sequences can show, and for each other one why it is left out.
+
+        unusable: the sequences that the study has as well, and that could not be used.
+        """
         offered, left_out = [], {}
         for region in self.regions:
             missing = [sequence for sequence in region.requires if sequence not in available]
             if missing:
-                left_out[region.name] = (
-                    f"{region.title} needs {' and '.join(missing)}, which this study does not have."
-                )
+                absent = [sequence for sequence in missing if sequence not in unusable]
+                why = "which this study does not have" if absent else "which could not be used"
+                left_out[region.name] = f"{region.title} needs {' and '.join(absent or missing)}, {why}."
             else:
                 offered.append(region)
         return offered, left_out

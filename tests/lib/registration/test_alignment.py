@@ -11,6 +11,7 @@ from brainmvp.classify import StudyClassifier
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
 from brainmvp.networks import NetworkConfig, build_classifier
+from brainmvp.onepage.content import content_of
 from brainmvp.phantom.rescan import errors_mm, scan
 from brainmvp.registration import align, register
 from brainmvp.registration.motion import rigid
@@ -99,6 +100,13 @@ def test_a_doubtful_sequence_is_not_used_and_shown(segmenter, unfit_study):
     assert report["alignments"]["FLAIR"]["doubt"]
     picture = result.save_alignment_picture(unfit_study.folder / "out" / "a.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_only_a_doubtful_sequence_shows_is_left_out_for_that_reason(segmenter, unfit_study):
+    result = segmenter.segment(unfit_study, Sequence.FLAIR)
+    assert result.left_out["ET"] == "Enhancing tumour needs T1CE, which could not be used."
+    facts = dict(content_of(result).facts)
+    assert facts["Registered"] == "none" and facts["Flagged, not used"].startswith("T1CE: ")
 
 
 @pytest.fixture
