@@ -40,7 +40,8 @@ def phantom(
 ) -> None:
     """Make synthetic studies with labels, of any of the eight sequences.
 
-    The same seed gives the same patient. Some are healthy, and some have the other task's disease, unlabelled.
+    The same seed, spacing and difficulty give the same patient. Some are healthy, and some have the other task's
+    disease, unlabelled.
     """
     from brainmvp.phantom.write import USUAL_SEQUENCES, make_study
     from brainmvp.tasks import get_task

@@ -1,6 +1,6 @@
 """What a scanner does to the image: coils, blur, thick slices, movement, noise."""
 
-import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -8,26 +8,61 @@ from torch import Tensor
 
 from brainmvp.phantom.draw import Draw, along_axes
 from brainmvp.phantom.grid import BrainGrid
+from brainmvp.sequences import Sequence
+
+# The share of a study with thick slices that each sequence has them in, judged: T1 is often a volume beside them.
+_THICK = {Sequence.T1: 0.35, Sequence.T1CE: 0.35, Sequence.MRA: 0.0}
+_THICK_ELSE = 0.85
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Thick slices: across which axis, how far from each other and where the first one lies, mm."""
+
+    axis: int
+    thickness: float
+    first: float
+
+    @classmethod
+    def drawn(cls, draw: Draw, difficulty: float) -> "Slices | None":
+        """Return those of a study, mostly axial, or None for one of thin ones."""
+        if not draw.chance(0.15 + 0.3 * difficulty):
+            return None
+        thickness = draw.uniform(3.0, 6.5)
+        return cls(draw.choice((0, 1, 2), (0.1, 0.15, 0.75)), thickness, draw.uniform(0, thickness))
+
+    def has(self, sequence: Sequence, draw: Draw) -> bool:
+        """Return whether a sequence of the study was scanned so."""
+        return draw.chance(_THICK.get(sequence, _THICK_ELSE))
 
 
 def acquire(
-    draw: Draw, grid: BrainGrid, image: Tensor, brain: Tensor, difficulty: float, *, shaded: bool = True
+    draw: Draw,
+    grid: BrainGrid,
+    image: Tensor,
+    brain: Tensor,
+    difficulty: float,
+    *,
+    scan: Draw,
+    slices: Slices | None = None,
+    shaded: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Return the image (X, Y, Z) as scanned, zero outside the brain, and where it was scanned (X, Y, Z) bool.
 
     image: signal, 0 and above; brain: (X, Y, Z) bool; difficulty 0…1 scales how often and how strongly it suffers;
-    shaded: by the coil, which cancels in a map made of several images.
+    scan: what two images of one scan have in common is drawn from this; slices: thick ones, spread out linearly as
+    resampling does; shaded: by the coil, which cancels in a map made of several images.
     """
     if shaded:
         image = image * torch.exp(_coil(draw, grid, difficulty))
-    image = along_axes(image, _point_spread(draw, grid, difficulty))
-    if draw.chance(0.06 * difficulty):
-        image = _ghost(draw, image)
+    image = along_axes(image, _point_spread(scan, grid, slices))
+    if scan.chance(0.06 * difficulty):
+        image = _ghost(scan, image)
+    covered = brain
+    if scan.chance(0.04 * difficulty):
+        covered = brain & _partial(scan, grid)
     level = image[brain].mean()
     image = _rician(draw, image, float(level) * draw.uniform(0.01, 0.04 + 0.03 * difficulty))
-    covered = brain
-    if draw.chance(0.04 * difficulty):
-        covered = brain & _partial(draw, grid)
     return image * covered, covered
 
 
@@ -44,20 +79,38 @@ def _coil(draw: Draw, grid: BrainGrid, difficulty: float) -> Tensor:
     return field
 
 
-def _point_spread(draw: Draw, grid: BrainGrid, difficulty: float) -> list[Tensor]:
-    """Return one matrix per axis: blur of resolution, the average over a thick slice, and a shift from movement."""
-    widths = [draw.uniform(0.0, 1.0)] * 3
-    if draw.chance(0.06 + 0.16 * difficulty):
-        axis = draw.choice((0, 1, 2), (0.15, 0.2, 0.65))
-        thickness = draw.uniform(3.0, 6.5)
-        # A box of this width has this standard deviation.
-        widths[axis] = thickness / math.sqrt(12)
+def _point_spread(draw: Draw, grid: BrainGrid, slices: Slices | None) -> list[Tensor]:
+    """Return one matrix per axis: blur of resolution, thick slices, and a shift from movement."""
+    width = round(draw.uniform(0.0, 1.0) / grid.spacing, 1)
     moved = draw.chance(0.15)
     shifts = [draw.normal(1.0) if moved else 0.0 for _ in range(3)]
-    return [
-        _gaussian_matrix(size, round(width / grid.spacing, 1), round(shift / grid.spacing, 1))
-        for size, width, shift in zip(grid.shape, widths, shifts, strict=True)
+    matrices = [
+        _gaussian_matrix(size, width, round(shift / grid.spacing, 1))
+        for size, shift in zip(grid.shape, shifts, strict=True)
     ]
+    if slices:
+        thick = _slices_matrix(
+            grid.shape[slices.axis],
+            round(slices.thickness / grid.spacing, 1),
+            round(slices.first / grid.spacing, 1),
+        )
+        matrices[slices.axis] = matrices[slices.axis] @ thick
+    return matrices
+
+
+@lru_cache(maxsize=256)
+def _slices_matrix(size: int, thickness: float, first: float) -> Tensor:
+    """Return the (size, size) matrix that averages over slices, in voxels, and fills the space between their middles
+    linearly."""
+    index = torch.arange(size, dtype=torch.float32)[:, None]
+    middles = torch.arange(first - 0.5, size - 0.5 + thickness, thickness)
+    # How much of each voxel (from half a voxel below it to half above) each slice holds.
+    low, high = middles - thickness / 2, middles + thickness / 2
+    share = (torch.minimum(index + 0.5, high) - torch.maximum(index - 0.5, low)).clamp_min(0)
+    held = share.sum(0).clamp_min(1e-6)
+    near = (1 - (index - middles).abs() / thickness).clamp_min(0) * (share.sum(0) > 0)
+    near = near / near.sum(1, keepdim=True).clamp_min(1e-6)
+    return near @ (share / held).T
 
 
 @lru_cache(maxsize=1024)

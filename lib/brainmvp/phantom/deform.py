@@ -9,10 +9,12 @@ from torch.nn import functional
 
 from brainmvp.phantom.anatomy import CSF, Anatomy
 from brainmvp.phantom.draw import Draw
-from brainmvp.phantom.grid import BrainGrid, Point
+from brainmvp.phantom.grid import EXTENT_MM, BrainGrid, Point
 
 # The bodies of the lateral ventricles in the atlas, mm from the middle of the brain.
 _VENTRICLES = ((-15.0, 8.0, 13.0), (15.0, 8.0, 13.0))
+# What a brain, about an ellipsoid, keeps from the faces of the grid before it is bent, mm.
+_MARGIN_MM = 4.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Warp:
         """atrophy: 0 (none) to 1 (ventricles about twice as wide)."""
         self.grid = grid
         self._anatomy = anatomy
-        self._matrix, self._shift = _affine(draw, anatomy.is_average)
+        matrix, self._shift = _affine(draw, anatomy.is_average)
+        self._matrix = matrix / _fitting(grid, anatomy, matrix, self._shift)
         self._bend = draw.smooth(grid, 44.0, 3) * draw.uniform(0, 4) + draw.smooth(
             grid, 16.0, 3
         ) * draw.uniform(0, 1.6)
@@ -92,6 +95,15 @@ def _affine(draw: Draw, is_average: bool) -> tuple[Tensor, list[float]]:
         scale[0] *= -1
     shear = torch.eye(3) + torch.tensor([[draw.normal(0.02) for _ in range(3)] for _ in range(3)])
     return scale @ turn @ shear, [draw.normal(2.0) for _ in range(3)]
+
+
+def _fitting(grid: BrainGrid, anatomy: Anatomy, matrix: Tensor, shift: list[float]) -> float:
+    """Return the factor, 1 at most, by which a brain that is warped so has to shrink to lie within the grid."""
+    forth = torch.linalg.inv(matrix)
+    half = torch.tensor(anatomy.tissue.shape[1:]) * anatomy.spacing / 2
+    reach = ((forth * half) ** 2).sum(1).sqrt() + (forth @ torch.tensor(shift)).abs()
+    room = torch.tensor(EXTENT_MM) / 2 - _MARGIN_MM
+    return float((room / reach).amin().clamp_max(1.0))
 
 
 def _rotation(angles: list[float]) -> Tensor:

@@ -16,9 +16,14 @@ Item = TypeVar("Item")
 class Draw:
     """A stream of random numbers and fields; equal seeds give equal streams on one machine."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int | str) -> None:
+        self._seed = seed
         self._numbers = random.Random(seed)
         self._fields = torch.Generator().manual_seed(self._numbers.getrandbits(62))
+
+    def part(self, name: str) -> "Draw":
+        """Return a stream of its own, whatever else has been drawn; equal names give equal ones."""
+        return Draw(f"{self._seed} {name}")
 
     def uniform(self, low: float, high: float) -> float:
         return self._numbers.uniform(low, high)

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from brainmvp.phantom import distractors, regions, stroke, tumour
-from brainmvp.phantom.acquisition import acquire
+from brainmvp.phantom.acquisition import Slices, acquire
 from brainmvp.phantom.anatomy import GREY, WHITE, Anatomy, load_anatomies
-from brainmvp.phantom.contrast import Protocol, carry_over, random_tissue_levels, signal
 from brainmvp.phantom.deform import Pull, Warp, individual_tissue
 from brainmvp.phantom.distortion import BENT, Distortion
 from brainmvp.phantom.draw import Draw
 from brainmvp.phantom.grid import BrainGrid, pick_points
 from brainmvp.phantom.layers import Layer
-from brainmvp.phantom.materials import Material, gliosis, healthy
+from brainmvp.phantom.look import Look, render
+from brainmvp.phantom.materials import gliosis, healthy
 from brainmvp.sequences import Sequence
 
 Disease = Literal["tumour", "stroke", "healthy"]
@@ -38,10 +38,12 @@ _ALIKE = (
     (Sequence.T1, Sequence.T1CE), (Sequence.T2,), (Sequence.FLAIR,), (Sequence.PD,), (Sequence.DWI, Sequence.ADC),
     (Sequence.MRA,),
 )  # fmt: skip
-# The lowest ADC of a lesion, 1e-3 mm²/s (judged: infarcts are above 0.3).
-_LEAST = {Sequence.ADC: 0.2}
-# Real images carry no negative values, and normalised ones reach down to about -0.3.
-_REAL_OFFSET = 0.35
+# Images of one scan, on one grid and of one coverage.
+_DIFFUSION = (Sequence.DWI, Sequence.ADC)
+# The share of real brains whose images are made anew from their tissue maps: three patients are few contrasts.
+_ANEW = 0.35
+# The share of studies whose T1 was scanned with the same settings before and after the agent.
+_PAIRED = 0.75
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def make_phantom(
     if disease == "tumour":
         seeds = anatomy.tissue[WHITE] + 0.25 * anatomy.tissue[GREY]
         points = pick_points(seeds, anatomy.spacing, [draw.uniform(0, 1) for _ in range(6)])
-        plan = tumour.TumourPlan.drawn(draw, [warp.destination(point) for point in points], difficulty)
+        plan = tumour.TumourPlan.drawn(draw, points, difficulty, warp.destination)
         if plan.kind == "none" or draw.chance(0.7):
             for centre, radius in plan.foci[:2]:
                 warp.push(Pull(centre, radius * draw.uniform(1.2, 2.2), draw.uniform(0.1, 0.6)))
@@ -107,14 +109,22 @@ def make_phantom(
 
     strength = draw.uniform(0, 1)
     grey, white, csf = healthy(draw, strength)
-    layers = _background(draw, grid, tissue, own_lesions, difficulty)
+    layers = _background(draw, grid, tissue, own_lesions, frozenset(real), difficulty)
     labels = torch.zeros(grid.shape, dtype=torch.uint8)
     if plan is not None:
         grown, found = tumour.grow(draw, grid, tissue, anatomical, plan)
         own = [layer.at_field(strength) for layer in grown]
     elif disease == "stroke":
         own, found = stroke.grow(
-            draw, grid, tissue, anatomical, grey, difficulty, large=large_stroke, swollen=swollen
+            draw,
+            grid,
+            tissue,
+            anatomical,
+            grey,
+            difficulty,
+            field=strength,
+            large=large_stroke,
+            swollen=swollen,
         )
     else:
         own, found = [], labels
@@ -123,6 +133,8 @@ def make_phantom(
     if disease == task:
         labels = found
 
+    pair = draw.chance(_PAIRED)
+    thick = Slices.drawn(draw, difficulty)
     bent = Distortion(draw, grid) if draw.chance(0.5 * difficulty) else None
     if bent and task == "stroke" and set(BENT) & set(sequences):  # on which its labels are drawn
         labels = bent.labels(labels)
@@ -130,15 +142,19 @@ def make_phantom(
     gains = {Sequence.FLAIR: bright} | {s: draw.uniform(0, 0.7) * bright for s in (Sequence.T2, Sequence.DWI)}
     images = {}
     for sequence in sequences:
+        # Drawn apart, so that a sequence looks the same whichever others are asked for.
+        own_draw = draw.part(sequence.value)
+        scan = draw.part("diffusion" if sequence in _DIFFUSION else f"scan {sequence.value}")
+        look = _look(draw, sequence, odd, pair)
         shown = None if sequence is odd else real.get(sequence)
-        image = _contrast(
-            draw, grid, sequence, tissue, shown, (grey, white, csf), layers, gains.get(sequence),
-            odd=sequence is odd,
-        )  # fmt: skip
+        image = render(own_draw, grid, look, tissue, shown, (grey, white, csf), layers, gains.get(sequence))
         if bent and sequence in BENT:
             image = bent.image(image)
-        image, covered = acquire(draw, grid, image, brain, difficulty, shaded=sequence is not Sequence.ADC)
-        images[sequence] = image * _scale(draw, sequence)
+        image, covered = acquire(
+            own_draw, grid, image, brain, difficulty, scan=scan, shaded=sequence is not Sequence.ADC,
+            slices=thick if thick and thick.has(sequence, scan) else None,
+        )  # fmt: skip
+        images[sequence] = image * _scale(own_draw, sequence)
         if task == "stroke" and sequence is Sequence.DWI:  # on which infarcts are drawn
             labels = labels * covered
     facts = {
@@ -175,63 +191,33 @@ def _warped(
     if anatomy.is_average:
         return individual_tissue(tissue, draw, grid, atrophy), {}, None
     real = dict(zip(anatomy.images, moved[3:], strict=False))
-    if anatomy.lesions is None:
-        return tissue, real, None
-    return tissue, real, moved[-1]
+    lesions = None if anatomy.lesions is None else moved[-1]
+    return tissue, {} if draw.chance(_ANEW) else real, lesions
 
 
 def _background(
-    draw: Draw, grid: BrainGrid, tissue: Tensor, own_lesions: Tensor | None, difficulty: float
+    draw: Draw,
+    grid: BrainGrid,
+    tissue: Tensor,
+    own_lesions: Tensor | None,
+    real: frozenset[Sequence],
+    difficulty: float,
 ) -> list[Layer]:
+    """Return the distractors, and the patient's own lesions, which the real channels show already."""
     layers = distractors.scatter(draw, grid, tissue, draw.uniform(0.3, 0.6) + 0.5 * difficulty)
     if own_lesions is not None and draw.chance(0.8):
-        # The real channels show the patient's lesions already; made-up channels have to show them too.
-        made_up = frozenset({Sequence.DWI, Sequence.ADC, Sequence.PD, Sequence.MRA})
+        made_up = frozenset(Sequence) - real
         layers.append(Layer(own_lesions.clamp(0, 1), gliosis(draw), 0.05, only=made_up))
     return layers
 
 
-def _contrast(
-    draw: Draw,
-    grid: BrainGrid,
-    sequence: Sequence,
-    tissue: Tensor,
-    real: Tensor | None,
-    materials: tuple[Material, Material, Material],
-    layers: list[tuple[Layer, dict[Sequence, float]]],
-    gain: Tensor | None,
-    odd: bool,
-) -> Tensor:
-    """Return the signal of one sequence (X, Y, Z), before the scanner's flaws.
-
-    layers: each with its prominence; gain: by which share healthy tissue is brighter; odd: of a contrast of no scanner.
-    """
-    protocol = Protocol.drawn(sequence, draw)
-    physical = [signal(material, protocol) for material in materials]
-    if real is not None:
-        image = _vary(draw, real)
-        levels = [float((part * image).sum() / part.sum().clamp_min(1)) for part in tissue]
-    else:
-        if sequence is Sequence.ADC:  # which has units
-            levels = physical
-        elif odd or draw.chance(0.5):
-            levels = list(random_tissue_levels(sequence, draw, odd))
-            if sequence is Sequence.T1CE:
-                levels[GREY] += draw.uniform(0, 0.12)
-        else:
-            levels = [value / max(physical[WHITE], 0.05) for value in physical]
-        image = torch.einsum("t,txyz->xyz", torch.tensor(levels), tissue)
-        image = image * (1 + draw.uniform(0.01, 0.05) * draw.smooth(grid, draw.uniform(2.5, 5)))
-    if gain is not None:
-        image = image * (1 + gain)
-    reference = levels[GREY]
-    for layer, prominence in layers:
-        if layer.only is None or sequence in layer.only:
-            level = carry_over(signal(layer.material, protocol), physical, levels, sequence)
-            level = reference + (level - reference) * prominence[sequence]
-            least = layer.least_dwi * reference if sequence is Sequence.DWI else _LEAST.get(sequence, 0.02)
-            image = _over(draw, grid, image, layer, max(level, least))
-    return image.clamp_min(0)
+def _look(draw: Draw, sequence: Sequence, odd: Sequence | None, pair: bool) -> Look:
+    """Return how a sequence looks; pair: T1CE is scanned as T1 was."""
+    own_draw = draw.part(f"look {sequence.value}")
+    if sequence is Sequence.T1CE and sequence is not odd:
+        before = Sequence.T1 if pair and odd is not Sequence.T1 else Sequence.T1CE
+        return Look.drawn(before, draw.part(f"look {before.value}"), odd=False).after_contrast(own_draw)
+    return Look.drawn(sequence, own_draw, odd=sequence is odd)
 
 
 def _prominence(draw: Draw, layer: Layer) -> dict[Sequence, float]:
@@ -246,19 +232,6 @@ def _prominence(draw: Draw, layer: Layer) -> dict[Sequence, float]:
         factor = draw.uniform(0.1, 0.6) if faint else math.exp(draw.normal(0.33))
         factors |= dict.fromkeys(alike, factor)
     return factors
-
-
-def _vary(draw: Draw, real: Tensor) -> Tensor:
-    """Return a real image (percentiles 5 and 95 at 0 and 1) with another gamma, from 0 upwards."""
-    lifted = ((real + 1.0) / 2.5).clamp_min(1e-3) ** float(np.exp(draw.normal(0.22)))
-    return (lifted * 2.5 - 1.0 + _REAL_OFFSET).clamp_min(0)
-
-
-def _over(draw: Draw, grid: BrainGrid, image: Tensor, layer: Layer, level: float) -> Tensor:
-    if layer.texture:
-        target = level * (1 + layer.texture * draw.smooth(grid, layer.texture_mm))
-        return image + layer.mask * (target - image)
-    return torch.lerp(image, torch.full((), level), layer.mask)
 
 
 def _scale(draw: Draw, sequence: Sequence) -> float:

@@ -1,9 +1,9 @@
 """What tissues are, to an MRI scanner: relaxation times, water, diffusion, contrast agent.
 
-Sources, at 1.5 to 3 T: relaxation of grey and white matter, Stanisz et al., Magn Reson Med 2005, and Wansapura et
-al., J Magn Reson Imaging 1999; of CSF, Rooney et al., Magn Reson Med 2007; diffusion of normal tissue, Helenius et
-al., AJNR 2002; of infarcts, Schlaug et al., Neurology 1997; relaxation of tumours and oedema, Just and Thelen,
-Radiology 1988. The ranges are wider than the papers': they stand for scanners and patients unseen.
+Sources, at 1.5 to 3 T: relaxation of grey and white matter, Stanisz et al., Magn Reson Med 2005, Wansapura et al.,
+J Magn Reson Imaging 1999, and Rooney et al., Magn Reson Med 2007, who measured CSF, too; diffusion of normal tissue,
+Helenius et al., AJNR 2002; of infarcts, Schlaug et al., Neurology 1997. Tumours and oedema are set by eye. The ranges
+are wider than the papers': they stand for scanners and patients unseen.
 """
 
 from dataclasses import dataclass, replace

@@ -64,7 +64,7 @@ def surroundings(brain: np.ndarray, spacing: float, rng: np.random.Generator) ->
     """Return which tissue is where around a brain (X, Y, Z) bool: uint8, 0 air and brain, then `TISSUES`."""
     noise = partial(_noise, brain.shape, rng, spacing)
     distance = _outside_of_hull(brain, spacing) * (1 + 0.15 * noise(25.0))
-    space = _space(brain, spacing, noise, rng)
+    space = _space(brain, noise, rng)
     csf = rng.uniform(1.0, 4.0)
     bone = csf + rng.uniform(4.5, 8.0)
     scalp = bone + rng.uniform(4.0, 9.0)
@@ -102,7 +102,7 @@ def _veins(space: Space, distance: np.ndarray, csf: float) -> np.ndarray:
     return wall & (distance > 0) & (sagittal | transverse)
 
 
-def _space(brain: np.ndarray, spacing: float, noise: partial, rng: np.random.Generator) -> Space:
+def _space(brain: np.ndarray, noise: partial, rng: np.random.Generator) -> Space:
     """Return the coordinates from the middle of the brain's box as if it were of standard size, bent a little."""
     axes = []
     for axis, ((low, high), size, count) in enumerate(zip(extent(brain), STANDARD, brain.shape, strict=True)):

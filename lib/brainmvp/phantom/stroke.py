@@ -37,15 +37,16 @@ def grow(
     grey: Material,
     difficulty: float,
     *,
+    field: float = 0.0,
     large: bool = False,
     swollen: Point | None = None,
 ) -> tuple[list[Layer], Tensor]:
     """Return the layers of an ischaemic stroke and its labels (X, Y, Z) uint8.
 
     tissue: (3, X, Y, Z); anatomical: (3, X, Y, Z), where each voxel comes from (see `Warp.source`); grey: this
-    person's grey matter; difficulty 0…1 allows smaller lesions; large: more of whole territories; swollen: the centre
-    of one some days old, mm, with cortex that takes up the agent. Small lesions keep hard edges: blurred ones would
-    vanish on the grid.
+    person's grey matter in a field of 0 (1.5 T) to 1 (3 T); difficulty 0…1 allows smaller lesions; large: more of whole
+    territories; swollen: the centre of one some days old, mm, with cortex that takes up the agent. Small lesions keep
+    hard edges: blurred ones would vanish on the grid.
     """
     parenchyma = tissue[GREY] + tissue[WHITE]
     seeds = tissue[WHITE] * 0.6 + tissue[GREY] * 0.4
@@ -80,9 +81,9 @@ def grow(
     if swollen and draw.chance(0.75):
         layers.append(_enhancing_cortex(draw, grid, tissue, mask, material))
     if draw.chance(0.2):
-        layers = old_infarct(draw, grid, tissue) + layers
+        layers = [layer.at_field(field) for layer in old_infarct(draw, grid, tissue)] + layers
     if kind in ("territory", "patchy") and draw.chance(0.12):
-        layers.append(_bleeding(draw, grid, mask))
+        layers.append(_bleeding(draw, grid, mask).at_field(field))
     return layers, (mask > _MARKED).to(torch.uint8) * INFARCT
 
 

@@ -1,6 +1,7 @@
 """Tumours: necrosis within an enhancing rim within oedema, and the other ways that they look."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -26,13 +27,16 @@ _KIND_WEIGHTS = (0.53, 0.13, 0.20, 0.14)
 _PONS, _THALAMUS, _CEREBELLUM = (0.0, -8.0, -42.0), (9.0, -2.0, 2.0), (4.0, -42.0, -42.0)
 # A tumour beside the corpus callosum and as near as this to the midline may have crossed it (a butterfly glioma), mm.
 _BUTTERFLY_MM = 22.0
-# Oedema reaches no further than this many radii from a focus: a small metastasis does not fill a hemisphere.
-_FARTHEST = 2.5
+# Oedema reaches no further than this many radii from a focus: a small one does not fill a hemisphere, though half of
+# the metastases have more than their size tells.
+_FARTHEST, _FAR_OF_METASTASES = 2.5, 6.0
 # Below this height there is room for a tumour of this radius at most, mm.
 _POSTERIOR_FOSSA = (-32.0, 22.0)
 # The share of gliomas without enhancement that are dark inside in FLAIR: of IDH-mutant astrocytomas 42 % are, of other
 # gliomas nearly none (Park et al., Eur Radiol 2021: 1053 patients).
 _MISMATCH = 0.33
+# The share of rings that are a part of a core that does not enhance elsewhere: judged by eye.
+_RING_WITHIN = 0.25
 # A rim thinner than this would not be seen on the grid that the models work on, mm.
 _THINNEST_RIM_MM = 2.2
 
@@ -52,13 +56,17 @@ class TumourPlan:
     apart: bool = False
 
     @classmethod
-    def drawn(cls, draw: Draw, centres: list[Point], difficulty: float) -> "TumourPlan":
+    def drawn(
+        cls, draw: Draw, seeds: list[Point], difficulty: float, place: Callable[[Point], Point]
+    ) -> "TumourPlan":
         """Return a glioma with up to two satellites, metastases or a child's tumour.
 
-        centres: at least six, in the order in which they are used; difficulty: 0…1 allows smaller ones.
+        seeds: at least six, in the order in which they are used; difficulty: 0…1 allows smaller ones; place: where a
+        point of the anatomy has come to lie, mm.
         """
         if draw.chance(0.07):
-            return cls._of_a_child(draw)
+            return cls._of_a_child(draw, place)
+        centres = [place(point) for point in seeds]
         if draw.chance(0.06 + 0.08 * difficulty):
             count = draw.integer(1, min(len(centres), 6))
             kind = draw.choice(("ring", "solid"))
@@ -83,10 +91,10 @@ class TumourPlan:
         return cls(kind, tuple(foci), crosses=butterfly, spills=spills)
 
     @classmethod
-    def _of_a_child(cls, draw: Draw) -> "TumourPlan":
+    def _of_a_child(cls, draw: Draw, where: Callable[[Point], Point]) -> "TumourPlan":
         """Return a diffuse midline glioma of the pons or thalamus, or a tumour of the cerebellum (WHO 2021, CNS)."""
         place = draw.choice((_PONS, _THALAMUS, _CEREBELLUM), (0.45, 0.2, 0.35))
-        centre = tuple(middle + draw.normal(3.0) for middle in place)
+        centre = where(tuple(middle + draw.normal(3.0) for middle in place))
         if place is _CEREBELLUM:
             kind, radius = draw.choice(("solid", "patchy", "ring")), draw.uniform(10.0, 22.0)
         else:
@@ -111,10 +119,18 @@ def grow(
     infiltration = infiltration * brain
     enhancing, dead = _parts(draw, grid, plan, surface, core, edge)
 
-    opacity = draw.uniform(0.7, 1.0)
-    layers = [Layer(infiltration * opacity, oedema(draw), draw.uniform(0.02, 0.08), 6.0, clear_on=_CLEAR_ON)]
+    layers = [
+        Layer(
+            infiltration * _unevenly(draw, grid),
+            oedema(draw),
+            draw.uniform(0.02, 0.08),
+            6.0,
+            clear_on=_CLEAR_ON,
+        )
+    ]
+    solid = core * _unevenly(draw, grid)
     layers.append(
-        Layer(core, solid_tumour(draw), draw.uniform(0.03, 0.1), draw.uniform(3, 8), clear_on=_CLEAR_ON)
+        Layer(solid, solid_tumour(draw), draw.uniform(0.03, 0.1), draw.uniform(3, 8), clear_on=_CLEAR_ON)
     )
     if plan.kind == "none" and draw.chance(_MISMATCH):
         inside = soft(surface + draw.uniform(2.5, 6.0) + 1.5 * draw.smooth(grid, 8.0), draw.uniform(2.0, 4.0))
@@ -134,6 +150,12 @@ def grow(
     if enhancing is not None:
         labels[(enhancing > 0.5) & (core > 0.5)] = ENHANCING
     return layers, labels
+
+
+def _unevenly(draw: Draw, grid: BrainGrid) -> Tensor:
+    """Return how much of a lesion's contrast shows at each place, 0…1 (X, Y, Z): alike in all sequences."""
+    share = draw.uniform(0.7, 1.0) + draw.uniform(0.0, 0.25) * draw.smooth(grid, draw.uniform(8.0, 20.0))
+    return share.clamp(0.4, 1.0)
 
 
 def _distances(draw: Draw, grid: BrainGrid, tissue: Tensor, anatomical: Tensor, plan: TumourPlan) -> Tensor:
@@ -177,8 +199,9 @@ def _oedema(
     cortex = draw.uniform(0.3, 2.0) if diffuse else draw.uniform(2.0, 8.0)
     cost = tracts + cortex * tissue[GREY] + 20.0 * (1 - tissue[GREY] - tissue[WHITE])
     shares = [1.0, *(draw.uniform(0.4, 1.0) for _ in plan.foci[1:])]
+    farthest = _FAR_OF_METASTASES if plan.apart and draw.chance(0.5) else _FARTHEST
     reach = [
-        min(extent * share, _FARTHEST * radius) for share, (_, radius) in zip(shares, plan.foci, strict=True)
+        min(extent * share, farthest * radius) for share, (_, radius) in zip(shares, plan.foci, strict=True)
     ]
     box = _around(grid, plan, 2.0 * extent)
     longer = torch.ones(grid.shape)
@@ -200,6 +223,14 @@ def _around(grid: BrainGrid, plan: TumourPlan, margin: float) -> tuple[slice, sl
     return x, y, z
 
 
+def _ball_within(draw: Draw, grid: BrainGrid, plan: TumourPlan) -> Tensor:
+    """Return the distance from the surface of a ball off the middle of the first focus, mm, negative inside."""
+    centre, radius = plan.foci[0]
+    size = radius * draw.uniform(0.4, 0.8)
+    aside = tuple(middle + draw.uniform(-0.5, 0.5) * radius for middle in centre)
+    return ellipsoid(draw, grid, aside) - size + 0.15 * size * draw.smooth(grid, max(0.5 * size, 5.0))
+
+
 def _parts(
     draw: Draw, grid: BrainGrid, plan: TumourPlan, surface: Tensor, core: Tensor, edge: float
 ) -> tuple[Tensor | None, Tensor | None]:
@@ -212,6 +243,9 @@ def _parts(
     if plan.kind == "patchy":
         field = draw.smooth(grid, max(0.35 * size, 4.0)) + 0.3 * draw.smooth(grid, 4.0)
         return core * soft((draw.uniform(-0.3, 0.9) - field) * 3.0, edge), None
+    if draw.chance(_RING_WITHIN):
+        surface = torch.maximum(surface, _ball_within(draw, grid, plan))
+        core = torch.minimum(core, soft(surface, edge))
     # Ring: necrosis begins at a depth below the surface that varies along the rim.
     depth = max(size * (1 - draw.uniform(0.3, 0.92)), _THINNEST_RIM_MM)
     inner = surface + depth + 0.3 * depth * draw.smooth(grid, 8.0) + 0.6 * draw.smooth(grid, 4.0)

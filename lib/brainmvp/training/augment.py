@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from brainmvp.sequences import Sequence
 from brainmvp.tasks import Task
@@ -16,27 +17,38 @@ _COMMON: dict[str, tuple[tuple[Sequence, ...], ...]] = {
     ),
     "stroke": ((Sequence.DWI,), (Sequence.DWI, Sequence.ADC), (Sequence.DWI, Sequence.FLAIR)),
 }
+# Of gain and offset for ADC, which has units: an infarct is known by its value.
+_ADC_SHARE = 0.25
 
 
-def vary(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def vary(images: Tensor, labels: Tensor, task: Task, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Flip some axes, move by some voxels, and change gain and offset of each channel inside the brain.
 
-    images: (B, C, X, Y, Z); labels: (B, X, Y, Z); generator: on the CPU.
+    images: (B, C, X, Y, Z), channels as the task's sequences; labels: (B, X, Y, Z); generator: on the CPU.
     """
     results = []
     for image, label in zip(images, labels, strict=True):
         numbers = torch.rand(3, generator=generator)
         axes = [axis for axis, limit in enumerate((0.5, 0.1, 0.1)) if numbers[axis] < limit]
         shifts = torch.randint(-3, 4, (3,), generator=generator).tolist()
-        image = image.flip([axis + 1 for axis in axes]).roll(shifts, (1, 2, 3))
-        label = label.flip(axes).roll(shifts, (0, 1, 2))
-        results.append((image, label))
+        image = moved(image.flip([axis + 1 for axis in axes]), shifts)
+        results.append((image, moved(label.flip(axes), shifts)))
     images = torch.stack([image for image, _ in results])
     shape = (*images.shape[:2], 1, 1, 1)
-    gain = (0.8 + 0.4 * torch.rand(shape, generator=generator)).to(images.device)
-    offset = (0.2 * torch.rand(shape, generator=generator) - 0.1).to(images.device)
+    share = torch.tensor([_ADC_SHARE if s is Sequence.ADC else 1.0 for s in task.sequences])
+    share = share[:, None, None, None]
+    gain = 1 + share * (0.4 * torch.rand(shape, generator=generator) - 0.2)
+    offset = share * (0.2 * torch.rand(shape, generator=generator) - 0.1)
     inside = images != 0
-    return torch.where(inside, images * gain + offset, 0.0), torch.stack([label for _, label in results])
+    return torch.where(inside, images * gain.to(images.device) + offset.to(images.device), 0.0), torch.stack(
+        [label for _, label in results]
+    )
+
+
+def moved(image: Tensor, shifts: list[int]) -> Tensor:
+    """Return an image (..., X, Y, Z) moved by some voxels along each axis; what comes in is zero."""
+    pad = [edge for shift in reversed(shifts) for edge in (shift, -shift)]
+    return functional.pad(image, pad)
 
 
 def leave_out(

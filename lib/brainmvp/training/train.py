@@ -136,7 +136,7 @@ def train(
         images = images.to(device, torch.float32, non_blocking=True)
         # By the step, so that a run that was stopped ends as one that was not.
         generator = torch.Generator().manual_seed(recipe.seed + 7919 * (steps + 1))
-        images, labels = vary(images, labels.to(device, non_blocking=True), generator)
+        images, labels = vary(images, labels.to(device, non_blocking=True), task, generator)
         brain = (images != 0).any(1, keepdim=True)
         complete = recipe.complete[0] + (recipe.complete[1] - recipe.complete[0]) * recipe.difficulty(done)
         images, seen = leave_out(images, task, complete, generator)

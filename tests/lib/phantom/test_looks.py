@@ -1,13 +1,16 @@
 """How lesions and healthy tissue look, against what patients' scans show."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from brainmvp.phantom import make_phantom
+from brainmvp.phantom import acquisition, make_phantom
+from brainmvp.phantom.acquisition import Slices
 from brainmvp.phantom.anatomy import CSF, GREY, WHITE, load_anatomies
 from brainmvp.phantom.contrast import Protocol, random_tissue_levels, signal
 from brainmvp.phantom.draw import Draw
-from brainmvp.phantom.generator import _prominence
+from brainmvp.phantom.generator import _look, _prominence
 from brainmvp.phantom.grid import BrainGrid
 from brainmvp.phantom.layers import Layer
 from brainmvp.phantom.materials import enhancing_tumour, healthy, microcystic_tumour, oedema, solid_tumour
@@ -73,6 +76,82 @@ def test_some_oedema_fades_beyond_its_outline():
         faint = (layers[0].mask > 0.1) & (labels == 0)
         beyond.append(float(faint.sum() / (labels > 0).sum()))
     assert min(beyond) < 0.25 and max(beyond) > 0.4
+
+
+def test_t1_is_mostly_scanned_alike_before_and_after_the_agent():
+    alike = 0
+    for seed in range(40):
+        before = _look(Draw(seed), Sequence.T1, None, pair=True)
+        after = _look(Draw(seed), Sequence.T1CE, None, pair=True)
+        alone = _look(Draw(seed), Sequence.T1CE, None, pair=False)
+        assert replace(after.protocol, sequence=Sequence.T1) == before.protocol
+        assert after.gamma == before.gamma and after.protocol.sequence is Sequence.T1CE
+        alike += alone.gamma == before.gamma
+    assert alike == 0
+
+
+def test_a_ring_may_be_a_part_of_a_core_that_does_not_enhance():
+    plan = TumourPlan("ring", (((30.0, 0.0, 20.0), 20.0),))
+    shares = []
+    for seed in range(24):
+        _, labels = grow_tumour(Draw(seed), GRID, head(), HERE, plan)
+        shares.append(float((labels == 3).sum() / (labels == 1).sum().clamp_min(1)))
+    assert min(shares) < 0.15 and max(shares) > 0.5
+
+
+def test_a_small_metastasis_may_have_wide_oedema():
+    volumes = []
+    for seed in range(24):
+        plan = TumourPlan("solid", (((30.0, 0.0, 30.0), 6.0),), apart=True)
+        _, labels = grow_tumour(Draw(seed), GRID, head(), HERE, plan)
+        volumes.append(float((labels == 2).sum() / (labels == 3).sum().clamp_min(1)))
+    assert max(volumes) > 20
+
+
+def test_childrens_tumours_grow_where_the_anatomy_has_come_to_lie():
+    found = 0
+    for seed in range(200):
+        plan = TumourPlan.drawn(
+            Draw(seed), [(0.0, 0.0, 0.0)] * 6, 0.5, lambda point: (point[0] + 500, *point[1:])
+        )
+        centre = plan.foci[0][0]
+        assert centre[0] > 450
+        found += centre[1:] != (0.0, 0.0)
+    assert found > 5
+
+
+def test_thick_slices_keep_flat_images_flat_and_spread_edges():
+    grid = BrainGrid(2.0)
+    matrix = acquisition._slices_matrix(grid.shape[2], 2.5, 1.2)
+    assert torch.allclose(matrix.sum(1), torch.ones(len(matrix)), atol=1e-5)
+    edge = matrix @ (torch.arange(len(matrix)) >= 40).float()
+    between = (edge > 0.02) & (edge < 0.98)
+    assert 2 <= int(between.sum()) <= 5 and between[36:46].sum() == between.sum()
+
+
+def test_most_images_of_a_study_with_thick_slices_have_them_and_its_diffusion_together():
+    studies = [Slices.drawn(Draw(seed), 1.0) for seed in range(100)]
+    assert 30 < sum(study is not None for study in studies) < 60
+    thick = next(study for study in studies if study)
+    shares = {s: sum(thick.has(s, Draw(seed)) for seed in range(100)) for s in (Sequence.FLAIR, Sequence.T1)}
+    assert shares[Sequence.FLAIR] > 70 and shares[Sequence.T1] < 50
+
+
+def test_dwi_and_adc_are_scanned_in_one(coarse):
+    covers = []
+    for seed in range(60):
+        phantom = make_phantom(
+            seed,
+            "stroke",
+            spacing=8.0,
+            anatomies=coarse,
+            sequences=(Sequence.DWI, Sequence.ADC),
+            difficulty=1.0,
+        )
+        scanned = [(image > 0).flatten(0, 1).any(0) for image in phantom.images.values()]
+        assert torch.equal(*scanned)
+        covers.append(int(scanned[0].sum()))
+    assert min(covers) < max(covers) - 2  # some of them not as a whole
 
 
 def test_a_lesion_is_as_prominent_in_images_of_one_kind():

@@ -51,6 +51,33 @@ def test_equal_seeds_give_equal_phantoms_and_other_seeds_other_ones(tumour, atla
     assert not torch.equal(other.labels, tumour.labels)
 
 
+def test_a_sequence_looks_the_same_whichever_others_are_asked_for():
+    coarse = load_anatomies(8.0)
+    usual = (Sequence.T1CE, Sequence.FLAIR)
+
+    def make(seed, sequences):
+        return make_phantom(seed, "tumour", spacing=8.0, anatomies=coarse, sequences=sequences)
+
+    # One phantom in ten has an odd sequence, drawn among those that are asked for.
+    same = [
+        torch.equal(
+            make(seed, (Sequence.FLAIR,)).images[Sequence.FLAIR], make(seed, usual).images[Sequence.FLAIR]
+        )
+        for seed in range(20)
+    ]
+    assert sum(same) > 14
+
+
+def test_brains_lie_within_the_grid(atlas):
+    for seed in range(12):
+        brain = make_phantom(
+            seed, "tumour", anatomies=atlas, disease="healthy", sequences=(Sequence.T1,)
+        ).brain
+        for axis in range(3):
+            faces = brain.movedim(axis, 0)[[0, -1]]
+            assert not faces.any()
+
+
 def test_a_phantom_has_every_sequence_and_shows_the_brain_only(tumour):
     assert set(tumour.images) == set(Sequence)
     for image in tumour.images.values():
@@ -70,7 +97,7 @@ def test_labels_are_those_of_the_task_and_lie_in_the_brain(seed, atlas):
 
 
 def test_an_infarct_is_labelled_only_where_it_was_scanned(atlas, monkeypatch):
-    def upper_half(draw, grid, image, brain, difficulty, *, shaded):
+    def upper_half(draw, grid, image, brain, difficulty, **how):
         covered = brain & (grid.axes()[2] > 0)
         return image * covered, covered
 
@@ -110,7 +137,7 @@ def test_one_phantom_in_ten_has_an_odd_sequence_and_half_of_these_no_lesion(atla
         seen.append(odd)
         return 0.6, 0.8, 0.3
 
-    monkeypatch.setattr("brainmvp.phantom.generator.random_tissue_levels", levels)
+    monkeypatch.setattr("brainmvp.phantom.look.random_tissue_levels", levels)
     coarse, odd = load_anatomies(8.0), []
     for seed in range(60):
         seen.clear()

@@ -13,7 +13,7 @@ from brainmvp.phantom.anatomy import load_anatomies
 from brainmvp.sequences import Sequence
 from brainmvp.steps import rate
 from brainmvp.tasks import get_task
-from brainmvp.training.augment import leave_out, vary
+from brainmvp.training.augment import leave_out, moved, vary
 from brainmvp.training.builtin import train_builtin
 from brainmvp.training.checkpoints import load_run, read_weights, save_run
 from brainmvp.training.export import best_thresholds, calibration_errors, export_model, made_of, mean_dice
@@ -83,9 +83,29 @@ def test_images_and_labels_move_together():
     labels = torch.zeros(1, 12, 12, 12, dtype=torch.uint8)
     labels[0, 5:8, 4:6, 6:9] = 1
     images = labels[:, None].float()
+    images = images.repeat(1, len(TUMOUR.sequences), 1, 1, 1)
     for seed in range(5):
-        moved, where = vary(images, labels, torch.Generator().manual_seed(seed))
+        moved, where = vary(images, labels, TUMOUR, torch.Generator().manual_seed(seed))
         assert torch.equal(moved[:, 0] != 0, where > 0)
+
+
+def test_what_is_moved_out_does_not_come_in_on_the_other_side():
+    labels = torch.zeros(8, 8, 8, dtype=torch.uint8)
+    labels[:, :, 7] = labels[0] = 1
+    shifted = moved(labels, [-2, 0, 3])
+    assert shifted.shape == labels.shape and not shifted.any()
+    back = moved(labels[None].float(), [3, 0, -2])[0]
+    assert back[3].any() and back[:, :, 5].any() and not back[:3].any() and not back[:, :, 6:].any()
+
+
+def test_adc_keeps_its_value_and_dwi_does_not():
+    images = torch.ones(40, len(STROKE.sequences), 8, 8, 8)
+    varied, _ = vary(images, torch.zeros(40, 8, 8, 8), STROKE, torch.Generator().manual_seed(2))
+    change = {
+        sequence: float((varied[:, index] - 1)[varied[:, index] != 0].abs().max())
+        for index, sequence in enumerate(STROKE.sequences)
+    }
+    assert change[Sequence.ADC] < 0.08 < 0.2 < change[Sequence.DWI]
 
 
 def test_the_loss_of_a_perfect_prediction_is_small_and_unseen_regions_do_not_count():
