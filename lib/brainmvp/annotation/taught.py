@@ -11,14 +11,17 @@ from brainmvp.modelstore import Model, ModelStore
 from brainmvp.study import image_files
 
 
-def taught_patients(model: Model, cases: list[Case], store: ModelStore, studies: Path) -> set[str]:
-    """Return the patients of cases whose labels a model, or one that it came from, has learned or was chosen by.
+def taught_patients(models: list[Model], cases: list[Case], store: ModelStore, studies: Path) -> set[str]:
+    """Return the patients of cases whose labels one of some models, or of those it came from, learned or was chosen by.
 
-    studies: the folder of the cases; `brainmvp finetune` writes their names as in its index into the model's card.
+    studies: the folder of the cases; `brainmvp finetune` writes their names as in its index into a model's card.
     """
     everyone = [*cases, *(other for case in cases if (other := _as_indexed(case, studies)))]
     return {
-        patient for side in ("train", "validation") for patient in taught(model, cases, everyone, store, side)
+        patient
+        for model in models
+        for side in ("train", "validation")
+        for patient in taught(model, cases, everyone, store, side)
     }
 
 

@@ -191,10 +191,8 @@ class LabelTraining:
 
     def _taught(self, cases: list[Case]) -> set[str]:
         """Return the patients from whom any version of the task has learned."""
-        own = (model for model in self._store.models() if model.card.task == self._task.name)
-        return set().union(
-            *(taught_patients(model, cases, self._store, self._state.studies) for model in own)
-        )
+        own = [model for model in self._store.models() if model.card.task == self._task.name]
+        return taught_patients(own, cases, self._store, self._state.studies)
 
     # What a run is made of
 
@@ -283,7 +281,7 @@ class LabelTraining:
 
     def _warning(self, served: Model, held_out: list[Case]) -> str:
         """Return what to add to a comparison: whether the served version has learned from those who test."""
-        seen = sorted(taught_patients(served, held_out, self._store, self._state.studies))
+        seen = sorted(taught_patients([served], held_out, self._store, self._state.studies))
         if not seen:
             return ""
         return (

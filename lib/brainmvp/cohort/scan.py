@@ -190,16 +190,25 @@ def _add_study(visit: _Visit, study: str) -> None:
 
 
 def _take_final_labels(visits: dict[Place, _Visit], labels: FinalLabels, notes: list[str]) -> None:
-    """Give each visit its final label in place of what lies beside its images."""
-    replaced = []
+    """Give each visit its final label in place of what lies beside its images.
+
+    Images that came after it and show more are left out: a core that only T1CE shows would be taught as absent.
+    """
+    replaced, late = [], []
     for visit in visits.values():
-        label = labels.take(visit.studies)
-        if label:
+        if taken := labels.take(visit.studies, (sequence for sequence, _ in visit.images)):
             replaced += visit.labels
+            label, came_late = taken
             visit.labels = [label]
+            late += [file for sequence, file in visit.images if sequence in came_late]
+            visit.images = [(sequence, file) for sequence, file in visit.images if sequence not in came_late]
     notes += labels.notes
     if replaced:
         notes.append(f"Took final labels in place of {listed(replaced)} beside the images.")
+    if late:
+        notes.append(
+            f"Left out {listed(late)}, which came after its label and shows more; look again and submit the label anew."
+        )
     if unused := labels.unused():
         notes.append(f"Left out the final labels of {listed(unused)}: no study here has this name.")
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
-from brainmvp.annotation.cases import final_label
+from brainmvp.annotation.cases import came_late, final_label, noted_sequences
 from brainmvp.annotation.database import HIDDEN, Database
 from brainmvp.annotation.held_out import HeldOut, read_held_out
-from brainmvp.annotation.journal import Journal
+from brainmvp.annotation.journal import Event, Journal
+from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import readable
-from brainmvp.sequences import IMAGE_SUFFIXES, strip_suffix
+from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, strip_suffix
+from brainmvp.study import Study
 from brainmvp.tasks import Task, get_task
 
 LABELS = "labels"
@@ -43,7 +46,8 @@ class FinalLabels:
     def __init__(self, root: Path, task: Task | None) -> None:
         self._root = root
         self._unused = set(_labelled(root / LABELS / "final"))
-        submitted = _submitted(root, self._unused)
+        self._submitted = _submitted(root, self._unused)
+        submitted = {study: event.task for study, event in self._submitted.items()}
         counts = Counter(submitted.values())
         self.notes: list[str] = []
         if task and task.labels:
@@ -56,12 +60,24 @@ class FinalLabels:
             self.notes.append(f"Left out final labels by their task ({shown}){remedy}.")
             self._unused -= {study for study, name in submitted.items() if name in wrong}
 
-    def take(self, studies: list[str]) -> str | None:
-        """Return the label of a visit, relative to the root, or None; studies: what its folders are called."""
+    def take(self, studies: list[str], sequences: Iterable[Sequence]) -> tuple[str, list[Sequence]] | None:
+        """Return the label of a visit, relative to the root, and what came after it and shows more; None without one.
+
+        studies: what the visit's folders are called; sequences: of its images.
+        """
         study = next((name for name in studies if name in self._unused), None)
         label = final_label(self._root, study) if study else None
         self._unused.discard(study)
-        return label and label.relative_to(self._root).as_posix()
+        return (label.relative_to(self._root).as_posix(), self._late(study, sequences)) if label else None
+
+    def _late(self, study: str, sequences: Iterable[Sequence]) -> list[Sequence]:
+        event = self._submitted.get(study)
+        drawn_with = noted_sequences(event.detail.get("sequences")) if event else None
+        case = Case(Study(study, self._root, dict.fromkeys(sequences, self._root)), drawn_with=drawn_with)
+        try:
+            return came_late(get_task(event.task), case)[0] if event else []
+        except BrainMVPError:  # a task of then
+            return []
 
     def unused(self) -> list[str]:
         """Return the studies whose label no visit has taken."""
@@ -73,12 +89,12 @@ def _labelled(folder: Path) -> list[str]:
     return [strip_suffix(n).removesuffix(".seg") for n in names if not n.startswith(".") and readable(n) == n]
 
 
-def _submitted(root: Path, studies: set[str]) -> dict[str, str]:
-    """Return the task that the label of a study was submitted for, where somebody submitted it."""
+def _submitted(root: Path, studies: set[str]) -> dict[str, Event]:
+    """Return when the label of a study was last submitted for a task, where somebody submitted it."""
     if not (root / HIDDEN).is_dir():
         return {}
     events = Journal(Database(root)).events("final")
-    return {event.study: event.task for event in events if event.study in studies and event.task}
+    return {event.study: event for event in events if event.study in studies and event.task}
 
 
 def _has_labels_of(name: str, task: Task) -> bool:

@@ -89,6 +89,21 @@ def test_who_is_held_out_by_the_annotation_tests_the_index_too(served: Path) -> 
     assert all(s.split is None for s in index_folder(served, task=get_task("stroke"))[0].sessions)
 
 
+def test_an_image_that_came_after_its_label_and_shows_more_is_left_out(served: Path) -> None:
+    (served / "a" / "a_t1ce.nii.gz").touch()
+
+    def found() -> tuple[list[str], list[str]]:
+        index, notes = index_folder(served, task=get_task("tumour"))
+        return next(list(session.sequences) for session in index.sessions if session.subject == "a"), notes
+
+    for drawn_with, used in ((["FLAIR"], ["FLAIR", "DWI"]), (["FLAIR", "T1CE"], ["T1CE", "FLAIR", "DWI"])):
+        Journal(Database(served)).add("final", study="a", task="tumour", detail={"sequences": drawn_with})
+        sequences, notes = found()
+        assert sorted(sequences) == sorted(used)
+        assert bool(notes) is ("T1CE" not in drawn_with)
+        assert all(note.startswith("Left out a/a_t1ce.nii.gz, which came after its label") for note in notes)
+
+
 def test_a_study_json_keeps_its_final_label(served: Path) -> None:
     (served / "a" / "study.json").write_text('{"sequences": {"FLAIR": "a_flair.nii.gz"}}')
     assert labels_of(served)[0]["a"] == "labels/final/a.nii.gz"
