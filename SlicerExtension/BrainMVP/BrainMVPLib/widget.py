@@ -337,7 +337,10 @@ class Panel:
         held_out = self.training.held_out()
         dice = dict(held_out).get(served[0]["version"]) if served else None
         version = f"In use: version {served[0]['version']}" if served else ""
-        ui.versionText.setText(f"{version}, held-out Dice {dice:.2f}" if dice is not None else version)
+        if dice is not None:
+            count = (served[0]["held_out"] or {}).get("cases")
+            version += f", held-out Dice {dice:.2f}" + (f" on {count} studies" if count else "")
+        ui.versionText.setText(version)
         ui.versionText.setVisible(bool(served))
         facts = state.facts
         millilitres = facts.get("volumes_ml") or {}
