@@ -71,7 +71,8 @@ def acquisition_of(facts: Facts) -> Acquisition | None:
         # Without an inversion time in the header, a FLAIR looks like this as well.
         return Acquisition((Sequence.T2,) if ti else (Sequence.T2, Sequence.FLAIR), why)
     if tr >= 1500 and te <= 45:
-        return Acquisition((Sequence.PD,) if "SE" in kinds or tr > 3000 else (Sequence.PD, Sequence.T1), why)
+        # Without an inversion time in the header, a T1 FLAIR looks like this as well.
+        return Acquisition((Sequence.PD,) if tr > 3000 else (Sequence.PD, Sequence.T1), why)
     return None
 
 

@@ -39,6 +39,15 @@ MP2RAGE = GR | {"RepetitionTime": 5000, "EchoTime": 2.9, "InversionTime": 700}
         (SE | {"RepetitionTime": 4800, "EchoTime": 340, "InversionTime": 1650}, "FLAIR"),
         # A FLAIR whose header has no inversion time: the acquisition allows it, the name decides.
         (SE | {"RepetitionTime": 9000, "EchoTime": 120, "SeriesDescription": "AX T2 FLAIR"}, "FLAIR"),
+        # So does a T1 FLAIR like a PD.
+        (SE | {"RepetitionTime": 2000, "EchoTime": 20, "SeriesDescription": "T1 TSE tra"}, "T1"),
+        (
+            SE
+            | {"RepetitionTime": 2000, "EchoTime": 20}
+            | {"SeriesDescription": "T1 TSE tra", "ContrastBolusAgent": "Gadovist"},
+            "T1CE",
+        ),
+        (SE | {"RepetitionTime": 2200, "EchoTime": 15, "SeriesDescription": "PD TSE"}, "PD"),
         ({"Modality": "MR", "AcquisitionContrast": "FLUID_ATTENUATED"}, "FLAIR"),
         # Diffusion: b-value in the header; Philips calls an ADC map original, GE derived and secondary.
         (SE | {"ScanningSequence": "EP", "DiffusionBValue": 1000.0}, "DWI"),
