@@ -64,6 +64,7 @@ class BrainMVPWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self) -> None:
         """The module is shown."""
         self.panel.keys.enter()
+        self.panel.look_again()  # a volume that another module filled or renamed says nothing of it
 
     def exit(self) -> None:
         """Another module is shown."""

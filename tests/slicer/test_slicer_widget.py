@@ -78,6 +78,23 @@ def test_two_volumes_for_one_sequence_are_shown_and_chosen_by_hand(panel, volume
     assert "Missing: T1, T1CE, T2" in panel.ui.missingText.text
 
 
+def test_a_volume_that_another_module_fills_later_is_found(panel, desktop, scene, volume, wait):
+    panel.session.state.model = "tumour"
+    image = volume(np.ones((4, 5, 6), np.int16), np.eye(4), "scan").GetImageData()
+    made = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "output_flair")
+    wait(lambda: panel.ui.sequenceTable.item(3, 2).text() == "Missing")
+    desktop.widget.exit()
+    made.SetAndObserveImageData(image)
+    wait(lambda: True)
+    assert panel.ui.sequenceTable.item(3, 2).text() == "Missing"
+    desktop.widget.enter()
+    wait(lambda: panel.ui.sequenceTable.item(3, 2).text() == "Found: by its name")
+    made.SetName("output_t2")
+    desktop.widget.exit()
+    desktop.widget.enter()
+    wait(lambda: panel.ui.sequenceTable.item(2, 2).text() == "Found: by its name")
+
+
 def shown(panel):
     """Return what the panel says about the study and its result."""
     ui = panel.ui

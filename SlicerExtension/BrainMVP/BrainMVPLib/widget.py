@@ -70,7 +70,7 @@ class Panel:
         self.opening, self.segmenting = Opening(session), Segmenting(session)
         self.submitting, self.training = Submitting(session), Training(session)
         self.serving = Serving(session, self.local)
-        session.changed.connect(self._look_again)
+        session.changed.connect(self.look_again)
         session.failed.connect(self._show_error)
         session.said.connect(self._say)
         session.progress.connect(self._show_progress)
@@ -112,10 +112,11 @@ class Panel:
             self.refresh()
 
     def _on_scene(self, caller: Any, event: Any) -> None:
-        self._look_again()
+        self.look_again()
 
-    def _look_again(self) -> None:
-        self._stale = True  # many changes, one look
+    def look_again(self) -> None:
+        """Show everything as it is now, a moment later: many changes, one look."""
+        self._stale = True
 
     # Buttons
 
@@ -248,7 +249,7 @@ class Panel:
     def _choose(self, name: str, value: str) -> None:
         if self.session is not None:
             setattr(self.session.state, name, value)
-        self._look_again()
+        self.look_again()
 
     # What is shown
 
