@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ import slicer
 from BrainMVPLib import views
 from BrainMVPLib.drawn import export_labels
 from PySide6 import QtCore, QtTest, QtWidgets
+from stock_server import AFFINE
 
 _NUMBERS = count(1)
 
@@ -256,6 +258,47 @@ def test_the_module_can_be_loaded_again_during_an_inference(panel, desktop, serv
     assert again.panel.session.state.study_name == "reload"
     assert again.panel.session.state.segmentation is None
     assert not again.panel.session.busy
+
+
+def test_a_scene_that_is_opened_during_an_inference_ends_it_and_that_is_said(
+    panel, desktop, click, volume, stock, scene, wait
+):
+    volume(np.ones((10, 12, 14), np.int16), AFFINE, "head")
+    panel.ui.urlEdit.setText(stock.url)
+    click("connectButton")
+    stock.wrong["/infer/lesions"] = "slow"
+    QtTest.QTest.mouseClick(panel.ui.segmentButton, QtCore.Qt.MouseButton.LeftButton)
+    assert panel.session.busy
+    scene.StartState(scene.ImportState)
+    scene.EndState(scene.ImportState)
+    wait(lambda: True)
+    assert not panel.session.busy
+    assert panel.ui.progressFrame.isHidden()
+    assert panel.ui.messageText.text.startswith("Auto-segment: left. ")
+    assert not panel.ui.messageFrame.isHidden()
+
+
+def test_whose_label_was_replaced_stays_to_be_read_when_the_next_study_opens(
+    panel, click, volume, stock, wait
+):
+    node = volume(np.ones((10, 12, 14), np.int16), AFFINE, "head")
+    for name in ("first", "second"):
+        stock.images[name] = Path(node.GetStorageNode().GetFileName()).read_bytes()
+    panel.scene.RemoveNode(node)
+    panel.ui.urlEdit.setText(stock.url)
+    click("connectButton")
+    stock.proposal = {"id": "first", "name": "first.nrrd"}
+    for button in ("nextButton", "emptyButton"):
+        click(button)
+    stock.stored, stock.proposal = {"replaced": "Ben"}, {"id": "second", "name": "second.nrrd"}
+    assert panel.ui.changesText.isHidden()
+    click("submitButton")
+    wait(lambda: panel.session.state.study == "second" and not panel.session.busy)
+    assert panel.ui.messageText.text.startswith("second is open")
+    assert (
+        "first is stored at the server. It takes the place of the label of Ben" in panel.ui.changesText.text
+    )
+    assert not panel.ui.changesText.isHidden()
 
 
 def test_every_control_has_a_tool_tip_and_a_place_in_the_tab_order(panel):

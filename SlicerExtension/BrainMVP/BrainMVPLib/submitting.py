@@ -28,10 +28,11 @@ _LONGEST = 1e7
 
 
 class Submitting:
-    """Sends labels. `changes` is what the last one changed against the server's proposal."""
+    """Sends labels. `told` says what became of the last one, `changes` is what it changed against the proposal."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.told = ""
         self.changes: list[Change] = []
 
     def table(self) -> LabelTable:
@@ -109,7 +110,8 @@ class Submitting:
 
             def keep() -> None:
                 segmentation.SetAttribute(ops.SENT, as_sent)
-                state.answered = True
+                if state.study == study:  # not where another scene was opened meanwhile
+                    state.answered = True
 
             def left() -> str:
                 if not kept.is_set():
@@ -118,9 +120,9 @@ class Submitting:
                 return f"The label of {study} is kept here and sent."
 
             def done(result: tuple[str, list[Change]]) -> None:
-                sentence, self.changes = result
+                self.told, self.changes = result
                 keep()
-                session.said.emit(f"{sentence} {changes_in_words(self.changes)}".strip())
+                session.said.emit(f"{self.told} {changes_in_words(self.changes)}".strip())
                 then()
 
             session.wait_for("Submit", work, done, left=left)

@@ -56,6 +56,7 @@ class Panel:
                               (ui.versionsTable, 0)):  # fmt: skip
             widen(table, column)
         self._bind()
+        self._say("")
 
     # From and to a scene
 
@@ -79,19 +80,19 @@ class Panel:
         self.ui.urlEdit.setText(session.state.url)
         self.ui.annotatorEdit.setText(annotator)
         self.ui.progressFrame.setVisible(False)
-        self.ui.changesText.setText("")
-        self._say("")
         self._shown.clear()
         self.refresh()
         self._timer.start()
 
     def close(self) -> None:
-        """Let go of the scene; work under way is abandoned, what waits stays on disk."""
+        """Let go of the scene; work under way is left, which is told, and what waits stays on disk."""
         self._timer.stop()
         for tag in self._observed:
             self.scene.RemoveObserver(tag)
         self._observed = []
         if self.session is not None:
+            self._say("")
+            self.session.leave()
             self._standing = self.session.standing()
             self.session.close()
             self.session = None
@@ -355,8 +356,10 @@ class Panel:
         lines = [
             f"{c.name}: Dice {c.dice:.2f}, {c.before_ml:.2f} mL, then {c.after_ml:.2f} mL" for c in changes
         ]
-        ui.changesText.setText("\n".join(["Submitted, against the proposal:", *lines]))
-        ui.changesText.setVisible(bool(changes))
+        lines = ["Against the proposal:", *lines] if lines else []
+        told = self.submitting.told  # here it stays when the next study opens
+        ui.changesText.setText("\n".join([told, *lines]))
+        ui.changesText.setVisible(bool(told))
         segmentation = state.segmentation
         reference = session.reference() if segmentation is not None else None
         key = (segmentation and segmentation.GetID(), reference and reference[1].GetID())
