@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,6 +208,36 @@ def test_a_draft_that_does_not_fit_is_told_and_the_study_opens(opened, stock, se
     settle(opened)
     assert "The draft does not lie on the grid" in opened.errors.pop()
     assert (opened.state.study, opened.state.segmentation) == ("second", None)
+
+
+@pytest.mark.parametrize(("suffix", "stays"), [(".mrml", True), (".mrb", False)])
+def test_the_files_that_a_saved_scene_names_stay_when_the_study_is_left(
+    opened, settle, tmp_path, suffix, stays
+):
+    from conftest import make_scene
+
+    scene, saved = opened.scene, tmp_path / f"first{suffix}"
+    file = opened.reference()[1].GetStorageNode().GetFileName()
+    voxels = ops.voxels(opened.reference()[1]).copy()
+    scene.SetURL(str(saved))
+    assert scene.Commit(str(saved)) if stays else scene.WriteToMRB(str(saved))
+    Submitting(opened).submit("final")
+    settle(opened)
+    Opening(opened).next_study()
+    settle(opened)
+    assert opened.state.study == "second"
+    assert Path(file).is_file() == stays
+    again = make_scene()
+    again.SetURL(str(saved))
+    assert again.Connect() if stays else again.ReadFromMRB(str(saved))
+    np.testing.assert_array_equal(ops.voxels(again.GetFirstNodeByName("first Image")), voxels)
+    second = opened.reference()[1].GetStorageNode().GetFileName()
+    Submitting(opened).start_empty()
+    Submitting(opened).submit("final")
+    settle(opened)
+    Opening(opened).next_study()  # of this one the saved scene knows nothing
+    settle(opened)
+    assert not Path(second).is_file()
 
 
 def test_whose_label_another_one_takes_the_place_of_is_told(opened, stock, settle):

@@ -140,6 +140,7 @@ def test_the_uncertainty_comes_on_demand_and_goes_with_the_result(connected, set
     assert session.errors == []
     uncertain = session.state.uncertainty
     assert ops.same_grid(uncertain, session.reference()[1])
+    assert uncertain.GetStorageNode() is None  # a saved scene would name a file that goes away
     composite = views.composite_of(scene, "BrainMVP1")
     assert composite.GetForegroundVolumeID() == uncertain.GetID()
     segmenting.uncertainty.toggle()

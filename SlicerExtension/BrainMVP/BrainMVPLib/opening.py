@@ -164,7 +164,7 @@ class Opening:
             downloads = self.session.folder / "work"
             folders = {file.parent for file in ops.remove_study(self.session.scene, state.study_name)}
             for folder in folders:
-                if folder.parent == downloads:
+                if folder.parent == downloads and not ops.is_saved_in(self.session.scene, folder):
                     shutil.rmtree(folder, ignore_errors=True)
         state.forget_study()
 

@@ -83,6 +83,17 @@ def remove(scene: Any, node: Any) -> None:
         scene.RemoveNode(other)
 
 
+def is_saved_in(scene: Any, folder: Path) -> bool:
+    """Tell whether the file of the scene names files in a folder: a `.mrml`, for a bundle takes them along."""
+    file = Path(scene.GetURL() or "")
+    if file.suffix.lower() != ".mrml" or not file.is_file():
+        return False
+    try:
+        return folder.name in file.read_text("utf-8", "replace")
+    except OSError:
+        return True  # it may
+
+
 def nodes_of(scene: Any, kind: str) -> list[Any]:
     """Return the nodes of a class, in the order of the scene."""
     return [scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind))]

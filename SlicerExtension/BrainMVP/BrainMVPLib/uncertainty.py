@@ -60,6 +60,7 @@ class Uncertainty:
         if reference is None or not ops.same_grid(volume, reference[1]):
             ops.remove(session.scene, volume)
             raise ModuleError("The uncertainty is that of another image; run Auto-segment again.")
+        session.scene.RemoveNode(volume.GetStorageNode())  # the file goes away: saved, the volume is written
         ops.mark(volume, state.study_name, "uncertainty")
         display = volume.GetDisplayNode()
         display.SetAndObserveColorNodeID(views.color_of_uncertainty(session.scene).GetID())
