@@ -51,10 +51,12 @@ class RunFolder:
         """Whether the run has come to its end and left its model; the card of a model is written last."""
         return (self.model / "card.json").is_file()
 
-    def start(self, config: Config, index_path: Path, index: Index, conditions: dict[str, Any]) -> None:
+    def start(
+        self, config: Config, index_path: Path, index: Index, conditions: dict[str, Any], left_out: list[str]
+    ) -> None:
         """Write what a new run is; raises `BrainMVPError` if the folder holds one with a checkpoint.
 
-        conditions: see `devices.conditions`.
+        conditions: see `devices.conditions`; left_out: ids of the studies that are not prepared.
         """
         if self.begun:
             raise BrainMVPError(
@@ -66,6 +68,7 @@ class RunFolder:
                 "file": str(index_path.resolve()), "sha256": index.fingerprint, "sessions": len(index.sessions)
             },
             "conditions": conditions,
+            "left_out": left_out,
         }  # fmt: skip
         write_json(self._config, record)
 
@@ -81,6 +84,10 @@ class RunFolder:
                 f"{self.root} was trained on another index ({record['index']['file']}); resume with that one."
             )
         return config
+
+    def left_out(self) -> list[str]:
+        """Return the ids of the studies that the run began without, whether they are prepared now or not."""
+        return self._read()[0].get("left_out", [])
 
     def check(self, conditions: dict[str, Any]) -> None:
         """Raise `BrainMVPError` if the run began under other conditions: it would not go on to the same numbers."""

@@ -97,13 +97,18 @@ def pretrain(
         return folder.model if fabric.is_global_zero else None
     store = Cache(cache or default_cache(index_path), config.spacing)
     # Opened once, so that all processes have the same ones.
-    training, held_out = _first(fabric, lambda: _open(store, index, tell))
+    training, held_out, left_out = _first(
+        fabric, lambda: _open(store, index, set(folder.left_out()) if resumed else set(), tell)
+    )
     if not training:
         raise BrainMVPError(
             f"{index_path} has no usable study to train on; see what `brainmvp prepare` says."
         )
     under = conditions(fabric, len(training))
-    _first(fabric, lambda: folder.check(under) if resumed else folder.start(config, index_path, index, under))
+    _first(
+        fabric,
+        lambda: folder.check(under) if resumed else folder.start(config, index_path, index, under, left_out),
+    )
     if deterministic and fabric.device.type == "cuda":
         prefer_repeatable()
     run = _Run(config, fabric, folder, training, held_out, workers, report)
@@ -269,16 +274,18 @@ def _first(fabric: Fabric, act: Callable[[], Any]) -> Any:
 
 
 def _open(
-    store: Cache, index: Index, tell: Callable[[str], None]
-) -> tuple[list[CachedImages], list[CachedImages]]:
-    """Return the studies that train and those that are held out; one that is not prepared is told and left out.
+    store: Cache, index: Index, without: set[str], tell: Callable[[str], None]
+) -> tuple[list[CachedImages], list[CachedImages], list[str]]:
+    """Return the studies that train, those that are held out, and the ids of those left out: not prepared, and told.
 
-    Raises `BrainMVPError` if none is prepared.
+    without: ids of studies that the run began without. Raises `BrainMVPError` if none is prepared.
     """
     opened: dict[Split, list[CachedImages | None]] = {"train": [], "validation": []}
     missing: dict[str, BrainMVPError] = {}
     for split, studies in opened.items():
         for session in index.select(split):
+            if session.id in without:
+                continue
             try:
                 studies.append(store.open(index, session))
             except BrainMVPError as error:
@@ -288,4 +295,4 @@ def _open(
     if missing:
         tell(f"Left out {listed(list(missing))}: not prepared; run `brainmvp prepare` to see why.")
     training, held_out = ([images for images in studies if images] for studies in opened.values())
-    return training, held_out
+    return training, held_out, list(missing)

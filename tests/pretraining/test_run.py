@@ -381,7 +381,9 @@ def test_studies_that_are_not_prepared_are_told_and_left_out(tiny_index, tiny_co
     assert "Left out in/a/1 and 1 more: not prepared; run `brainmvp prepare` to see why." in sentences
     assert any("No study is held out" in sentence for sentence in sentences)
     record = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert record["conditions"]["studies"] == 3
+    assert record["conditions"]["studies"] == 3 and record["left_out"] == ["in/a/1", "in/e/1"]
+    prepare_cohort(Index.read(tiny_index), Cache(tmp_path / "index.cache", 4.0))
+    run(tiny_index, tmp_path / "run", None, steps=2)  # goes on as it began, though they are prepared now
 
 
 def coarser(config: Any) -> Any:
