@@ -65,9 +65,9 @@ _WITHOUT = re.compile(
 # "W/O", and what is left of it where a file's name may have no slash: "W_O", "w-out".
 _WO = re.compile(r"w/o(ut)?|(?<![a-z0-9])w[._ -]o(ut)?(?![a-z0-9])")
 # "-C", "- gad", "s/ contraste", "o. KM", "o_KM": a hyphen in front of a medium says "without" only where it joins no
-# two words.
+# two words, an s without its stroke only before the whole word (elsewhere it is sagittal).
 _SHORT_WITHOUT = re.compile(
-    r"((?<![^\s_(])-|(?<![a-z0-9])(s[/_ ]|o[._ ]))[_ ]?"
+    r"((?<![^\s_(])-|(?<![a-z0-9])(s/|s[_ ](?=contrast)|o[._ ]))[_ ]?"
     r"(?=(c|km|mdc|gd|gad[a-z]*|[ck]ontrast(?![_ -]?enh)[a-z]*)(?![a-z0-9]))"
 )
 _NEGATIONS = ("no", "non", "not", "kein", "vor", "avant", "before", "prior")

@@ -50,6 +50,7 @@ WITH_CONTRAST = (
     "T1_GdDTPA", "T1增强", "T1WI_C", "T1_Gd_post_op", "sub-01_acq-postKM_T1w",
     "AX T1 W CONTRAST", "t1-gd", "t1-gad", "T1-CE", "T1 - CE", "t1-c", "T1 con contraste", "T1 S +C",
     "T1 - contrast-enhanced", "AX_T1_W_CONTRAST", "T1_S_contrast_enhanced", "T1_S_CE",
+    "T1_S_GD", "T1 S KM",
 )  # fmt: skip
 WITHOUT_CONTRAST = (
     "T1_ohne_KM", "T1_nativ", "T1_sans_gado", "T1_sans_injection_de_gado", "T1_pre_contrast", "T1_without_IV_contrast",
