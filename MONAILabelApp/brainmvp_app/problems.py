@@ -32,11 +32,12 @@ def held_out_sets(root: Path, tasks: tuple[Task, ...]) -> tuple[list[HeldOut], d
 
 def missing_patients(held_out: list[HeldOut], studies: Mapping[str, Study]) -> dict[str, str]:
     """Return the held-out patients of whom there is no study: under another name they train."""
+    sentence = (
+        "This held-out patient has no study here; if it has another name now, give the old one back or write the new "
+        "one into this file, or it trains and no test can be trusted."
+    )
     return {
-        readable(
-            f"{_place(each.task)}: {patient}"
-        ): "This held-out patient has no study here; if it has another name "
-        "now, give the old one back or write the new one into this file, or it trains and no test can be trusted."
+        readable(f"{_place(each.task)}: {patient}"): sentence
         for each in held_out
         for patient in each.missing(studies)
     }

@@ -60,7 +60,7 @@ def choose_held_out(
     """Return the held-out set of a task; draw and write it if there is none or there are more labels now.
 
     A fifth of the patients of the labelled studies, three at least; the draw is fixed by seed. Nobody ever leaves it.
-    taught: patients from whom a model has learned, who never come to it later.
+    taught: patients from whom a model has, or may have, learned, who never come to it later.
     """
     stored = read_held_out(studies, task)
     held = set(stored.patients) if stored else set()

@@ -140,12 +140,7 @@ class LabelTraining:
         """
         cases = self.check_enough()
         begun = self._stored_plan(cases)
-        taught = self._taught(cases) | {
-            patient_of(study) for study in (begun.train + begun.validation if begun else ())
-        }
-        held_out = choose_held_out(
-            self._state.studies, self._task.name, [c.id for c in cases], time.time(), options.seed, taught
-        )
+        held_out = self._held_out(cases, begun, options.seed)
         plan = begun or self._new_plan(cases, held_out, options)
         by_id = {case.id: case for case in cases}
         name = self._task.name
@@ -189,10 +184,19 @@ class LabelTraining:
     def _usable(self, case: Case) -> bool:
         return self._task.accepts(set(case.study.images))
 
-    def _taught(self, cases: list[Case]) -> set[str]:
-        """Return the patients from whom any version of the task has learned."""
+    def _held_out(self, cases: list[Case], begun: _Plan | None, seed: int) -> HeldOut:
+        """Return the held-out set, with patients added from whom no version of the task, and no begun run, learns.
+
+        Whoever submitted no label under this name is not added: it may have taught under another one.
+        """
         own = [model for model in self._store.models() if model.card.task == self._task.name]
-        return taught_patients(own, cases, self._store, self._state.studies)
+        taught = taught_patients(own, cases, self._store, self._state.studies)
+        taught |= {patient_of(study) for study in (begun.train + begun.validation if begun else ())}
+        taught |= {c.group for c in cases} - {
+            patient_of(e.study) for e in self._state.journal.events("final")
+        }
+        labelled = [case.id for case in cases]
+        return choose_held_out(self._state.studies, self._task.name, labelled, time.time(), seed, taught)
 
     # What a run is made of
 

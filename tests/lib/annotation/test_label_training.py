@@ -9,10 +9,11 @@ from brainmvp.annotation.gate import Comparison
 from brainmvp.annotation.held_out import choose_held_out
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.annotation.status import TrainingStatus
-from brainmvp.annotation.training import LabelTraining, Options
+from brainmvp.annotation.training import LabelTraining, Options, _Plan
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
+from brainmvp.study import Study
 from brainmvp.tasks import get_task
 
 OPTIONS = Options(epochs=1, steps=1, device="cpu")
@@ -75,6 +76,25 @@ def test_no_training_starts_that_nothing_could_test(first: Model, tmp_path: Path
         BrainMVPError, match=r"None of the held-out .* write the new ones into .*held-out-tumour\.json"
     ):
         training.check_enough()
+
+
+def test_only_patients_from_whom_nothing_can_have_learned_become_held_out_later(
+    first: Model, tmp_path: Path
+) -> None:
+    task, state = get_task("tumour"), AnnotationState(tmp_path / "cohort")
+    cases = [Case(Study(f"p{n:02d}", tmp_path / "none", {}), patient=f"p{n:02d}") for n in range(40)]
+    held_out = choose_held_out(state.studies, "tumour", [case.id for case in cases[:6]], now=0.0)
+    store = ModelStore()
+    taught = {"train": ["p30", "p31"], "validation": ["p32"]}
+    store.add(first.card.model_copy(update={"version": store.next_version("tumour"), "training": taught}), {})
+    for name in ("p31", "p32", "p33", "p34", "p35"):
+        state.journal.add("final", study=name, task="tumour")
+    begun = _Plan("tumour@1", ("p33",), ("p34",), {}, {}, 6)
+    grown = LabelTraining(state, task, (task,))._held_out(cases, begun, 0)
+    assert set(grown.patients) == {
+        *held_out.patients,
+        "p35",
+    }  # the others taught, or may have had another name
 
 
 def test_a_version_that_is_chosen_while_the_new_one_is_measured_stays_served(
