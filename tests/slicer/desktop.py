@@ -162,7 +162,11 @@ class Desktop:
         patch.setitem(sys.modules, "slicer.ScriptedLoadableModule", _scripted(module_folder, qt))
         patch.setattr(slicer, "mrmlScene", self.scene, raising=False)
         patch.setattr(slicer, "qMRMLSegmentEditorWidget", SegmentEditor, raising=False)
-        app = SimpleNamespace(slicerUserSettingsFilePath=ini, layoutManager=lambda: self)
+        app = SimpleNamespace(
+            slicerUserSettingsFilePath=ini,
+            layoutManager=lambda: self,
+            startupEnvironment=QtCore.QProcessEnvironment.systemEnvironment,
+        )
         patch.setattr(slicer, "app", app, raising=False)
         patch.setattr(slicer.util, "loadUI", lambda path: _load_ui(path, classes), raising=False)
         patch.setattr(slicer.util, "childWidgetVariables", _children, raising=False)

@@ -1,6 +1,7 @@
 """Start on this computer: a real server process that is started, used and stopped."""
 
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -52,6 +53,27 @@ def test_a_server_that_works_on_the_folder_already_is_taken(session, stock, sett
     Serving(session, LocalServer(tmp_path / "server.log")).start(tmp_path)
     settle(session)
     assert (session.errors, session.client.url) == ([], stock.url)
+
+
+def test_the_server_gets_the_environment_from_before_slicer_and_no_window(request, tmp_path, monkeypatch):
+    command = tmp_path / "brainmvp"
+    command.write_text("#!/bin/sh\necho $LD_LIBRARY_PATH, $PYTHONHOME.\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("BRAINMVP_COMMAND", str(command))
+    monkeypatch.setenv("LD_LIBRARY_PATH", "own")
+    monkeypatch.setenv("PYTHONHOME", "Slicer's")  # set by Slicer itself where it has no launcher
+    server = request.getfixturevalue("panel").local
+    monkeypatch.setenv("LD_LIBRARY_PATH", "Slicer's")
+    server.start(tmp_path)
+    server._process.wait(60)
+    assert server.tail() == "own, ."
+
+    started = []
+    monkeypatch.setattr(local_server, "_NO_CONSOLE", 0x08000000)  # as on Windows
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: started.append(options))
+    server.start(tmp_path)
+    server._process = None
+    assert started[0]["creationflags"] == 0x08000000
 
 
 def test_a_server_that_does_not_start_shows_its_log(session, settle, tmp_path, monkeypatch):

@@ -14,8 +14,9 @@ from .errors import ModuleError
 LOOPBACK = "127.0.0.1"
 # Below those that systems give to outgoing connections.
 _FIRST_PORT, _PORTS = 10000, 20000
-# Slicer's own Python and libraries, which another Python must not find.
-_SLICERS = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "QT_PLUGIN_PATH")
+# Of Slicer's own Python and Qt, which another Python must not find.
+_SLICERS = ("PYTHONHOME", "PYTHONPATH", "QT_PLUGIN_PATH")
+_NO_CONSOLE = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows, which else opens one
 
 
 def find_command() -> str | None:
@@ -24,7 +25,10 @@ def find_command() -> str | None:
 
 
 class LocalServer:
-    """One server process; its output goes to a log file."""
+    """One server process; its output goes to a log file.
+
+    environment: its environment variables, in Slicer those from before Slicer put its own libraries first.
+    """
 
     def __init__(self, log: Path, environment: dict[str, str] | None = None) -> None:
         self.log = log
@@ -47,7 +51,8 @@ class LocalServer:
             raise ModuleError(f"{studies} is not a folder; choose the folder that holds the studies.")
         self.stop()
         port = _port_of(studies)
-        environment = dict(self._environment or {k: v for k, v in os.environ.items() if k not in _SLICERS})
+        inherited = os.environ if self._environment is None else self._environment
+        environment = {name: value for name, value in inherited.items() if name not in _SLICERS}
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("w") as log:
             try:
@@ -57,6 +62,7 @@ class LocalServer:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env=environment,
+                    creationflags=_NO_CONSOLE,
                 )
             except OSError as error:
                 raise ModuleError(

@@ -38,7 +38,7 @@ class Panel:
 
     def __init__(self, ui: Any, top: Any, scene: Any, editor: Any, folder: Path) -> None:
         self.ui, self.top, self.scene, self.editor, self.folder = ui, top, scene, editor, folder
-        self.local = LocalServer(folder / "server.log")
+        self.local = LocalServer(folder / "server.log", slicer.util.startupEnvironment())
         self.session: Session | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(_TICK_MS)
