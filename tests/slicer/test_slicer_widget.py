@@ -1,5 +1,6 @@
 """The panel, driven by clicks: real Qt widgets, the real scene, a real server."""
 
+import ctypes
 import json
 import shutil
 import time
@@ -236,6 +237,23 @@ def test_a_label_waits_visibly_while_the_server_is_away(panel, click, write_stud
     assert "kept here and sent by itself later" in panel.ui.messageText.text
     assert panel.ui.waitingText.text == "Labels that wait on this computer: 1."
     assert not panel.ui.sendButton.isHidden()
+
+
+def test_work_goes_on_while_the_main_thread_holds_python_s_lock(panel):
+    idle = ctypes.PyDLL(None).usleep  # holds it, as a program around Python may
+    done = []
+
+    def work(job):
+        for _ in range(100):
+            time.sleep(0.0005)  # gives the lock away, as a transfer does at each block
+
+    panel.session.background.start("Work", work, done.append, done.append)
+    ticks = 0
+    while not done:
+        idle(5000)
+        panel._tick()
+        ticks += 1
+    assert (done, ticks < 70) == ([None], True)
 
 
 def test_the_module_can_be_loaded_again_during_an_inference(panel, desktop, server, click, write_study):

@@ -9,11 +9,24 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from typing import Any, Callable
 
 from .errors import Abandoned, ModuleError, of_disk
+
+_THREAD = "BrainMVP"
+_LENT_SECONDS = 0.01
+
+
+def lend_lock() -> None:
+    """Let the threads run for a moment, if there are any: the main thread may hold Python's lock while it is idle.
+
+    Whether it does depends on the program around Python; those of a scene that was closed are let run, too.
+    """
+    if any(thread.name.startswith(_THREAD) for thread in threading.enumerate()):
+        time.sleep(_LENT_SECONDS)
 
 
 class Job:
@@ -76,7 +89,7 @@ class Background:
 
         job = Job(name, tell)
         self._running.append(job)
-        threading.Thread(target=run, name=f"BrainMVP {name}", daemon=True).start()
+        threading.Thread(target=run, name=f"{_THREAD} {name}", daemon=True).start()
         return job
 
     def start_steps(

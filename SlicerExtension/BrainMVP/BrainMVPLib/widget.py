@@ -9,6 +9,7 @@ import qt
 import slicer
 
 from . import views
+from .background import lend_lock
 from .cells import fill, fill_choices, widen
 from .errors import ModuleError
 from .keys import Keys
@@ -102,6 +103,7 @@ class Panel:
         session = self.session
         if session is None:
             return
+        lend_lock()
         session.background.drain()
         self._ticks += 1
         if self._ticks % _TICKS_TO_SEND == 0:
