@@ -35,6 +35,16 @@ class Submitting:
         self.told = ""
         self.changes: list[Change] = []
 
+    @property
+    def report(self) -> str:
+        """What became of the last label, and what it changed, in lines; empty before the first."""
+        lines = [
+            f"{c.name}: Dice {c.dice:.2f}, {c.before_ml:.2f} mL, then {c.after_ml:.2f} mL"
+            for c in self.changes
+            if c.dice is not None
+        ]
+        return "\n".join([self.told, *(["Against the proposal:"] if lines else []), *lines])
+
     def table(self) -> LabelTable:
         """Return the structures of the segmentation that is open: all of the task's, or what the result offered."""
         session, task = self.session, self.session.drawn_task

@@ -77,7 +77,7 @@ class Panel:
         session.said.connect(self._say)
         session.progress.connect(self._show_progress)
         session.idle.connect(lambda: self.ui.progressFrame.setVisible(False))
-        self._observed = [self.scene.AddObserver(event, self._on_scene) for event in _SCENE_EVENTS]
+        self._observed = [self.scene.AddObserver(event, self.look_again) for event in _SCENE_EVENTS]
         self.ui.urlEdit.setText(session.state.url)
         self.ui.annotatorEdit.setText(annotator)
         self.ui.progressFrame.setVisible(False)
@@ -114,10 +114,7 @@ class Panel:
             self._stale = False
             self.refresh()
 
-    def _on_scene(self, caller: Any, event: Any) -> None:
-        self.look_again()
-
-    def look_again(self) -> None:
+    def look_again(self, caller: Any = None, event: Any = None) -> None:
         """Show everything as it is now, a moment later: many changes, one look."""
         self._stale = True
 
@@ -354,14 +351,8 @@ class Panel:
         ui.resultText.setVisible(bool(facts.get("model")))
         ui.uncertaintyButton.setEnabled(bool(facts.get("image")) and not session.busy)
         ui.emptyButton.setEnabled(state.segmentation is None)
-        changes = [c for c in self.submitting.changes if c.dice is not None]
-        lines = [
-            f"{c.name}: Dice {c.dice:.2f}, {c.before_ml:.2f} mL, then {c.after_ml:.2f} mL" for c in changes
-        ]
-        lines = ["Against the proposal:", *lines] if lines else []
-        told = self.submitting.told  # here it stays when the next study opens
-        ui.changesText.setText("\n".join([told, *lines]))
-        ui.changesText.setVisible(bool(told))
+        ui.changesText.setText(self.submitting.report)  # here it stays when the next study opens
+        ui.changesText.setVisible(bool(self.submitting.report))
         segmentation = state.segmentation
         reference = session.reference() if segmentation is not None else None
         key = (segmentation and segmentation.GetID(), reference and reference[1].GetID())
