@@ -48,7 +48,7 @@ PATIENTS = (
         (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR),
         False,
     ),
-    Patient("patient-stroke", "stroke", 2_100_000_006, (Sequence.DWI, Sequence.ADC), True),
+    Patient("patient-stroke", "stroke", 2_100_000_029, (Sequence.DWI, Sequence.ADC), True),
 )
 
 
