@@ -109,8 +109,8 @@ def draw_split(
     kept = sorted(held_out & {case.group for case in cases})
     if kept and policy.folds:
         raise BrainMVPError(
-            f"The index keeps {kept[0]} for the test, and a cross-validation tests everyone; index the folder again "
-            "without --test, or leave --folds out."
+            f"The index keeps {kept[0]} for the test, and a cross-validation tests everyone; leave --folds "
+            "out, or, unless an annotation holds them out, index the folder again without --test."
         )
     strata = _strata(task, cases, tell)
     parts = 1 + (policy.validation > 0) + (policy.test > 0 and not kept)
