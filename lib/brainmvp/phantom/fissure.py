@@ -45,6 +45,8 @@ class Fissure:
             weight = share.sum(0)
             centre = (share * x[:, None, None]).sum(0) / weight.clamp_min(1e-6)
             root = weight.reshape(-1, 1).sqrt()
-            found = torch.linalg.lstsq(terms * root, centre.reshape(-1, 1) * root).solution
+            # In double precision and rounded: how a solver rounds depends on where its numbers lie in memory.
+            rows, wanted = (part.double() for part in (terms * root, centre.reshape(-1, 1) * root))
+            found = torch.linalg.lstsq(rows, wanted).solution.float().round(decimals=4)
             middle = (terms @ found).reshape(middle.shape)
         return cls(tuple(found[:, 0].tolist()))
