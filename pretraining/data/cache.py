@@ -112,17 +112,14 @@ class Cache:
         return record
 
     def _record(self, index: Index, session: Session) -> dict | None:
+        folder = self._place(session)
         try:
-            record = json.loads((self._place(session) / _DONE).read_text("utf-8"))
+            record = json.loads((folder / _DONE).read_text("utf-8"))
         except (OSError, ValueError):
             return None
         if record.get("signature") != self._signature(index, session):
             return None
-        return (
-            record
-            if all(_opens(self._place(session) / entry["name"]) for entry in record["series"])
-            else None
-        )
+        return record if all(_opens(folder / entry["name"]) for entry in record["series"]) else None
 
     def _place(self, session: Session) -> Path:
         """Return a study's folder, one for each spacing; ids come from outside, so their characters are checked."""

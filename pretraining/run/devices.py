@@ -38,9 +38,8 @@ def prefer_repeatable() -> None:
 
     To be called before anything is computed on a GPU.
     """
-    os.environ.setdefault(
-        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-    )  # what PyTorch asks for, read with the first product
+    # What PyTorch asks for; it is read with the first product.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
 

@@ -119,10 +119,12 @@ def state_as_imported(labels: Labelmap, table: LabelTable) -> str:
     return _state([(structure.name, structure.value, layer) for structure in table.structures])
 
 
-def has_unsent_changes(segmentation: Any) -> bool:
-    """Tell whether something was drawn in a segmentation since it came, or was begun, that was not sent."""
-    known = [segmentation.GetAttribute(ops.PROPOSED), segmentation.GetAttribute(ops.SENT)]
-    return state_of(segmentation) not in known
+def has_unsent_changes(segmentation: Any, state: str) -> bool:
+    """Tell whether something was drawn in a segmentation since it came, or was begun, that was not sent.
+
+    state: its `state_of`, which looks at every voxel.
+    """
+    return state not in (segmentation.GetAttribute(ops.PROPOSED), segmentation.GetAttribute(ops.SENT))
 
 
 def _state(parts: list[tuple[str, int, Layer | None]]) -> str:

@@ -191,7 +191,7 @@ class Opening:
             if node is self.session.state.segmentation:
                 if drawn[node.GetID()] != node.GetAttribute(ops.SENT):
                     unsent.append(f"{node.GetName()} is not submitted as it is now")
-            elif has_unsent_changes(node):
+            elif has_unsent_changes(node, drawn[node.GetID()]):
                 unsent.append(f"{node.GetName()} has corrections that were never submitted")
         if not unsent or drawn == self._warned:
             return drawn

@@ -18,10 +18,9 @@ STUDY = "BrainMVP.Study"
 VISIT = "BrainMVP.Visit"  # the study that a volume was opened with, and stayed behind from
 SEQUENCE = "BrainMVP.Sequence"
 ROLE = "BrainMVP.Role"
-SENT, PROPOSED = (
-    "BrainMVP.Sent",
-    "BrainMVP.Proposed",
-)  # what was drawn (`drawn.state_of`) as it was sent, as it came
+# What was drawn (`drawn.state_of`) as it was sent, and as it came.
+SENT = "BrainMVP.Sent"
+PROPOSED = "BrainMVP.Proposed"
 _SAME_GRID_MM = 1e-2
 
 

@@ -135,10 +135,10 @@ class Segmenting:
 
     def _may_set_aside(self, earlier: Any) -> None:
         """Raise `ModuleError`, once, if a segmentation has corrections that were not sent."""
-        if earlier is None or not has_unsent_changes(earlier):
+        if earlier is None:
             return
         drawn = earlier.GetID(), state_of(earlier)
-        if drawn != self._warned:
+        if has_unsent_changes(earlier, drawn[1]) and drawn != self._warned:
             self._warned = drawn
             raise ModuleError(
                 f"{earlier.GetName()} has corrections that were not submitted, and would be set aside; submit it or "

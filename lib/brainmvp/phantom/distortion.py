@@ -8,8 +8,9 @@ from brainmvp.phantom.draw import Draw
 from brainmvp.phantom.grid import BrainGrid
 from brainmvp.sequences import Sequence
 
-# Read out in one shot, and so bent: https://doi.org/10.1002/mrm.1910340111 (Jezzard and Balaban, 1995).
-BENT = (Sequence.DWI, Sequence.ADC)
+# Images of one scan, on one grid and of one coverage; read out in one shot, and so bent:
+# https://doi.org/10.1002/mrm.1910340111 (Jezzard and Balaban, 1995).
+ECHO_PLANAR = (Sequence.DWI, Sequence.ADC)
 _LARGEST_MM = 9.0
 
 

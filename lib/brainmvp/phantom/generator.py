@@ -13,7 +13,7 @@ from brainmvp.phantom import distractors, regions, stroke, tumour
 from brainmvp.phantom.acquisition import Slices, acquire
 from brainmvp.phantom.anatomy import GREY, WHITE, Anatomy, load_anatomies
 from brainmvp.phantom.deform import Pull, Warp, individual_tissue
-from brainmvp.phantom.distortion import BENT, Distortion
+from brainmvp.phantom.distortion import ECHO_PLANAR, Distortion
 from brainmvp.phantom.draw import Draw
 from brainmvp.phantom.grid import BrainGrid, pick_points
 from brainmvp.phantom.layers import Layer
@@ -38,8 +38,6 @@ _ALIKE = (
     (Sequence.T1, Sequence.T1CE), (Sequence.T2,), (Sequence.FLAIR,), (Sequence.PD,), (Sequence.DWI, Sequence.ADC),
     (Sequence.MRA,),
 )  # fmt: skip
-# Images of one scan, on one grid and of one coverage.
-_DIFFUSION = (Sequence.DWI, Sequence.ADC)
 # The share of real brains whose images are made anew from their tissue maps: three patients are few contrasts.
 _ANEW = 0.35
 # The share of studies whose T1 was scanned with the same settings before and after the agent.
@@ -116,16 +114,8 @@ def make_phantom(
         own = [layer.at_field(strength) for layer in grown]
     elif disease == "stroke":
         own, found = stroke.grow(
-            draw,
-            grid,
-            tissue,
-            anatomical,
-            grey,
-            difficulty,
-            field=strength,
-            large=large_stroke,
-            swollen=swollen,
-        )
+            draw, grid, tissue, anatomical, grey, difficulty, field=strength, large=large_stroke, swollen=swollen
+        )  # fmt: skip
     else:
         own, found = [], labels
     in_field = [layer.at_field(strength) for layer in layers]
@@ -136,7 +126,7 @@ def make_phantom(
     pair = draw.chance(_PAIRED)
     thick = Slices.drawn(draw, difficulty)
     bent = Distortion(draw, grid) if draw.chance(0.5 * difficulty) else None
-    if bent and task == "stroke" and set(BENT) & set(sequences):  # on which its labels are drawn
+    if bent and task == "stroke" and set(ECHO_PLANAR) & set(sequences):  # on which its labels are drawn
         labels = bent.labels(labels)
     bright = regions.brighter(draw, grid, tissue, warp.destination)
     gains = {Sequence.FLAIR: bright} | {s: draw.uniform(0, 0.7) * bright for s in (Sequence.T2, Sequence.DWI)}
@@ -144,11 +134,11 @@ def make_phantom(
     for sequence in sequences:
         # Drawn apart, so that a sequence looks the same whichever others are asked for.
         own_draw = draw.part(sequence.value)
-        scan = draw.part("diffusion" if sequence in _DIFFUSION else f"scan {sequence.value}")
+        scan = draw.part("diffusion" if sequence in ECHO_PLANAR else f"scan {sequence.value}")
         look = _look(draw, sequence, odd, pair)
         shown = None if sequence is odd else real.get(sequence)
         image = render(own_draw, grid, look, tissue, shown, (grey, white, csf), layers, gains.get(sequence))
-        if bent and sequence in BENT:
+        if bent and sequence in ECHO_PLANAR:
             image = bent.image(image)
         image, covered = acquire(
             own_draw, grid, image, brain, difficulty, scan=scan, shaded=sequence is not Sequence.ADC,

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from brainmvp.phantom.anatomy import Anatomy
+from brainmvp.phantom.distortion import ECHO_PLANAR
 from brainmvp.phantom.draw import Draw
 from brainmvp.phantom.generator import Disease, Phantom, make_phantom
 from brainmvp.sequences import Sequence
@@ -16,7 +17,6 @@ USUAL_SEQUENCES = {
     "tumour": (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR),
     "stroke": (Sequence.DWI, Sequence.ADC),
 }
-_DIFFUSION = (Sequence.DWI, Sequence.ADC)
 
 
 def write_study(folder: Path, phantom: Phantom, *, own_grids: bool = False, label: bool = True) -> Path:
@@ -73,7 +73,7 @@ def _scanner_grids(draw: Draw, phantom: Phantom, home: Grid) -> dict[Sequence, G
     grids: dict[Sequence, Grid] = {}
     diffusion = _oblique_grid(draw, home, (2.0, 2.0, 2.0))
     for sequence in phantom.images:
-        if sequence in _DIFFUSION:
+        if sequence in ECHO_PLANAR:
             grids[sequence] = diffusion
         elif draw.chance(0.5):
             grids[sequence] = _oblique_grid(draw, home, (1.0, 1.0, 1.0))

@@ -39,10 +39,8 @@ def vary(images: Tensor, labels: Tensor, task: Task, generator: torch.Generator)
     share = share[:, None, None, None]
     gain = 1 + share * (0.4 * torch.rand(shape, generator=generator) - 0.2)
     offset = share * (0.2 * torch.rand(shape, generator=generator) - 0.1)
-    inside = images != 0
-    return torch.where(inside, images * gain.to(images.device) + offset.to(images.device), 0.0), torch.stack(
-        [label for _, label in results]
-    )
+    varied = images * gain.to(images.device) + offset.to(images.device)
+    return torch.where(images != 0, varied, 0.0), torch.stack([label for _, label in results])
 
 
 def moved(image: Tensor, shifts: list[int]) -> Tensor:
