@@ -57,8 +57,9 @@ class ClassTable:
 class Release:
     """A data set's layout.
 
-    pattern: of a path below the root, with the groups `subject`, `file` and where there are any `session` and `label`
-    (the class); files: what `file` says; example: a path, for the message; classes: where the classes are told.
+    pattern: of a path below the root, with the groups `subject` (one or more folders), `file` and where there are any
+    `session` and `label` (the class); files: what `file` says; example: a path, for the message; classes: where the
+    classes are told.
     """
 
     dataset: str
@@ -95,7 +96,7 @@ def index_release(
             others.append(path)
             continue
         groups = match.groupdict()
-        place = groups["subject"], groups.get("session") or "1"
+        place = groups["subject"].replace("/", "-"), groups.get("session") or "1"
         files = visits.setdefault(place, {})
         meaning = release.files[groups["file"].lower()]
         if meaning in files and _AUTOMATED not in files[meaning]:  # a label map drawn by hand is preferred
@@ -163,7 +164,7 @@ RELEASES = {
         "images_structural/UPENN-GBM-00001_11/UPENN-GBM-00001_11_T1.nii.gz",
     ),
     "mrbrains": Release(
-        "MRBrainS13", r"(?:^|/)(?P<subject>\d+)/(?P<file>T1|T2_FLAIR|LabelsForTesting)",
+        "MRBrainS13", r"(?:^|/)(?P<subject>(?:TestData/)?\d+)/(?P<file>T1|T2_FLAIR|LabelsForTesting)",
         {"t1": Sequence.T1, "t2_flair": Sequence.FLAIR, "labelsfortesting": _LABEL}, "TrainingData/1/T1.nii",
     ),
     "vs-seg": Release(

@@ -128,6 +128,19 @@ def test_what_a_data_set_holds_besides_is_told(tmp_path):
     assert any("anat_2/mprage.nii.gz: of a visit, the first image" in note for note in notes)
 
 
+def test_patients_of_training_and_test_that_have_one_number_are_two(tmp_path):
+    write_miniature("mrbrains-13", tmp_path)
+    for name in ("T1", "T2_FLAIR"):
+        (tmp_path / f"TestData/1/{name}.nii").parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"TestData/1/{name}.nii").touch()
+    index, _ = index_release(tmp_path, "mrbrains")
+    assert [session.subject for session in index.sessions] == ["1", "TestData-1"]
+    for session, folder in zip(index.sessions, ("TrainingData/1/", "TestData/1/"), strict=True):
+        files = [image.file for image in session.images] + [session.segmentation or folder]
+        assert all(file.startswith(folder) for file in files)
+    assert index.sessions[0].segmentation and not index.sessions[1].segmentation
+
+
 def test_hidden_files_are_no_images_and_linked_folders_are_entered(tmp_path):
     write_miniature("upenn-gbm", tmp_path / "disk")
     root = tmp_path / "root"
