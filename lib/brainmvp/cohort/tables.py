@@ -15,23 +15,30 @@ def with_table(index: Index, path: str | os.PathLike[str]) -> tuple[Index, list[
     """Return the index with the classes and splits of a table (.csv or .tsv), and what was not found, in sentences.
 
     Columns: `subject` or BIDS' `participant_id`; one or more of `label`, `split`; and, where they matter, `session`
-    and `dataset`. A row without a session counts for all visits of the patient. Raises `BrainMVPError` for another
-    table, or one that splits the visits of a patient.
+    and `dataset`. A row without a session counts for all visits of the patient that have no row of their own. Raises
+    `BrainMVPError` for another table, or one that gives a visit two classes or splits, or splits a patient's visits.
     """
     path = Path(path)
-    rows = _rows(path)
+    rows = sorted(_rows(path), key=_rank, reverse=True)
     used: set[int] = set()
     sessions = []
     for session in index.sessions:
-        update = {}
+        update: dict[str, tuple[dict[str, str], str]] = {}
         for number, row in enumerate(rows):
             if row["subject"] != session.subject or any(
                 row.get(key) and row[key] != getattr(session, key) for key in ("session", "dataset")
             ):
                 continue
             used.add(number)
-            update |= {key: row[key] for key in ("label", "split") if row.get(key)}
-        sessions.append(session.model_copy(update=update))
+            for key in ("label", "split"):
+                if row.get(key):
+                    by, value = update.setdefault(key, (row, row[key]))
+                    if value != row[key] and _rank(by) == _rank(row):
+                        raise BrainMVPError(
+                            f"{path} gives {session.id} the {key}s '{value}' and '{row[key]}'; say in a column "
+                            "'session' which visit each row is of."
+                        )
+        sessions.append(session.model_copy(update={key: value for key, (_, value) in update.items()}))
     notes = [f"{path}: no study of subject {row['subject']}." for n, row in enumerate(rows) if n not in used]
     result = index.with_sessions(sessions)
     check_splits(result, str(path))
@@ -72,6 +79,11 @@ def hold_out(index: Index, validation: float, test: float, seed: int) -> Index:
 
 def _draw(patient: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}/{patient}".encode()).hexdigest()
+
+
+def _rank(row: dict[str, str]) -> tuple[bool, bool]:
+    """Return how much a row says of whose it is; of two for a visit, the one that says more counts."""
+    return bool(row.get("session")), bool(row.get("dataset"))
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

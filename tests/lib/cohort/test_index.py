@@ -289,6 +289,16 @@ def test_a_table_gives_classes_and_splits(tmp_path: Path) -> None:
     assert notes == [f"{table}: no study of subject p9."]
 
 
+def test_of_several_rows_for_a_visit_its_own_counts_and_two_alike_are_refused(tmp_path: Path) -> None:
+    index = Index(tmp_path, [session("p1", session="2020"), session("p1", session="2022")])
+    table = tmp_path / "t.csv"
+    table.write_text("subject,session,label\np1,2022,MCI\np1,,CN\n")
+    assert [s.label for s in with_table(index, table)[0].sessions] == ["CN", "MCI"]
+    table.write_text("subject,visit,label\np1,2020,CN\np1,2022,MCI\n")
+    with pytest.raises(BrainMVPError, match="gives .*/p1/2020 the labels 'CN' and 'MCI'.* column 'session'"):
+        with_table(index, table)
+
+
 def test_a_table_that_splits_one_visit_settles_its_patient(tmp_path: Path) -> None:
     sessions = [session(f"p{n}", session=visit) for n in range(8) for visit in "ab"]
     table = tmp_path / "t.csv"
