@@ -132,6 +132,7 @@ class BrainMVPApp(MONAILabelApp):
         result = super().infer(request | {"image": path, "study": image, "save_label": False}, store)
         if request.get("save_label"):
             notes = {"model": model, "task": model, "params": result["params"]}
+            notes["sequences"] = request.get("sequences")
             try:
                 result |= {"label": store.save_label(study.id, result["file"], tag, notes), "tag": tag}
                 store.hand_on(study.id, Path(result["file"]), tag, notes)

@@ -26,7 +26,7 @@ class ClassificationTask(ServedTask[StudyClassifier]):
         Raises `BrainMVPError` if the study or device cannot be used.
         """
         begin = time.perf_counter()
-        study, _ = self.datastore.find(request["study"])
+        study, _ = self.wanted(request)
         device = device_of(request.get("device"), self.device)
         fetch(study, self.task.sequences)
         with TURN.of_client():

@@ -17,7 +17,7 @@ from brainmvp.tasks import Task
 from brainmvp_app.catalogue import reference_of
 from brainmvp_app.dataset_zip import write_dataset
 from brainmvp_app.errors import RefusedError
-from brainmvp_app.ids import check_tag
+from brainmvp_app.ids import check_sequences, check_tag
 from brainmvp_app.images import ImageStore
 from brainmvp_app.incoming import check_label, image_suffix
 from brainmvp_app.info import client_info
@@ -41,13 +41,17 @@ class StudyDatastore(ImageStore):
 
         The file is kept as it came. It is refused, and nothing changes, unless it lies on one of the study's `grids`
         and holds only the values of the task: `label_info["task"]`, else the study's own. Another label that was
-        there is kept as a version; a final label also puts the draft away as one.
+        there is kept as a version; a final label also puts the draft away as one. `label_info["sequences"]` may name
+        those that it was drawn with.
         """
         tag, path = check_tag(label_tag), Path(label_filename)
         study = self.study(image_id)
         info = client_info(label_info)
         task = self.task_of_label(study, info)
-        info["sequences"] = [str(each) for each in check_label(path, study, self.grids(study, task), task)]
+        stated = label_info.get("sequences")
+        had = () if stated is None else check_sequences(stated)
+        drawn_with = check_label(path, study, self.grids(study, task), task, had)
+        info["sequences"] = [str(sequence) for sequence in drawn_with]
         suffix = image_suffix(path.name)
         folder = Path(self._datastore.label_path(tag))
         with self.turns.take():
@@ -136,7 +140,7 @@ class StudyDatastore(ImageStore):
         return str(self._noted_of(image_id, tag).get("annotator") or "")
 
     def drawn_with(self, image_id: str, tag: str) -> list[str] | None:
-        """Return the sequences that a study had when its label was drawn; None if that was not noted."""
+        """Return the sequences that a study's label was drawn with; None if that was not noted."""
         return self._noted_of(image_id, tag).get("sequences")
 
     @in_turn

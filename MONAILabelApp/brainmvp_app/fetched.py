@@ -3,7 +3,8 @@
 A DICOM series becomes a NIfTI file when somebody asks for it, not when its study is listed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
@@ -36,6 +37,12 @@ class FetchedImages(Mapping[Sequence, Path]):
                         other.unlink()
         return path
 
+    def only(self, sequences: Collection[Sequence]) -> "FetchedImages":
+        """Return the images of some sequences: the same files, of which nothing is made twice."""
+        some = copy(self)
+        some.sources = {sequence: image for sequence, image in self.sources.items() if sequence in sequences}
+        return some
+
     def __iter__(self) -> Iterator[Sequence]:
         return iter(self.sources)
 
@@ -50,6 +57,14 @@ def with_files(study: Study, folder: Path) -> Study:
     """Return a study whose images are files, made in a folder where they are none."""
     sources = {s: image for s, image in study.images.items() if isinstance(image, DicomImage)}
     return replace(study, images=FetchedImages(sources, folder)) if sources else study
+
+
+def only(study: Study, sequences: tuple[Sequence, ...]) -> Study:
+    """Return the study with these of its sequences, none of which is fetched for that."""
+    images = study.images
+    if isinstance(images, FetchedImages):
+        return replace(study, images=images.only(sequences))
+    return study.only(sequences)
 
 
 def as_dicom(study: Study) -> Study:

@@ -50,6 +50,16 @@ def check_unicode(value: object, field: str) -> None:
         raise RefusedError(400, f"{field} holds text that is no Unicode; send it again.") from error
 
 
+def check_sequences(names: object) -> tuple[Sequence, ...]:
+    """Return the sequences of a list of names; raises `RefusedError` (400) if it is none, or empty."""
+    known = {str(sequence): sequence for sequence in Sequence}
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) and n in known for n in names):
+        raise RefusedError(
+            400, f'sequences has to be a list such as ["T1", "FLAIR"] out of {", ".join(Sequence)}.'
+        )
+    return tuple(known[name] for name in names)
+
+
 def image_id(study_id: str, sequence: Sequence) -> str:
     """Return the id of one sequence of a study, by which a client fetches it."""
     return f"{study_id}{SEQUENCE_MARK}{sequence}"

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -56,16 +56,21 @@ def read_upload(path: Path) -> Volume:
         raise BrainMVPError(str(error).replace(str(path), path.name)) from error
 
 
-def check_label(path: Path, study: Study, sequences: Iterable[Sequence], task: Task) -> list[Sequence]:
+def check_label(
+    path: Path, study: Study, sequences: Iterable[Sequence], task: Task, stated: Collection[Sequence] = ()
+) -> list[Sequence]:
     """Return the sequences of a study that a label was drawn with, by the grid that it lies on.
 
-    Raises `BrainMVPError` unless that is the grid of one of some sequences, and its values are the task's.
+    stated: those that its annotator had, if the study has any of them. Raises `BrainMVPError` unless the label lies on
+    the grid of one of some sequences, and its values are the task's.
     """
     label, order = read_upload(path), list(sequences)
     place = lies_on(label, path.name, study, order)
     values = read_by_name(label, task, path.name)
     # Those that labels lie on rather were not there yet when it was begun, unless it holds what only they show.
     late = set(order[: order.index(place)])
+    if had := set(stated) & set(study.images):
+        late |= set(study.images) - had
     if late:
         found = set(np.unique(values).tolist())
         late -= {s for region in task.regions if found & set(region.labels) for s in region.requires}

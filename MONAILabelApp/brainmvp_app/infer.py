@@ -41,14 +41,14 @@ class SegmentationTask(ServedTask[Segmenter]):
     def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Segment the study whose id is `request["study"]`; return a temporary label file and the facts about it.
 
-        The label lies on the grid of the image that the id stands for. Raises `BrainMVPError` if the study, device
-        or `result_extension` (default .nii.gz) cannot be used.
+        The label lies on the grid of the image that the id stands for; `request["sequences"]`: see `wanted`. Raises
+        `BrainMVPError` if the study, device or `result_extension` (default .nii.gz) cannot be used.
         """
         begin = time.perf_counter()
         image, suffix = request["study"], request.get("result_extension") or RESULT_SUFFIXES[0]
         if suffix not in RESULT_SUFFIXES:
             raise RefusedError(400, f"result_extension has to be one of {', '.join(RESULT_SUFFIXES)}.")
-        study, reference = self.datastore.find(image)
+        study, reference = self.wanted(request)
         if suffix == DICOM_SEG and not isinstance(study.images, FetchedImages):
             raise RefusedError(
                 400, 'DICOM SEG needs DICOM images; ask for "result_extension": ".seg.nrrd" in params.'

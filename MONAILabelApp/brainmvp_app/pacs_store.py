@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -9,11 +10,12 @@ import numpy as np
 from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
 
+from brainmvp.annotation.cases import noted_sequences
 from brainmvp.dicom.seg import write_dicom_seg
 from brainmvp.errors import BrainMVPError
 from brainmvp.home import home
 from brainmvp.segnrrd import read_by_name
-from brainmvp.study import Study
+from brainmvp.sequences import Sequence
 from brainmvp.tasks import Task
 from brainmvp.volume import read_volume
 from brainmvp_app.datastore import StudyDatastore
@@ -70,7 +72,8 @@ class PacsDatastore(StudyDatastore):
         with tempfile.TemporaryDirectory(prefix="brainmvp-seg-") as folder:
             model = str(info["model"]) if info.get("model") else None
             path = Path(folder) / "seg.dcm"
-            names = names_of(task, study, volume.data)
+            seen = self.drawn_with(study_id, DefaultLabelTag.FINAL.value)
+            names = names_of(task, noted_sequences(seen) or set(study.images), volume.data)
             seg = write_dicom_seg(
                 volume, image, task, path, names, model=model, corrected=True, source=source
             )
@@ -85,12 +88,13 @@ class PacsDatastore(StudyDatastore):
         raise RefusedError(409, "The studies come from an archive; remove them there.")
 
 
-def names_of(task: Task, study: Study, labels: np.ndarray) -> dict[int, str] | None:
-    """Return what the values of a study's label mean; None (all as the task has them) where a reader drew more.
+def names_of(task: Task, seen: Collection[Sequence], labels: np.ndarray) -> dict[int, str] | None:
+    """Return what the values of a label mean; None (all as the task has them) where a reader drew more.
 
-    Without T1CE oedema stands for the whole tumour, unless its core was drawn by hand.
+    Without T1CE oedema stands for the whole tumour, unless its core was drawn by hand. seen: the sequences that the
+    label was drawn with.
     """
-    offered, _ = task.offered(set(study.images))
+    offered, _ = task.offered(set(seen))
     names = task.label_names([region.name for region in offered])
     drawn = set(np.unique(labels).tolist()) - {0}
     return names if drawn <= set(names) else None

@@ -67,7 +67,7 @@ def _place(task: str) -> str:
 def outgrown_labels(
     studies: Mapping[str, Study], notes: Mapping[str, ImageLabelModel], tasks: tuple[Task, ...]
 ) -> dict[str, str]:
-    """Return the final labels that were drawn before a sequence came that shows more; notes: by study."""
+    """Return the final labels that were drawn without a sequence that shows more; notes: by study."""
     problems = {}
     for study_id, entry in notes.items():
         info = entry.labels[_FINAL].info if _FINAL in entry.labels else {}
@@ -79,7 +79,7 @@ def outgrown_labels(
         if regions:
             titles = " and ".join(region.title.lower() for region in regions)
             problems[f"labels/final/{study_id}"] = (
-                f"{' and '.join(late)} came after the label was drawn, so {titles} are left out of training and tests; "
-                "look at the study again and submit its label once more."
+                f"{' and '.join(late)} came after the label was drawn, or was not looked at, so {titles} are left out "
+                "of training and tests; look at the study again and submit its label once more, unless that is useless."
             )
     return problems

@@ -10,9 +10,13 @@ from monailabel.utils.others.generic import device_list, device_map
 from brainmvp.classify import StudyClassifier
 from brainmvp.modelstore import Model, ModelStore
 from brainmvp.segment import Segmenter
+from brainmvp.sequences import Sequence
+from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
+from brainmvp_app.fetched import only
+from brainmvp_app.ids import check_sequences, image_id
 from brainmvp_app.recent import Recent
 
 Engine = TypeVar("Engine", Segmenter, StudyClassifier)
@@ -51,6 +55,28 @@ class ServedTask(InferTask, Generic[Engine]):
     def is_valid(self) -> bool:
         """Tell whether there is a model for the task."""
         return bool(ModelStore().versions(self.task.name))
+
+    def wanted(self, request: dict[str, Any]) -> tuple[Study, Sequence]:
+        """Return the study whose id is `request["study"]`, and the sequence that the id stands for.
+
+        `request["sequences"]` names those that are looked at; all of them where it is None or absent. Raises
+        `RefusedError`: 404 if there is no such study or sequence, 400 if what the id stands for is left out.
+        """
+        study, reference = self.datastore.find(request["study"])
+        if request.get("sequences") is None:
+            return study, reference
+        chosen = check_sequences(request["sequences"])
+        if missing := [sequence for sequence in chosen if sequence not in study.images]:
+            raise RefusedError(
+                404, f"{study.id} has no {', '.join(missing)}; it has {', '.join(study.images)}."
+            )
+        if reference not in chosen:
+            raise RefusedError(
+                400,
+                f"The result would lie on {reference}, which sequences leaves out; ask with "
+                f"image={image_id(study.id, chosen[0])}.",
+            )
+        return only(study, chosen), reference
 
     def served(self, device: str) -> Engine:
         """Return the served version on a device, loaded once; raises `BrainMVPError` if it cannot be loaded."""

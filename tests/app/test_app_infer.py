@@ -93,6 +93,13 @@ def test_a_sequence_of_the_study_can_be_the_reference(server: Server, new_study:
     assert np.array_equal(label.affine, reference.affine)
 
 
+def test_what_a_sequence_shows_that_is_left_out_is_not_offered(server: Server, new_study: NewStudy) -> None:
+    study = new_study("T1CE T1 FLAIR")
+    facts = infer(server, f"{study}@FLAIR", sequences=["T1", "FLAIR"]).json()
+    assert (facts["reference"], facts["sequences_used"]) == ("FLAIR", ["T1", "FLAIR"])
+    assert set(facts["left_out"]) == {"TC", "ET"}
+
+
 def test_stroke_works_without_flair(server: Server, new_study: NewStudy) -> None:
     facts = infer(server, new_study("DWI ADC"), "stroke").json()
     assert facts["sequences_filled"] == ["FLAIR"]
@@ -135,6 +142,9 @@ def test_only_a_label_on_the_reference_can_be_saved(server: Server, new_study: N
         ("tumour", "FLAIR", {"result_extension": "/../x"}, 400, "result_extension"),
         ("tumour", "FLAIR", {"device": "cuda:99"}, 400, "'cuda:99' is not a device"),
         ("tumour", "FLAIR", {"device": {"a": 1}}, 400, "is not a device"),
+        ("tumour", "FLAIR", {"sequences": ["../x"]}, 400, 'a list such as ["T1", "FLAIR"]'),
+        ("tumour", "FLAIR", {"sequences": ["T2", "FLAIR"]}, 404, "has no T2; it has FLAIR."),
+        ("tumour", "T1CE FLAIR", {"sequences": ["FLAIR"]}, 400, "@FLAIR"),
     ],
 )
 def test_what_cannot_be_done_is_said(

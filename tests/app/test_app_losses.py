@@ -22,6 +22,7 @@ from brainmvp.annotation.state import AnnotationState
 from brainmvp.case import read_label
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
+from brainmvp.study import Study
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, write_volume
 
@@ -122,7 +123,7 @@ def test_a_label_says_nothing_of_what_a_sequence_shows_that_came_after_it(
     (problem,) = store.status()["problems"].items()
     assert problem[0] == "labels/final/p1"
     assert problem[1].startswith(
-        "T1CE came after the label was drawn, so tumour core and enhancing tumour are"
+        "T1CE came after the label was drawn, or was not looked at, so tumour core and enhancing tumour are"
     )
     main.BrainMVPApp.submit(SimpleNamespace(_datastore=store, state=state), "p1", label, "final", {})
     assert told()["p1"] == []
@@ -139,6 +140,36 @@ def test_a_label_on_another_grid_was_begun_without_the_sequence_that_came_meanwh
     write_volume(label, root.parent / "label.nii.gz")
     store.save_label("p1", str(root.parent / "label.nii.gz"), "final", {"sequences": ["T2"]})
     assert store.drawn_with("p1", "final") == seen
+
+
+@pytest.mark.parametrize(
+    ("value", "stated", "seen"),
+    [
+        (2, ["FLAIR", "T2"], ["T2", "FLAIR"]),
+        (3, ["FLAIR"], ["T1CE", "FLAIR"]),  # the core was drawn
+        (2, ["DWI"], ["T1CE", "T2", "FLAIR"]),  # none of the study's
+        (2, None, ["T1CE", "T2", "FLAIR"]),
+    ],
+)
+def test_a_label_says_nothing_of_what_its_annotator_left_out(
+    root: Path, value: int, stated: list[str] | None, seen: list[str]
+) -> None:
+    store, label = labelled(root), Volume(np.full((3, 4, 5), value, np.uint8), np.eye(4))
+    for name in ("t1ce", "t2"):
+        scan(root / "p1" / f"{name}.nii.gz")
+    write_volume(label, root.parent / "label.nii.gz")
+    store.save_label("p1", str(root.parent / "label.nii.gz"), "final", {"sequences": stated})
+    assert sorted(store.drawn_with("p1", "final")) == sorted(seen)
+
+
+@pytest.mark.parametrize("stated", ["FLAIR", [], ["FLAIR", 3], ["flair"], {"FLAIR": 1}])
+def test_what_a_label_was_drawn_with_is_a_list_of_sequences(root: Path, stated: object) -> None:
+    from brainmvp_app.errors import status_of
+
+    store = labelled(root)
+    with pytest.raises(BrainMVPError, match="sequences has to be a list") as refused:
+        store.save_label("p1", str(root.parent / "label.nii.gz"), "final", {"sequences": stated})
+    assert status_of(refused.value) == 400
 
 
 def test_a_study_is_not_put_where_it_would_hide_others(root: Path) -> None:
@@ -275,6 +306,15 @@ def test_a_list_of_images_that_have_to_be_fetched_keeps_nobody_waiting(root: Pat
     ]
     assert listed[0]["sequences"] == {"FLAIR": "p1/flair.nii.gz"}
     assert others
+
+
+def test_what_is_left_out_of_a_study_is_not_fetched(tmp_path: Path) -> None:
+    from brainmvp_app.fetched import FetchedImages, only
+
+    series = FetchedImages({Sequence.FLAIR: None, Sequence.T1CE: None}, tmp_path)
+    study = only(Study("p1", tmp_path, series), (Sequence.FLAIR,))
+    assert list(study.images) == ["FLAIR"]
+    assert isinstance(study.images, FetchedImages)
 
 
 def test_a_label_that_is_sent_again_to_a_full_disk_is_kept_as_one_version(

@@ -22,7 +22,6 @@ from test_app_infer import infer
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.sequences import Sequence
 from brainmvp.serve import free_port
-from brainmvp.study import Study
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, write_volume
 
@@ -122,7 +121,7 @@ def test_without_t1ce_a_label_is_sent_as_the_whole_tumour_unless_more_was_drawn(
     monkeypatch.syspath_prepend(str(APP))
     from brainmvp_app.pacs_store import names_of
 
-    task, flair = get_task("tumour"), Study("someone", Path(), {Sequence.FLAIR: Path("flair.nii.gz")})
+    task, flair = get_task("tumour"), {Sequence.FLAIR}
     assert names_of(task, flair, np.array([0, 2])) == {2: "Whole tumour"}
     assert names_of(task, flair, np.array([0, 1, 2])) is None
 
