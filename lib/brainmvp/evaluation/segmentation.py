@@ -19,7 +19,7 @@ from brainmvp.tasks import Task
 from brainmvp.volume import read_volume
 
 METRICS = ("dice", "hd95", "lesion_dice", "lesion_f1", "volume_error")
-# Voxels of a case that its reliability is taken from: near or in what is found or true.
+# Voxels that reliability is taken from have a higher probability; those that are true must not be picked besides.
 _DOUBTED = 0.01
 _PAGE_MM = 1.0
 
@@ -86,7 +86,7 @@ def score_case(
             continue
         metrics[region.name] = mask_metrics(found, wanted, result.labels.spacing, lesions).as_dict()
         values = result.probabilities[region.name]
-        doubted = (values > _DOUBTED) | wanted
+        doubted = values > _DOUBTED
         said[region.name] = values[doubted], wanted[doubted]
     return CaseScore(
         case.id,
@@ -116,7 +116,7 @@ def _row(
 
 
 def reliability(scores: list[CaseScore]) -> dict[str, Reliability]:
-    """Return the reliability of each region's probabilities, over the voxels in doubt of all cases."""
+    """Return the reliability of each region's probabilities, over the voxels of all cases said to be above 1 %."""
     names = dict.fromkeys(name for score in scores for name in score.said)
     joined = {
         name: [

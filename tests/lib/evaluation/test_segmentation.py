@@ -4,14 +4,28 @@ import numpy as np
 from labelled import make_case
 
 from brainmvp.case import read_label
-from brainmvp.evaluation.segmentation import score_case
+from brainmvp.evaluation.segmentation import reliability, score_case
 from brainmvp.segmentation import Segmentation
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, resample_labels
 from brainmvp.tasks import get_task
-from brainmvp.volume import Volume
+from brainmvp.volume import Volume, read_volume, write_volume
 
 STROKE = get_task("stroke")
+
+
+class Calibrated:
+    """Gives most of the brain half a per cent, some of it 40 %, and `truth` is drawn by just that."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        draw = np.random.default_rng(0)
+        self.said = np.where(draw.random(shape) < 0.05, 0.4, 0.005).astype(np.float32)
+        self.truth = (draw.random(shape) < self.said).astype(np.uint8)
+
+    def segment(self, study, reference=None):
+        nothing = Volume(np.zeros_like(self.truth), read_volume(study.images[reference]).affine)
+        return Segmentation(study, STROKE, "calibrated@1", nothing, {STROKE.outputs[0]: self.said}, self.said,
+                            reference, (), (), {}, {})  # fmt: skip
 
 
 class OneVoxelOff:
@@ -34,3 +48,12 @@ def test_distances_are_of_the_grid_of_the_result(tmp_path):
     assert sequence is not Sequence.FLAIR
     score = score_case(STROKE, OneVoxelOff(label), case, only=(Sequence.FLAIR,), pictures=False)
     assert score.regions[STROKE.outputs[0]]["hd95"] == 4.0
+
+
+def test_probabilities_that_mean_what_they_say_have_no_calibration_error(tmp_path):
+    case = make_case(STROKE, "a", tmp_path)
+    label = read_label(STROKE, case)[0]
+    model = Calibrated(label.shape)
+    write_volume(Volume(model.truth, label.affine), case.label)
+    score = score_case(STROKE, model, case, pictures=False)
+    assert reliability([score])[STROKE.outputs[0]].error < 0.03
