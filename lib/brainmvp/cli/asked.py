@@ -27,9 +27,13 @@ def changed(task: "Task", changes: dict[str, Any]) -> "Recipe":
 
 
 def for_start(task: "Task", changes: dict[str, Any], card: "Card") -> "Recipe":
-    """Return the recipe with changes for a start; of spacing and window, what is not asked for stays as it has it."""
+    """Return the recipe with changes for a start; of spacing and window, what is not asked for stays as it has it.
+
+    The window of a classification is the task's: it goes with the grid that the brain is resized to.
+    """
     if changes.keys() & {"spacing", "window"}:
-        changes = {"spacing": card.spacing, "window": card.window, **changes, "as_start": False}
+        window = card.window if task.kind == "segmentation" else task.recipe.window
+        changes = {"spacing": card.spacing, "window": window, **changes, "as_start": False}
     return changed(task, changes)
 
 

@@ -39,7 +39,8 @@ def make_card(
         regions=task.outputs,
         network=begun.config,
         spacing=begun.spacing,
-        window=begun.window,
+        # Whole brains go through a classifier: as it learned them, or what fills the rest would count.
+        window=problem.window if task.kind == "classification" else begun.window,
         overlap=begun.overlap,
         grid=recipe.grid if task.kind == "classification" else None,
         temperatures=problem.temperatures,

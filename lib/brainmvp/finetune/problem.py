@@ -24,8 +24,12 @@ class Validation:
 
 
 class Problem(Protocol):
-    """One kind of task, as the loop sees it; thresholds and temperatures: by region, as a card has them."""
+    """One kind of task, as the loop sees it.
 
+    window: voxels that the network sees at once; thresholds and temperatures: by region, as a card has them.
+    """
+
+    window: tuple[int, int, int]
     thresholds: dict[str, float]
     temperatures: dict[str, float]
 

@@ -54,6 +54,14 @@ def test_every_recipe_runs_end_to_end(name, tmp_path):
     assert model.load_network().training is False
 
 
+def test_a_classification_is_used_with_the_window_that_it_has_learned_with(tmp_path):
+    task = get_task("adni")
+    cases = make_cases(task, 2, tmp_path)
+    recipe = tiny(task, network="unet-compact", epochs=1, window=(32, 32, 32))
+    result = finetune(task, cases[:1], cases[1:], None, recipe, tmp_path / "run")
+    assert recipe.grid == (24, 24, 16) and result.card.window == (24, 24, 16)
+
+
 def test_a_stopped_run_goes_on_to_the_same_weights(strokes, tmp_path):
     recipe = tiny(STROKE, batch=1, pair_weight=0.1)
     whole = finetune(STROKE, strokes[:2], strokes[2:], None, recipe, tmp_path / "whole")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from brainmvp.card import Card
+from brainmvp.cli.asked import for_start
 from brainmvp.errors import BrainMVPError
 from brainmvp.finetune.optim import make_optimiser, set_rate
 from brainmvp.finetune.start import begin
@@ -73,6 +74,11 @@ def test_spacing_and_window_are_those_of_the_start_unless_the_recipe_has_its_own
     assert (begin(PED, encoder, asked).spacing, begin(PED, encoder, asked).window) == (1.0, (96, 96, 96))
     own = begin(PED, encoder, asked.model_copy(update={"as_start": False}))
     assert (own.spacing, own.window) == (4.0, (32, 32, 32))
+
+
+def test_a_classification_keeps_its_window_where_only_a_spacing_is_asked_for(encoder):
+    assert for_start(get_task("adni"), {"spacing": 2.0}, encoder.card).window == (96, 96, 64)
+    assert for_start(PED, {"spacing": 2.0}, encoder.card).window == encoder.card.window
 
 
 def test_an_encoder_with_a_part_missing_is_refused(encoder, tmp_path):
