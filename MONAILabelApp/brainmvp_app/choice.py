@@ -14,6 +14,7 @@ from brainmvp.study import Study
 from brainmvp_app.datastore import DRAFT, StudyDatastore
 from brainmvp_app.errors import RefusedError
 
+_USELESS = "no model here can use its sequences, so that it comes last"
 _Key = tuple[str, str | None, tuple[str, ...], tuple[str, ...], int]
 
 
@@ -27,6 +28,7 @@ class Chooser:
         self._orders: dict[tuple[str, str | None], tuple[_Key, Pool, list[Place]]] = {}
         self._ordering = Lock()
         self._tasks: tuple[dict[str, Study], dict[str, str | None]] = {}, {}
+        self._useless: set[str] = set()  # the studies whose sequences no task can use
 
     def choose(self, strategy: str, annotator: str, task: object = None) -> dict[str, Any]:
         """Lease the annotator the next study, and say why it.
@@ -79,25 +81,32 @@ class Chooser:
         return study in self._datastore.get_unlabeled_images()
 
     def _ordered(self, strategy: str, task: object) -> list[tuple[Place, Pool]]:
-        """Return all open studies in the order of the strategy, those of several tasks in turn."""
+        """Return all open studies in the order of the strategy: those of several tasks in turn, useless ones last."""
         with self._datastore.turns.take():
             labelled = self._by_task(self._datastore.get_labeled_images())
             open_studies = self._by_task(self._datastore.get_unlabeled_images())
+            useless = self._useless
         wanted = [name for name in open_studies if task is None or name == task]
         with self._ordering:
             ordered = [
                 self._order(strategy, name, open_studies[name], labelled.get(name, [])) for name in wanted
             ]
-        return [
+        in_turn = [
             (place, pool)
             for row in zip_longest(*([(place, pool) for place in places] for pool, places in ordered))
             for place, pool in filter(None, row)
         ]
+        last = [(replace(place, reason=_USELESS), pool) for place, pool in in_turn if place.id in useless]
+        return [entry for entry in in_turn if entry[0].id not in useless] + last
 
     def _by_task(self, studies: list[str]) -> dict[str | None, list[str]]:
         known = self._datastore.catalogue.studies
         if self._tasks[0] is not known:  # the catalogue makes a new table when the disk has changed
-            found = {study.id: task_of(study, self._datastore.tasks) for study in known.values()}
+            tasks = self._datastore.tasks
+            found = {study.id: task_of(study, tasks) for study in known.values()}
+            self._useless = {
+                study.id for study in known.values() if not any(t.accepts(set(study.images)) for t in tasks)
+            }
             self._tasks = known, {study: task.name if task else None for study, task in found.items()}
         groups: dict[str | None, list[str]] = {}
         for study in sorted(studies):

@@ -142,6 +142,20 @@ def test_who_gets_a_study_again_is_told_of_the_own_draft(tmp_path: Path) -> None
         cohort.state.leases.release("p00")
 
 
+def test_studies_that_no_model_can_use_come_last(tmp_path: Path) -> None:
+    cohort = Cohort(tmp_path, 2)
+    image = Volume(np.ones((8, 9, 7), np.int16), np.eye(4))
+    for name, sequence in (("a", "mra"), ("b", "t1")):
+        write_volume(image, cohort.root / name / f"{sequence}.nii.gz")
+    for strategy in ("hybrid", "sequential"):
+        chosen = [cohort.chooser.choose(strategy, strategy) for _ in range(4)]
+        names = [each["id"] for each in chosen]
+        assert (set(names[:2]), set(names[2:])) == ({"p00", "p01"}, {"a", "b"})
+        assert "no model here can use its sequences" in chosen[3]["why"]["sentence"]
+        for name in names:
+            cohort.state.leases.release(name)
+
+
 def test_label_files_that_others_put_and_take_are_followed(tmp_path: Path) -> None:
     cohort = Cohort(tmp_path, 1)
     store, root = cohort.store, cohort.root

@@ -41,9 +41,10 @@ class Leases:
     def take(self, order: list[str], annotator: str) -> Lease | None:
         """Lease the first study of an order that nobody else has; None if there is none.
 
-        Studies that this annotator was given before come after fresh ones, and skipped ones last, the longest ago
-        first: asking again gives another study as long as there is one. Of those that this annotator was given and
-        keeps no draft of, the last `MOST_PROPOSED` stay reserved.
+        A draft of this annotator whose time is up comes first. Studies that this annotator was given before, and
+        others' drafts, come after fresh ones, and skipped ones last, the longest ago first: asking again gives another
+        study as long as there is one. Of those that this annotator was given and keeps no draft of, the last
+        `MOST_PROPOSED` stay reserved.
         """
         now = self._now()
         with self._database.writing() as connection:
@@ -57,9 +58,14 @@ class Leases:
                 return lease is None or lease["annotator"] == annotator or lease["expires"] <= now
 
             def turn(study: str) -> tuple[float, float]:
-                lease = leases.get(study)
-                own = lease["given"] if lease is not None and lease["annotator"] == annotator else 0.0
-                return skipped.get(study, 0.0), own
+                lease, back = leases.get(study), skipped.get(study, 0.0)
+                if lease is None:
+                    return back, 0.0
+                if lease["annotator"] != annotator:
+                    return back, lease["expires"] if lease["draft"] else 0.0
+                # Not at once where it was given back: another study was asked for.
+                due = lease["draft"] and max(lease["expires"], lease["given"] + self._seconds) <= now
+                return (-1.0, 0.0) if due else (back, lease["given"])
 
             study = min(filter(free, order), key=turn, default=None)  # the first of equals keeps the order
             if study is None:

@@ -96,6 +96,24 @@ def test_a_draft_of_a_study_that_was_never_given_and_after_a_restart_is_one(tmp_
     assert (other.study, other.draft) == ("a", False)
 
 
+def test_a_draft_comes_again_to_its_annotator_once_its_time_is_up_and_late_to_others(tmp_path: Path) -> None:
+    clock, order = Clock(), list("abcd")
+    leases = Leases(Database(tmp_path), 60, clock)
+    assert leases.take(order, "A").study == "a"
+    leases.renew("a", "A")
+    clock.now += 90
+    assert leases.take(order, "B").study == "b"
+    again = leases.take(order, "A")
+    assert (again.study, again.draft) == ("a", True)
+    leases.release("a")  # another study is asked for
+    clock.now += 1
+    assert leases.take(order, "A").study == "c"
+    clock.now += 60
+    assert leases.take(order, "A").study == "a"
+    clock.now += 61
+    assert [leases.take(order, "C").study for _ in range(4)] == ["b", "c", "d", "a"]
+
+
 def test_a_file_of_before_there_were_drafts_is_read(tmp_path: Path) -> None:
     path = tmp_path / ".brainmvp" / "annotation.sqlite"
     path.parent.mkdir()
