@@ -1,6 +1,9 @@
 """A labelled study: what is learned from, and what results are compared with."""
 
+import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +50,28 @@ class Case:
         """The sequences of the study that the label was drawn with: the others say nothing of what it leaves out."""
         now = set(self.study.images)
         return now if self.drawn_with is None else now & self.drawn_with
+
+
+def labels_digest(cases: list[Case]) -> str:
+    """Return SHA-256 of what cases teach, their label maps or classes, wherever the files lie.
+
+    A file that cannot be read counts as none: who reads it for what is in it says so.
+    """
+    said = []
+    for case in cases:
+        content = None
+        if case.label is not None:
+            with suppress(OSError):
+                status = case.label.stat()
+                content = _file_digest(case.label, status.st_mtime_ns, status.st_size)
+        said.append((content, case.target, None if case.drawn_with is None else sorted(case.drawn_with)))
+    return hashlib.sha256(repr(said).encode()).hexdigest()
+
+
+@lru_cache(maxsize=100_000)  # a comparison asks for each of its runs
+def _file_digest(path: Path, changed: int, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def class_index(task: Task, case: Case) -> int:

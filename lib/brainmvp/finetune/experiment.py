@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from brainmvp.case import Case
+from brainmvp.case import Case, labels_digest
 from brainmvp.classify import StudyClassifier
 from brainmvp.errors import BrainMVPError
 from brainmvp.evaluation.classes import METRICS, answer_cases
@@ -66,8 +66,9 @@ def run_experiment(
     """Fine-tune every variant on every share of the training patients with every seed, and test each once.
 
     Writes `runs.csv`, `summary.md` and, for several shares, `curve.png`. The same call goes on from what is in `out`:
-    what is trained and tested is not so again. None: it was stopped. cache: where prepared studies are kept.
-    Raises `BrainMVPError` if there is nobody to test on.
+    what is trained and tested is not so again, but tested again where a label of the test was changed. None: it was
+    stopped. cache: where prepared studies are kept.
+    Raises `BrainMVPError` if there is nobody to test on, or a run in `out` learned from other labels.
     """
     if not parts["test"]:
         raise BrainMVPError(
@@ -87,6 +88,7 @@ def run_experiment(
         test = {
             "run": facts(task, train, choosers, variant.start, own, variant.fresh),
             "cases": [case.id for case in parts["test"]],
+            "labels": labels_digest(parts["test"]),
         }
         tested = _tested(folder, test)
         if tested is None:

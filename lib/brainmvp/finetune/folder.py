@@ -16,7 +16,7 @@ from brainmvp.tasks import Recipe
 
 _STATE, _BEST, _RUN = "checkpoint.pt", "best.safetensors", "run.json"
 # Facts that an older version did not note.
-_NEWER = ("processes", "network", "grid")
+_NEWER = ("processes", "network", "grid", "labels")
 
 
 class RunFolder:
@@ -46,6 +46,11 @@ class RunFolder:
                 raise BrainMVPError(
                     f"{self.path} holds a run of {stored['processes']} processes, one per device, not of "
                     f"{facts['processes']}; start as many, or choose an empty folder."
+                )
+            if different == ["labels"]:
+                raise BrainMVPError(
+                    f"{self.path} holds a run of before a label or class was changed; choose an empty folder to learn "
+                    "from those of now."
                 )
             if different:
                 raise BrainMVPError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brainmvp.allocation import kept_memory
-from brainmvp.case import Case
+from brainmvp.case import Case, labels_digest
 from brainmvp.errors import BrainMVPError
 from brainmvp.finetune.card import make_card
 from brainmvp.finetune.classification import ClassificationProblem
@@ -46,7 +46,7 @@ def finetune(
 ) -> FineTuned:
     """Fine-tune, or go on from what `run_folder` holds, and return the best model by validation.
 
-    The same arguments and seed give the same numbers, stopped and resumed or not, on the same kind of CPU.
+    The same arguments, labels and seed give the same numbers, stopped and resumed or not, on the same kind of CPU.
 
     Args:
         task: what to learn.
@@ -176,4 +176,5 @@ def facts(
         "recipe": settled,
         "train": [case.id for case in train],
         "validation": [case.id for case in validation],
+        "labels": labels_digest([*train, *validation]),
     }

@@ -1,6 +1,13 @@
-"""The tables of a comparison."""
+"""The tables of a comparison, and what they are made anew for."""
 
-from brainmvp.finetune.experiment import summary_table
+from dataclasses import replace
+
+from labelled import make_cases
+
+from brainmvp.finetune import experiment
+from brainmvp.finetune.experiment import Variant, run_experiment, summary_table
+from brainmvp.stop import Stop
+from brainmvp.tasks import get_task
 
 
 def test_the_spread_over_seeds_is_that_of_a_sample():
@@ -17,3 +24,25 @@ def test_the_spread_over_seeds_is_that_of_a_sample():
         for values in ([0.5], [0.4, 0.5, 0.6])
     )
     assert (one, three) == ("0.5000", "0.5000 ± 0.1000")
+
+
+def test_a_corrected_class_of_the_test_is_tested_again(tmp_path, monkeypatch):
+    task = get_task("adni")
+    cases = make_cases(task, 3, tmp_path)
+    recipe = task.recipe.model_copy(
+        update={"grid": (16, 16, 16), "window": (16, 16, 16), "spacing": 4.0, "epochs": 1}
+    )
+    tested = []
+
+    def score(task, model, cases, device):
+        tested.append([case.target for case in cases])
+        return {"auc": 0.5, "inference_s": 1.0, "parameters": 1}
+
+    monkeypatch.setattr(experiment, "_test", score)
+    for case in (cases[2], cases[2], replace(cases[2], target="MCI")):
+        parts = {"train": cases[:1], "validation": cases[1:2], "test": [case]}
+        run_experiment(
+            task, parts, [Variant("unet", None, "unet-compact")], [1.0], [0], recipe, tmp_path / "out",
+            lambda *_: None, Stop(), cache=tmp_path / "cache", device="cpu",
+        )  # fmt: skip
+    assert tested == [["CN"], ["MCI"]]

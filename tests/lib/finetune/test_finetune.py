@@ -145,6 +145,20 @@ def test_the_run_folder_of_another_run_is_left_alone(strokes, tmp_path):
     assert not stopped.finished and stopped.card.network.backbone == "unet"
 
 
+def test_a_run_goes_on_only_with_the_labels_that_it_began_with(tmp_path):
+    cases, recipe = make_cases(STROKE, 2, tmp_path), tiny(STROKE, epochs=1, network="unet-compact")
+    finetune(STROKE, cases[:1], cases[1:], None, recipe, tmp_path / "run")
+    label = read_volume(cases[0].label)
+    label.data[:2] = 1
+    write_volume(label, cases[0].label)
+    with pytest.raises(BrainMVPError, match="run of before a label or class was changed; choose an empty"):
+        finetune(STROKE, cases[:1], cases[1:], None, recipe, tmp_path / "run")
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    del facts["labels"]  # as an older version left it
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    assert finetune(STROKE, cases[:1], cases[1:], None, recipe, tmp_path / "run").finished
+
+
 def test_a_prepared_case_is_found_again_until_its_files_change(strokes, tmp_path):
     from brainmvp.finetune.prepared import Preparation
 
