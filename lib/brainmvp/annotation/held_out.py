@@ -1,6 +1,5 @@
 """The studies that never train: chosen by patient, and written down."""
 
-import hashlib
 import json
 import math
 from collections.abc import Collection, Iterable
@@ -10,6 +9,7 @@ from pathlib import Path
 from brainmvp.annotation.cases import patient_of
 from brainmvp.annotation.database import HIDDEN
 from brainmvp.annotation.journal import iso
+from brainmvp.chance import by_chance
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
 
@@ -67,7 +67,7 @@ def choose_held_out(
     patients = {patient_of(study) for study in labelled}
     wanted = max(SMALLEST, math.ceil(_SHARE * len(patients))) - len(held & patients)
     free = patients - held
-    fresh = sorted(free - set(taught) if stored else free, key=lambda patient: _draw(seed, patient))
+    fresh = sorted(free - set(taught) if stored else free, key=lambda p: by_chance(f"held out {seed}:{p}"))
     more = fresh[: max(0, min(wanted, len(free) - LEFT))]
     if stored and not more:
         return stored
@@ -79,7 +79,3 @@ def choose_held_out(
 def held_out_path(studies: Path, task: str) -> Path:
     """Return where the held-out set of a task is kept in a folder of studies."""
     return studies / HIDDEN / f"held-out-{task}.json"
-
-
-def _draw(seed: int, patient: str) -> str:
-    return hashlib.sha256(f"held out {seed}:{patient}".encode()).hexdigest()

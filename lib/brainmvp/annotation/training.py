@@ -1,6 +1,5 @@
 """A model version from the final labels: fine-tune the served one, measure it, serve it only if it is not worse."""
 
-import hashlib
 import json
 import shutil
 import time
@@ -26,6 +25,7 @@ from brainmvp.annotation.status import TrainingStatus
 from brainmvp.annotation.taught import taught_patients
 from brainmvp.card import Card
 from brainmvp.case import Case
+from brainmvp.chance import by_chance
 from brainmvp.cohort.cases import listed
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
@@ -203,7 +203,7 @@ class LabelTraining:
     def _new_plan(self, cases: list[Case], held_out: HeldOut, options: Options) -> _Plan:
         shutil.rmtree(self._folder, ignore_errors=True)
         free = [case for case in cases if not held_out.holds(case.id)]
-        patients = sorted({case.group for case in free}, key=lambda patient: _draw(options.seed, patient))
+        patients = sorted({case.group for case in free}, key=lambda p: by_chance(f"{options.seed}:{p}"))
         count = max(1, round(_VALIDATION_SHARE * len(patients)))
         validating = set(patients[:count])
         train = tuple(case.id for case in free if case.group not in validating)
@@ -321,8 +321,3 @@ class LabelTraining:
             "served": serves, "sentence": comparison.sentence + warning,
         }  # fmt: skip
         self._state.journal.add("version", task=self._task.name, detail=detail)
-
-
-def _draw(seed: int, patient: str) -> str:
-    """Return a text by which patients are in a random order that stays when others come."""
-    return hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 from pathlib import Path
 
+from brainmvp.chance import by_chance
 from brainmvp.cohort.index import SPLITS, Index, Split
 from brainmvp.errors import BrainMVPError
 
@@ -64,7 +64,7 @@ def hold_out(index: Index, validation: float, test: float, seed: int) -> Index:
     on any computer.
     """
     sides: dict[str, Split] = {s.patient: s.split for s in index.sessions if s.split}
-    free = sorted({s.patient for s in index.sessions} - sides.keys(), key=lambda p: _draw(p, seed))
+    free = sorted({s.patient for s in index.sessions} - sides.keys(), key=lambda p: by_chance(f"{seed}/{p}"))
     shares: dict[Split, float] = {"validation": validation, "test": test}
     sides |= dict.fromkeys(free, "train")
     start = 0
@@ -75,10 +75,6 @@ def hold_out(index: Index, validation: float, test: float, seed: int) -> Index:
     return index.with_sessions(
         s if s.split else s.model_copy(update={"split": sides[s.patient]}) for s in index.sessions
     )
-
-
-def _draw(patient: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}/{patient}".encode()).hexdigest()
 
 
 def _rank(row: dict[str, str]) -> tuple[bool, bool]:

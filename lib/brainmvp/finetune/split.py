@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from brainmvp.case import Case, read_label
+from brainmvp.chance import by_chance
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
 from brainmvp.tasks import Task
@@ -122,7 +122,7 @@ def draw_split(
             raise BrainMVPError(
                 f"Class {name} has {count}, and a split by patient needs {sides}; add patients, or leave the class out."
             )
-    groups = [sorted(patients, key=lambda p: _draw(p, seed)) for patients in free.values()]
+    groups = [sorted(patients, key=lambda p: by_chance(f"{seed}/{p}")) for patients in free.values()]
     ranked = [patient for group in groups for patient in group]
     if policy.stratify != "class":  # thirds by size may be smaller than a share; classes are on every side
         groups = [ranked]
@@ -152,7 +152,7 @@ def fraction_of(cases: list[Case], fraction: float, seed: int) -> list[Case]:
         groups.setdefault(case.target or "", []).append(case.group)
     kept: set[str] = set()
     for patients in groups.values():
-        ranked = sorted(set(patients), key=lambda p: _draw(p, seed))
+        ranked = sorted(set(patients), key=lambda p: by_chance(f"{seed}/{p}"))
         kept |= set(ranked[: max(round(fraction * len(ranked)), 1)])
     return [case for case in cases if case.group in kept]
 
@@ -184,10 +184,6 @@ def _strata(task: Task, cases: list[Case], tell: Callable[[int, int], None] | No
     for patient in sorted(values):
         strata.setdefault(values[patient] if task.split.stratify != "none" else "all", []).append(patient)
     return strata
-
-
-def _draw(patient: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}/{patient}".encode()).hexdigest()
 
 
 def split_path(index: Path, task: Task) -> Path:
