@@ -154,6 +154,21 @@ def test_every_study_that_fails_is_counted_whatever_its_folder_is_called(brainmv
     assert {Path(one["folder"]).parent.name for one in listed["failures"]} == {"P2", "P3"}
 
 
+def test_results_of_another_study_of_the_same_name_are_kept(brainmvp, write_study, tmp_path):
+    arguments = ("--task", "tumour", "--out", tmp_path / "out")
+    for patient in ("anna", "bert"):
+        write_study("DICOM", "FLAIR", tmp_path / patient)
+    for _ in range(2):
+        assert brainmvp("segment", tmp_path / "anna", *arguments).exit_code == 0
+    before = contents(tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "DICOM" / "tumour.json").read_text())
+    assert report["folder"] == str(tmp_path / "anna" / "DICOM")
+    result = brainmvp("segment", tmp_path / "bert", *arguments)
+    assert result.exit_code == 2
+    assert f"holds the result of {tmp_path / 'anna' / 'DICOM'}, not of {tmp_path / 'bert'}" in result.stderr
+    assert contents(tmp_path / "out") == before
+
+
 def test_the_search_goes_on_below_a_folder_of_dicom_files(brainmvp, dicom_visit):
     inside = ("segment", dicom_visit, "--task", "tumour", "--out")
     assert "choose a folder outside" in brainmvp(*inside, dicom_visit / "results").stderr

@@ -1,9 +1,11 @@
 """Where `brainmvp segment` may write: never over what somebody has, nor what would be taken for a scan later."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import readable
 from brainmvp.sequences import is_label
 
 if TYPE_CHECKING:
@@ -106,4 +108,18 @@ def spare_studies(root: Path, studies: "list[Study]", out: Path) -> None:
     if place.is_relative_to(root) and not holds_images(root):
         raise BrainMVPError(
             f"The results in {out} would be taken for studies of {root} from then on; choose a folder outside."
+        )
+
+
+def spare_another(study: "Study", task: str, folder: Path) -> None:
+    """Refuse a study's folder of results if it holds those of another study; a report of earlier tells no folder."""
+    report = folder / f"{task}.json"
+    try:
+        scans = json.loads(report.read_text("utf-8")).get("folder")
+    except (OSError, ValueError, AttributeError):
+        return
+    if scans and scans != readable(str(study.folder)):
+        raise BrainMVPError(
+            f"{folder} holds the result of {scans}, not of {study.folder}; choose another output folder, or move that "
+            "result away."
         )

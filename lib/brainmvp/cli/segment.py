@@ -1,7 +1,7 @@
 """`brainmvp segment`: one study into one file, or a folder of studies into a folder."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,9 +15,16 @@ from brainmvp.cli.console import (
     refused,
     say,
 )
-from brainmvp.cli.outputs import LABEL_SUFFIXES, check_names, spare_scans, spare_studies, stem
+from brainmvp.cli.outputs import (
+    LABEL_SUFFIXES,
+    check_names,
+    spare_another,
+    spare_scans,
+    spare_studies,
+    stem,
+)
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import write_json
+from brainmvp.files import readable, write_json
 from brainmvp.sequences import Sequence
 
 if TYPE_CHECKING:
@@ -99,9 +106,9 @@ def segment(
     if page:
         _write_page(result, page)
     if report:
-        write_json(report, result.report())
+        write_json(report, _report(result))
     if as_json:
-        print_json(result.report())
+        print_json(_report(result))
     else:
         show(result)
         written = {path: None for path in (out, *extras.values(), drawn) if path}
@@ -129,12 +136,13 @@ def _segment_many(
     reports = []
     for number, study in enumerate(studies, start=1):
         try:
+            spare_another(study, segmenter.task.name, out / study.id)
             result = run(segmenter, study, reference, f"{number}/{len(studies)} ")
             save_all(result, out / study.id)
         except BrainMVPError as error:
             failures.append((study.folder, error))
             continue
-        reports.append(result.report())
+        reports.append(_report(result))
         if not as_json:
             show(result)
     if as_json:
@@ -146,6 +154,11 @@ def _segment_many(
         complain(error)
     if failures:
         raise typer.Exit(BAD_INPUT)
+
+
+def _report(result: "Segmentation") -> dict[str, Any]:
+    """Return the report with where the scans lie: studies of two patients may have the same name."""
+    return {"folder": readable(str(result.study.folder))} | result.report()
 
 
 def save_all(result: "Segmentation", folder: Path) -> None:
@@ -164,7 +177,7 @@ def _write_all(result: "Segmentation", folder: Path) -> None:
     result.save(folder / f"{name}.nii.gz")
     result.save(folder / f"{name}.seg.nrrd")
     result.save_picture(folder / f"{name}.png")
-    write_json(folder / f"{name}.json", result.report())
+    write_json(folder / f"{name}.json", _report(result))
     _write_page(result, folder / f"{name}.pdf")
     _draw_alignments(result, folder / f"{name}_alignment.png")
     if result.dicom_reference:
