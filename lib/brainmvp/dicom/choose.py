@@ -139,9 +139,12 @@ def _criteria(image: DicomImage, verdict: Verdict) -> list[tuple[str, Any]]:
     ]
 
 
-def _says_so(image: DicomImage, verdict: Verdict) -> bool:
+def _says_so(image: DicomImage, verdict: Verdict) -> float:
+    """Return how well a name says what an image is; “T1” does for T1CE by half: it may be from before the agent."""
     named, _ = name_of(image.facts)
-    return named is not None and verdict.sequence is not None and plain(named) is plain(verdict.sequence)
+    if named is None or verdict.sequence is None:
+        return 0.0
+    return 1.0 if named is verdict.sequence else 0.5 * (plain(named) is plain(verdict.sequence))
 
 
 def _advantage(best: DicomImage, its: Verdict, other: DicomImage, verdict: Verdict) -> str:

@@ -157,6 +157,17 @@ def test_a_calibration_scan_that_covers_more_is_not_taken_for_the_t1(tmp_path):
     assert uses(study)[2] == ("T1", "alternative", "series 3 has a name that says so")
 
 
+def test_of_two_series_with_an_agent_the_one_that_says_contrast_is_taken(tmp_path):
+    uid = generate_uid()
+    before = habit.T1 | {"ContrastBolusAgent": "Gadovist"}  # entered when the patient was registered
+    write_series(tmp_path / "1", scan((44, 48, 42), (1, 1, 1)), uid, 1, **before)
+    after = habit.T1CE | {"SeriesDescription": "t1_se_tra_KM"}
+    write_series(tmp_path / "2", scan(), uid, 2, **after)
+    study = Study.from_folder(tmp_path)
+    assert study.images[Sequence.T1CE].number == 2
+    assert uses(study)[1] == ("T1CE", "alternative", "series 2 has a name that says so")
+
+
 def test_an_incomplete_series_is_passed_over_for_a_worse_whole_one(tmp_path):
     uid = generate_uid()
     whole, fine = scan(), scan((44, 48, 42), (1, 1, 1))
