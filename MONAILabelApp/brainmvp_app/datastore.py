@@ -40,14 +40,14 @@ class StudyDatastore(ImageStore):
         """Store a label of a study and return its id.
 
         The file is kept as it came. It is refused, and nothing changes, unless it lies on one of the study's `grids`
-        and holds only the values of the task: `label_info["task"]`, else the study's own. Another label that was
-        there is kept as a version; a final label also puts the draft away as one. `label_info["sequences"]` may name
-        those that it was drawn with.
+        and holds only the values of the task (`task_of_label`). Another label that was there is kept as a version; a
+        final label also puts the draft away as one. `label_info["sequences"]` may name those that it was drawn with.
         """
         tag, path = check_tag(label_tag), Path(label_filename)
         study = self.study(image_id)
         info = client_info(label_info)
         task = self.task_of_label(study, info)
+        info["task"] = task.name
         stated = label_info.get("sequences")
         had = () if stated is None else check_sequences(stated)
         drawn_with = check_label(path, study, self.grids(study, task), task, had)
@@ -108,9 +108,13 @@ class StudyDatastore(ImageStore):
             )
 
     def task_of_label(self, study: Study, info: dict[str, Any]) -> Task:
-        """Return the task that a label's notes name, else the study's own; raises `RefusedError` (422)."""
-        named = info.get("task")
-        task = next((t for t in self.tasks if t.name == named), None) if named else task_of(study, self.tasks)
+        """Return the task that a label's notes name, else that of the model that they say proposed it.
+
+        Without either it is the study's own. Raises `RefusedError` (422) if there is none.
+        """
+        known = {task.name: task for task in self.tasks}
+        named, model = info.get("task"), str(info.get("model") or "").partition("@")[0]
+        task = known.get(str(named)) if named else known.get(model) or task_of(study, self.tasks)
         if task is None:
             names = ", ".join(task.name for task in self.tasks)
             raise RefusedError(

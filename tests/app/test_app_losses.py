@@ -253,6 +253,20 @@ def test_whose_label_is_replaced_is_known(root: Path) -> None:
     assert store.drawn_by("p1", "draft") == ""
 
 
+def test_a_label_is_of_the_task_that_is_named_or_whose_model_proposed_it(root: Path) -> None:
+    store = labelled(root)
+    store.tasks = (TUMOUR, TUMOUR.model_copy(update={"name": "our-tumours"}))
+    label = store.get_label_uri("p1", "final")
+    for notes, task in (
+        ({}, "tumour"),
+        ({"model": "our-tumours@3"}, "our-tumours"),
+        ({"model": "our-tumours@3", "task": "tumour"}, "tumour"),
+        ({"model": "lesions@3"}, "tumour"),
+    ):
+        store.save_label("p3", label, "draft", notes)
+        assert store.get_label_info("p3", "draft")["task"] == task
+
+
 def test_a_name_in_an_old_encoding_is_told_and_stops_nothing(root: Path) -> None:
     folder = Path(os.fsdecode(b"M\xfcller"))
     scan(root / folder / "flair.nii.gz")

@@ -198,6 +198,26 @@ def test_an_own_draft_comes_back_with_its_study_and_is_not_given_back(
     assert "POST /studies/release" not in stock.calls
 
 
+@pytest.mark.parametrize("task", ["lesions", "no longer served"])
+def test_a_draft_comes_back_as_of_its_own_task_or_not_at_all(opened, stock, settle, tmp_path, task):
+    box = np.full((10, 12, 14), 7, np.uint8)  # the tumour task has no such value
+    write_nrrd(str(tmp_path / "draft.nrrd"), box, AFFINE)
+    notes = {"name": "second.nrrd", "annotator": "", "task": task}
+    stock.drafts["second"] = (tmp_path / "draft.nrrd").read_bytes(), notes
+    stock.proposal["lease"] = {"annotator": "", "draft": True}
+    Submitting(opened).submit("final")
+    settle(opened)
+    opened.state.model = "tumour"
+    Opening(opened).next_study()
+    settle(opened)
+    if task == "lesions":
+        assert (opened.errors, opened.state.task) == ([], task)
+        assert "Your draft is open" in opened.heard[-1]
+    else:
+        assert "The draft is of a model that is not known here" in opened.errors.pop()
+        assert opened.state.segmentation is None
+
+
 def test_a_draft_that_does_not_fit_is_told_and_the_study_opens(opened, stock, settle, tmp_path):
     write_nrrd(str(tmp_path / "draft.nrrd"), np.zeros((3, 4, 5), np.uint8), AFFINE)
     stock.drafts["second"] = (tmp_path / "draft.nrrd").read_bytes(), {"annotator": "", "name": "second.nrrd"}
@@ -372,6 +392,15 @@ def test_another_model_s_name_does_not_relabel_what_was_drawn(of_many, settle):
     assert notes["task"] == "stroke"
     assert labels.sum() == 27
     np.testing.assert_allclose(grid, AFFINE, atol=1e-6)
+
+
+def test_a_label_is_of_the_server_s_own_task_that_it_was_drawn_with(of_many, settle):
+    own = {"labels": {"Core": 1, "Whole": 2}, "sequences": ["T1CE", "FLAIR"], "minimum": [["FLAIR"]]}
+    of_many.info = {"models": {"tumour": {}, "our-tumours": own}}
+    of_many.state.model = "our-tumours"
+    Submitting(of_many).start_empty()
+    of_many.state.model = "tumour"
+    assert submitted(of_many, settle)[2]["task"] == "our-tumours"
 
 
 def test_a_label_lies_on_the_reference_that_the_server_names(of_many, settle):

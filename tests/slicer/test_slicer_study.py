@@ -153,6 +153,15 @@ def test_what_is_missing_is_said_with_what_it_means():
     assert task.reference_of(["T2", "FLAIR"]) == "FLAIR"
 
 
+def test_the_chosen_model_stays_where_it_suits_the_next_study_as_well():
+    tumour, stroke = TASKS["tumour"], TASKS["stroke"]
+    own = task_of_model("own", {"labels": ["core"], "sequences": ["T1CE", "FLAIR"]}, TASKS)
+    assert own.suits(["T1", "T1CE", "T2", "FLAIR"], tumour)
+    assert not own.suits(["T1", "T2", "FLAIR"], tumour)  # T1CE it cannot do without
+    assert not tumour.suits(["DWI", "ADC", "FLAIR"], stroke)
+    assert not stroke.suits(["T1", "T1CE", "T2", "FLAIR", "DWI"], tumour)
+
+
 def test_a_model_of_any_server_has_its_own_table():
     task = task_of_model("x", {"labels": ["spleen", "liver"]}, TASKS)
     assert task.sequences == ("Image",)

@@ -49,11 +49,15 @@ class Client:
         return self.transport.url
 
     def info(self) -> dict[str, Any]:
-        """Return what the server is and offers: name, models, strategies, counts of studies."""
+        """Return what the server is and offers: name, models, strategies, counts of studies.
+
+        Without the models that classify: they draw nothing that could be corrected.
+        """
         answer = self.transport.json("GET", "/info/", _STATE_SECONDS)
         if not isinstance(answer, dict) or not isinstance(answer.get("models"), dict):
             raise ServerError(f"{self.url} is no MONAI Label server; check the address.", str(answer)[:500])
-        return answer
+        drawing = {n: m for n, m in answer["models"].items() if m.get("type") != "classification"}
+        return answer | {"models": drawing}
 
     # Studies
 

@@ -35,9 +35,8 @@ def volume_of_labels(session: Session) -> Any:
 def show_draft(session: Session, draft: Draft) -> None:
     """Bring the draft of the open study into the scene, to go on with; raises `ModuleError` if it does not fit."""
     state = session.state
-    named, model = draft.notes.get("task"), draft.notes.get("model")
-    if named in session.tasks:
-        state.task = named
+    model = draft.notes.get("model")
+    state.task = str(draft.notes.get("task") or "")
     task, reference = session.drawn_task, volume_of_labels(session)
     if task is None or reference is None:
         raise ModuleError(

@@ -84,8 +84,9 @@ class Opening:
             state.reference = str(study.get("reference") or "")
             state.series = list(study.get("series") or [])
             state.opened, state.answered = time.time(), arrived.drafted
-            model = study.get("task")
-            if model in session.info.get("models", {}):
+            chosen, model = session.task, study.get("task")
+            proposed = session.task_named(model) if model in session.info.get("models", {}) else None
+            if proposed and not (chosen and chosen.suits(nodes, proposed)):
                 state.model = model
             draft = ""
             if arrived.draft is not None:

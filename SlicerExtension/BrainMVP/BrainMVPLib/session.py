@@ -175,14 +175,15 @@ class Session:
     @property
     def task(self) -> TaskSpec | None:
         """What the chosen model does; from our own tasks while no server is connected."""
-        return self._task_named(self.state.model)
+        return self.task_named(self.state.model)
 
     @property
     def drawn_task(self) -> TaskSpec | None:
         """What the segmentation that is open is of, whichever model was chosen since it was made."""
-        return self._task_named(self.state.task or self.state.model)
+        return self.task_named(self.state.task or self.state.model)
 
-    def _task_named(self, name: str) -> TaskSpec | None:
+    def task_named(self, name: str) -> TaskSpec | None:
+        """Return what a model of the server does, one's own tasks included; None where nobody knows it."""
         if name in self.info.get("models", {}):
             return task_of_model(name, self.info["models"][name], self.tasks)
         return self.tasks.get(name)

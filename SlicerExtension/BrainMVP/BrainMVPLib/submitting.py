@@ -183,9 +183,9 @@ class Submitting:
     def _notes(self) -> dict[str, Any]:
         state = self.session.state
         notes: dict[str, Any] = {"annotator": self.session.annotator, "model": state.facts.get("model", "")}
-        task = state.task or state.model
-        if task in self.session.tasks:
-            notes["task"] = task
+        task = self.session.drawn_task
+        if task is not None:
+            notes["task"] = task.name
         seconds = round(time.time() - state.opened)
         if 0 <= seconds < _LONGEST:  # else the clock was set, or the study is an old scene's
             notes["seconds"] = seconds

@@ -105,6 +105,14 @@ class TaskSpec:
         """Tell whether the sequences are enough."""
         return any(set(available).issuperset(alternative) for alternative in self.minimum)
 
+    def suits(self, available: Iterable[str], other: TaskSpec) -> bool:
+        """Tell whether the sequences are enough, and no smaller a share of this task's than of another's."""
+        present = set(available)
+        share, least = (
+            len(present.intersection(task.sequences)) / len(task.sequences) for task in (self, other)
+        )
+        return self.accepts(present) and share >= least
+
     def reference_of(self, available: Iterable[str]) -> str | None:
         """Return the sequence on whose grid the result lies."""
         present = set(available)
