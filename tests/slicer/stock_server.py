@@ -19,7 +19,8 @@ class StockServer(ThreadingHTTPServer):
     wrong: by path, how: an HTTP status, "slow", "cut" (closes in the middle of the body), "gone" (closes at once);
     proposal: what it answers when asked for the next study; received: the labels in the order in which they came;
     drafts: by study, a label file's bytes and what is noted about it; stored: what it answers to a label; facts: what
-    it says of a result; uncertainty: the bytes of an answer and the version it is of.
+    it says of a result; uncertainty: the bytes of an answer and the version it is of; models: its
+    versions.
     """
 
     daemon_threads = True
@@ -36,6 +37,7 @@ class StockServer(ThreadingHTTPServer):
         self.stored = {}
         self.facts = {}
         self.uncertainty = None
+        self.models = None
         self.tokens = set()
         self.result = b""
         self.release = threading.Event()
@@ -67,9 +69,15 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(wrong, int):
             return self.send(wrong, b"Internal Server Error", "text/plain")
         if path == "/info/":
-            models = {"lesions": {"labels": LABELS, "description": "Lesions"}}
+            models = {
+                "lesions": {"labels": LABELS, "description": "Lesions"},
+                "grade": {"labels": {"low": 0, "high": 1}, "type": "classification"},
+            }
             facts = {"name": "Stock", "version": "1", "models": models, "strategies": {"random": {}}}
+            facts["datastore"] = {"total": len(server.images), "completed": len(server.labels)}
             return self.send(200, json.dumps(facts).encode())
+        if path == "/models" and server.models is not None:
+            return self.send(200, json.dumps(server.models).encode())
         if path == "/datastore/image/info":
             name = self.path.split("image=")[1]
             return self.send(200 if name in server.images else 404, b"{}")

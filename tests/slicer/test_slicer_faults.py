@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 from BrainMVPLib import scene as ops
@@ -24,6 +25,7 @@ from stock_server import AFFINE, LABELS, StockServer, answer
 def test_a_stock_server_with_one_image_works_without_what_it_lacks(study, stock, settle):
     segmenting, submitting, training = Segmenting(study), Submitting(study), Training(study)
     assert [row.sequence for row in study.rows()] == ["Image"]
+    assert list(study.info["models"]) == ["lesions"]  # what classifies draws nothing
     segmenting.segment()
     settle(study)
     assert study.errors == []
@@ -43,6 +45,59 @@ def test_a_stock_server_with_one_image_works_without_what_it_lacks(study, stock,
     settle(study)
     assert training.in_words() == "No training yet."
     assert training.versions() == []
+
+
+def test_how_far_the_server_is_and_its_versions_are_shown_as_they_are_now(study, stock, settle):
+    stock.models = [{"name": "lesions", "version": 1, "served": True}]
+    Segmenting(study).segment()
+    settle(study)
+    assert Training(study).versions() == stock.models
+    assert study.server_in_words.endswith("0 of 1 studies labelled")
+    stock.wrong["/datastore/label"] = 503
+    Submitting(study).submit("final")
+    settle(study)
+    stock.wrong.clear()
+    study.send_waiting()
+    settle(study)
+    assert study.server_in_words.endswith("1 of 1 studies labelled")
+    stock.labels.clear()
+    Submitting(study).submit("final")
+    settle(study)
+    assert study.server_in_words.endswith("1 of 1 studies labelled")
+
+
+def test_how_long_a_training_takes_is_said_while_it_runs(session):
+    training = Training(session)
+    epoch = {
+        "state": "training",
+        "message": "Epoch 2 of 8, step 3 of 20.",
+        "dice": None,
+        "seconds_left": None,
+    }
+    stopped = "The training was stopped in epoch 2; start it again to go on."
+    for progress, says in (
+        (epoch, "Epoch 2 of 8, step 3 of 20."),
+        (epoch | {"seconds_left": 290.0}, "Epoch 2 of 8, step 3 of 20. About 5 min left."),
+        (
+            epoch | {"seconds_left": 8.0, "dice": 0.8128},
+            "Epoch 2 of 8, step 3 of 20. Dice 0.813 at the last validation. About 1 min left.",
+        ),
+        (epoch | {"state": "stopped", "dice": 0.8128, "message": stopped}, stopped),
+    ):
+        training.status = {"progress": progress}
+        assert training.in_words() == says
+
+
+def test_an_archive_has_time_to_fetch_an_image(study, stock, settle, monkeypatch):
+    stock.images["x"] = Path(study.reference()[1].GetStorageNode().GetFileName()).read_bytes()
+    stock.proposal = {"id": "x", "name": "x.nrrd"}
+    stock.wrong["/datastore/image"] = "slow"
+    assert Transport.download.__defaults__ == (60.0,)
+    monkeypatch.setattr(Transport.download, "__defaults__", (0.1,))
+    Opening(study).next_study()
+    threading.Timer(1, stock.release.set).start()
+    settle(study)
+    assert (study.errors, study.state.study) == ([], "x")
 
 
 def test_what_a_server_refuses_is_not_taken_for_what_it_lacks(study, stock, settle):

@@ -132,6 +132,7 @@ class Segmenting:
         }
         state.proposal = result.packed
         session.said.emit(f"{summary(result.facts)} {kept}".strip())
+        session.ask_server()  # which may have another version by now
 
     def _may_set_aside(self, earlier: Any) -> None:
         """Raise `ModuleError`, once, if a segmentation has corrections that were not sent."""

@@ -96,6 +96,21 @@ class Session:
             self.failed.emit(problem)
         self.send_waiting()
 
+    def ask_server(self) -> None:
+        """Ask the server again how far it is and which versions it has, without making anybody wait."""
+        client = self.client
+        if client is None:
+            return
+
+        def done(answer: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+            if self.client is client:
+                self.info, self.versions = answer
+                self.changed.emit()
+
+        self.background.start(
+            "Asking", lambda job: (client.info(), client.models()), done, lambda error: None
+        )
+
     def disconnect(self) -> None:
         """Forget the server."""
         self.client, self.info, self.versions = None, {}, []
@@ -160,6 +175,7 @@ class Session:
             number, problem = result
             if number:
                 self.said.emit(f"{number} waiting label{'s' if number > 1 else ''} sent.")
+                self.ask_server()
             if problem is not None and asked:
                 self.failed.emit(problem)
             self.changed.emit()

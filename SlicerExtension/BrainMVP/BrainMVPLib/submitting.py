@@ -133,6 +133,7 @@ class Submitting:
                 self.told, self.changes = result
                 keep()
                 session.said.emit(f"{self.told} {changes_in_words(self.changes)}".strip())
+                session.ask_server()
                 then()
 
             session.wait_for("Submit", work, done, left=left)

@@ -121,14 +121,12 @@ class Training:
 
     def in_words(self) -> str:
         """Say how the training is."""
-        progress = self.progress
-        if progress.get("message"):
-            return str(progress["message"])
-        if progress.get("epoch") is not None:
-            parts = [f"Epoch {progress['epoch']} of {progress.get('epochs', '?')}"]
+        progress, facts = self.progress, []
+        if not progress.get("message"):
+            return _STATES.get((self.status or {}).get("status"), "No training yet.")
+        if progress.get("state") == "training":
             if progress.get("dice") is not None:
-                parts.append(f"Dice {progress['dice']:.3f}")
+                facts.append(f"Dice {progress['dice']:.3f} at the last validation.")
             if progress.get("seconds_left") is not None:
-                parts.append(f"about {max(1, round(progress['seconds_left'] / 60))} min left")
-            return ", ".join(parts)
-        return _STATES.get((self.status or {}).get("status"), "No training yet.")
+                facts.append(f"About {max(1, round(progress['seconds_left'] / 60))} min left.")
+        return " ".join([str(progress["message"]), *facts])
