@@ -167,6 +167,27 @@ def test_a_study_that_is_left_without_a_label_is_given_back(opened, stock, settl
     assert stock.calls.count("POST /studies/release") == 2
 
 
+@pytest.mark.parametrize("drains", [0, 1, 2, 3], ids=["arrived", "not begun", "begun", "read"])
+def test_a_study_that_is_left_between_two_steps_is_given_back_and_leaves_nothing(
+    opened, stock, settle, drains
+):
+    Submitting(opened).submit("final")
+    settle(opened)
+    nodes, folders = opened.scene.GetNumberOfNodes(), set((opened.folder / "work").glob("study-*"))
+    Opening(opened).next_study()
+    (worker,) = (t for t in threading.enumerate() if t.name == "BrainMVP Next study")
+    worker.join(20)
+    for _ in range(drains):
+        opened.background.drain()
+    assert (opened.busy, opened.state.study) == (True, "first")
+    opened.leave()
+    settle(opened)
+    assert stock.calls.count("POST /studies/release") == 1
+    assert (opened.errors, opened.state.study) == ([], "first")
+    assert opened.scene.GetNumberOfNodes() == nodes
+    assert set((opened.folder / "work").glob("study-*")) == folders
+
+
 @pytest.mark.parametrize("annotator", ["Anna", "Ben"])
 def test_an_own_draft_comes_back_with_its_study_and_is_not_given_back(
     opened, stock, settle, tmp_path, annotator

@@ -99,14 +99,24 @@ class Background:
         done: Callable[[Any], None],
         failed: Callable[[ModuleError], None],
         progress: Callable[[str, float | None], None],
+        undo: Callable[[], None] = lambda: None,
     ) -> Job:
         """Go through `steps` on the main thread, one at each `drain`, and call `done(None)`.
 
-        A generator, which says before each step what it does and how far it is; abandoned, it is closed.
+        steps: a generator, which says before each step what it does and how far it is; abandoned, it is closed. undo:
+        called if it comes to no end, whether it has begun or not: abandoned before `done`, or failed.
         """
 
+        def stop() -> None:
+            steps.close()
+            undo()
+
+        def over(error: ModuleError) -> None:
+            undo()
+            failed(error)
+
         def advance() -> None:
-            self._attempt(job, lambda: next(steps, None), follow, failed)
+            self._attempt(job, lambda: next(steps, None), follow, over)
 
         def follow(step: tuple[str, float] | None) -> None:
             if step is None:
@@ -115,7 +125,7 @@ class Background:
             progress(*step)
             self._arrived.put((job, advance, (), False))
 
-        job = Job(name, progress, steps.close)
+        job = Job(name, progress, stop)
         self._running.append(job)
         self._arrived.put((job, advance, (), False))
         return job

@@ -18,6 +18,8 @@ from .transport import Report, Transport
 # An inference on a busy computer without a GPU takes minutes, and the server says nothing until it is done.
 _INFERENCE_SECONDS = 3600.0
 _STATE_SECONDS = 15.0
+# Before the first byte the server may fetch a whole series from its archive.
+_IMAGE_SECONDS = 600.0
 # The server answers when the training has ended its step, or after a minute.
 _STOP_SECONDS = 120.0
 
@@ -100,7 +102,9 @@ class Client:
 
     def download_image(self, image: str, target: Path, report: Report) -> Path:
         """Store an image of the server as a file."""
-        self.transport.download("GET", "/datastore/image", target, report, params={"image": image})
+        self.transport.download(
+            "GET", "/datastore/image", target, report, _IMAGE_SECONDS, params={"image": image}
+        )
         return target
 
     def upload_image(self, study: str, sequence: str | None, file: Path, report: Report) -> None:

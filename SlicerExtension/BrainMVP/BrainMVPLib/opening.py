@@ -5,23 +5,20 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable
 
 from . import scene as ops
+from .arrived import Arrived
 from .background import Job
-from .client import Client, Draft
 from .drawn import has_unsent_changes, state_of
-from .errors import ModuleError, ServerError
+from .errors import ModuleError
 from .grids import file_affine
 from .labels import show_draft
-from .origin import Origin, content_of, note, sha256_of
-from .session import Session
+from .origin import Origin, content_of, note
+from .session import NOT_USED, Session
 from .shared import is_label
-from .tables import ANY_SEQUENCE
 
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mgz")
 
@@ -45,6 +42,7 @@ class Opening:
                 study = client.next_study(strategy, annotator)
                 arrived = Arrived(client, annotator, study, folder, again=study.get("id") == open_already)
                 if study.get("id"):
+                    proposed.append(arrived)
                     try:
                         arrived.fetch(job)
                     except BaseException:
@@ -52,7 +50,13 @@ class Opening:
                         raise
                 return arrived
 
-            session.wait_for("Next study", work, lambda arrived: self._open(arrived, left))
+            def given_up() -> str:
+                for arrived in proposed:  # also where it waits for the server, or to be opened
+                    self._aside(arrived.give_back)
+                return NOT_USED
+
+            proposed: list[Arrived] = []
+            session.wait_for("Next study", work, lambda arrived: self._open(arrived, left), left=given_up)
 
     def _open(self, arrived: Arrived, left: dict[str, str]) -> None:
         session, state = self.session, self.session.state
@@ -95,8 +99,12 @@ class Opening:
             session.said.emit(f"{study['id']} is open: {', '.join(nodes)}.{draft}")
 
         named = {sequence: (path, f"{study['id']} {sequence}") for sequence, path in files.items()}
-        steps = self._load(named, nodes, lambda: self._aside(arrived.give_back))
-        session.wait_for_steps("Opening", steps, opened)
+
+        def undo() -> None:
+            self._remove(nodes)
+            self._aside(arrived.give_back)
+
+        session.wait_for_steps("Opening", self._load(named, nodes), opened, undo)
 
     def _aside(self, action: Callable[[], Any]) -> None:
         """Do something that nobody waits for, nor needs to know of if it fails."""
@@ -129,23 +137,18 @@ class Opening:
                 session.said.emit(f"{folder.name} is open: {len(nodes)} volumes.")
 
             named = {path.name: (path, _stem(path.name)) for path in paths}
-            session.wait_for_steps("Opening", self._load(named, nodes), opened)
+            session.wait_for_steps("Opening", self._load(named, nodes), opened, lambda: self._remove(nodes))
 
-    def _load(
-        self, files: dict[str, tuple[Path, str]], nodes: dict[str, Any],
-        undo: Callable[[], Any] = lambda: None,
-    ) -> Iterator[tuple[str, float]]:  # fmt: skip
-        """Read files, each under a name, into `nodes`, one at a step; stopped or refused, it leaves nothing behind."""
-        try:
-            for number, (key, (path, name)) in enumerate(files.items()):
-                yield f"Opening {path.name}", number / len(files)
-                nodes[key] = ops.load_volume(self.session.scene, path, name)
-                ops.mark(nodes[key], "", "arriving")  # no sequence of the study that is still open
-        except BaseException:
-            for node in nodes.values():
-                ops.remove(self.session.scene, node)
-            undo()
-            raise
+    def _load(self, files: dict[str, tuple[Path, str]], nodes: dict[str, Any]) -> Iterator[tuple[str, float]]:
+        """Read files, each under a name, into `nodes`, one at a step."""
+        for number, (key, (path, name)) in enumerate(files.items()):
+            yield f"Opening {path.name}", number / len(files)
+            nodes[key] = ops.load_volume(self.session.scene, path, name)
+            ops.mark(nodes[key], "", "arriving")  # no sequence of the study that is still open
+
+    def _remove(self, nodes: dict[str, Any]) -> None:
+        for node in nodes.values():
+            ops.remove(self.session.scene, node)
 
     def use_scene(self) -> None:
         """Work on the volumes that are in the scene; everything stays, also when another study is opened later."""
@@ -206,8 +209,7 @@ class Opening:
         """Tell whether nothing was drawn since it could be left; else take away what came to take its place."""
         if self._drawn() == left:
             return True
-        for node in nodes.values():
-            ops.remove(self.session.scene, node)
+        self._remove(nodes)
         self.session.failed.emit(
             ModuleError(
                 "Something was drawn while the next study came, so this one stays open; submit it, or keep it as a "
@@ -223,57 +225,6 @@ class Opening:
         others = [s for s in state.left_empty if s != sequence]
         state.left_empty = others if node_id else [*others, sequence]
         self.session.changed.emit()
-
-
-@dataclass
-class Arrived:
-    """A study that the server proposed to an annotator; its methods are for a thread.
-
-    folder: of its files; files, sums: the files by sequence, and their SHA-256; again: whether it is open already;
-    draft: what this annotator has drawn of it before.
-    """
-
-    client: Client
-    annotator: str
-    study: dict[str, Any]
-    folder: Path
-    again: bool
-    files: dict[str, Path] = field(default_factory=dict)
-    sums: dict[str, str] = field(default_factory=dict)
-    draft: Draft | None = None
-
-    @property
-    def drafted(self) -> bool:
-        """Whether the server has a draft of it by this annotator."""
-        return bool((self.study.get("lease") or {}).get("draft"))
-
-    def fetch(self, job: Job) -> None:
-        """Store its sequences as files; a server that knows no sequences has one image."""
-        study = self.study
-        name = str(study.get("name") or f"{study['id']}.nii.gz")
-        parts = study.get("sequences") or {ANY_SEQUENCE: {"image": study["id"], "name": name}}
-        for number, (sequence, part) in enumerate(parts.items()):
-
-            def report(fraction: float, number: int = number, sequence: str = sequence) -> None:
-                job.report(f"Downloading {sequence}", (number + fraction) / len(parts))
-
-            target = self.folder / Path(part["name"]).name
-            self.files[sequence] = self.client.download_image(part["image"], target, report)
-            self.sums[sequence] = sha256_of(target)
-        if self.drafted:
-            found = self.client.draft(
-                study["id"], self.folder, lambda part: job.report("Downloading the draft", part)
-            )
-            if found is not None and (found.notes.get("annotator") or "") == self.annotator:
-                self.draft = found
-        job.report("Opening")
-
-    def give_back(self) -> None:
-        """Remove its files and let others have it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(ServerError):  # then it is reserved until its time is up
-            if not self.again and not self.drafted:
-                self.client.release(self.study["id"], self.annotator)
 
 
 def why_in_words(study: dict[str, Any]) -> str:

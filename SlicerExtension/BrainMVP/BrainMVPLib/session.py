@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Callable
 
@@ -23,7 +25,8 @@ from .study import Row, VolumeFacts, assemble, series_of
 from .tables import TaskSpec, load_tasks, task_of_model
 from .transport import Transport
 
-_NOT_USED = "The server may finish its part; the answer is not used."
+_NUMBERS = count(1)  # no folder gets the name of an earlier one, which work that was left may still tidy up
+NOT_USED = "The server may finish its part; the answer is not used."
 
 
 def login_name() -> str:
@@ -256,10 +259,11 @@ class Session:
         self._left = left
 
     def wait_for_steps(
-        self, name: str, steps: Iterator[tuple[str, float]], done: Callable[[Any], Any]
-    ) -> None:
+        self, name: str, steps: Iterator[tuple[str, float]], done: Callable[[Any], Any],
+        undo: Callable[[], None],
+    ) -> None:  # fmt: skip
         """Do work on the main thread, step by step (see `Background.start_steps`), that the user may leave."""
-        self._begin(name, self.background.start_steps, steps, done)
+        self._begin(name, partial(self.background.start_steps, undo=undo), steps, done)
 
     def _begin(
         self, name: str, start: Callable[..., Job], work: Any, done: Callable[[Any], Any],
@@ -292,7 +296,7 @@ class Session:
             self._job.abandon()
             name, self._job = self._job.name, None
             self.idle.emit()
-            self.said.emit(f"{name}: left. {self._left() if self._left else _NOT_USED}")
+            self.said.emit(f"{name}: left. {self._left() if self._left else NOT_USED}")
             self.changed.emit()
 
     @contextmanager
@@ -320,12 +324,11 @@ class Session:
 
     def workplace(self, name: str) -> Path:
         """Return a new folder for the files of one piece of work; it goes with the session, unless kept."""
-        for number in range(1, 1 << 20):
-            path = self.folder / "work" / f"{name}-{os.getpid()}-{number}"
+        while True:
+            path = self.folder / "work" / f"{name}-{os.getpid()}-{next(_NUMBERS)}"
             try:
                 path.mkdir(parents=True)
             except FileExistsError:
                 continue
             self._temporary.append(path)
             return path
-        raise ModuleError(f"{self.folder} is full; delete what is in it.")
