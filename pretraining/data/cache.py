@@ -48,6 +48,10 @@ class CachedImages:
     shape: tuple[int, int, int]
     files: tuple[Path, ...]
 
+    def __str__(self) -> str:
+        """Say what it is, as "T1, T2 of 40 x 48 x 40"."""
+        return f"{', '.join(self.sequences)} of {' x '.join(map(str, self.shape))}"
+
     def read(self, number: int, box: Box) -> np.ndarray:
         try:
             return blosc2.open(str(self.files[number]), mode="r")[box]

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from brainmvp.card import Card
-from brainmvp.cohort import Index
+from brainmvp.cohort import Index, Session
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore, write_model
 from brainmvp.networks import NetworkConfig, build_network
@@ -21,6 +21,7 @@ from brainmvp.networks.layout import to_published
 from brainmvp.sequences import Sequence
 from brainmvp.templates import export_templates
 
+from ..data.cache import StudyImages
 from ..model import PretrainingModel
 from .config import Config
 from .folder import RunFolder
@@ -29,11 +30,18 @@ PUBLISHED = "published.pt"
 _TEMPLATES = "templates"
 
 
-def export_run(folder: RunFolder, model: PretrainingModel, config: Config, index: Index) -> Path:
+def export_run(
+    folder: RunFolder,
+    model: PretrainingModel,
+    config: Config,
+    index: Index,
+    trained: Mapping[str, StudyImages],
+) -> Path:
     """Write `model/` into a run folder and return it: card, weights, templates with affine and names, published layout.
 
     The weights are under the names of the segmentation network that is fine-tuned from them. A UNet that starts from
-    patches has no published layout, so there is none of it then. Raises `BrainMVPError` if the weights are not numbers.
+    patches has no published layout, so there is none of it then. trained: the studies that were learned from, by the
+    ids that the index has. Raises `BrainMVPError` if the weights are not numbers.
     """
     state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
     if not all(value.isfinite().all() for value in state.values()):
@@ -41,7 +49,9 @@ def export_run(folder: RunFolder, model: PretrainingModel, config: Config, index
             f"The weights in {folder.root} are not numbers: lower the learning rate ({config.learning_rate:g}) and "
             "start in an empty folder."
         )
-    seen = _seen(index)
+    found = {sequence for images in trained.values() for sequence in images.sequences}
+    seen = tuple(sequence for sequence in Sequence if sequence in found)
+    sessions = [session for session in index.sessions if session.id in trained]
     target = folder.model
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
@@ -49,7 +59,7 @@ def export_run(folder: RunFolder, model: PretrainingModel, config: Config, index
     if not config.network.patches:
         export_published(target / PUBLISHED, state, config.network, pretraining=True)
     # The card is written last: what has one is complete.
-    write_model(_card(folder, config, index, seen), encoder_weights(state, config.network), target)
+    write_model(_card(folder, config, index, sessions, seen), encoder_weights(state, config.network), target)
     return target
 
 
@@ -84,8 +94,9 @@ def encoder_weights(state: Mapping[str, Tensor], network: NetworkConfig) -> dict
     return {name: value for name, value in weights.items() if name not in new}
 
 
-def _card(folder: RunFolder, config: Config, index: Index, seen: tuple[Sequence, ...]) -> Card:
-    training = index.select("train")
+def _card(
+    folder: RunFolder, config: Config, index: Index, training: list[Session], seen: tuple[Sequence, ...]
+) -> Card:
     return Card(
         name="encoder",
         version=1,
@@ -107,11 +118,6 @@ def _card(folder: RunFolder, config: Config, index: Index, seen: tuple[Sequence,
         metrics=_last_scores(folder.log),
         known_failures=("Not a segmentation model: fine-tune it first.",),
     )  # fmt: skip
-
-
-def _seen(index: Index) -> tuple[Sequence, ...]:
-    found = {sequence for session in index.select("train") for sequence in session.sequences}
-    return tuple(sequence for sequence in Sequence if sequence in found)
 
 
 def _last_scores(log: Path) -> dict[str, float]:

@@ -52,11 +52,13 @@ class RunFolder:
         return (self.model / "card.json").is_file()
 
     def start(
-        self, config: Config, index_path: Path, index: Index, conditions: dict[str, Any], left_out: list[str]
-    ) -> None:
+        self, config: Config, index_path: Path, index: Index, conditions: dict[str, Any], prepared: dict[str, str],
+        left_out: list[str],
+    ) -> None:  # fmt: skip
         """Write what a new run is; raises `BrainMVPError` if the folder holds one with a checkpoint.
 
-        conditions: see `devices.conditions`; left_out: ids of the studies that are not prepared.
+        conditions: see `devices.conditions`; prepared: by id of those that train, what was prepared of a study;
+        left_out: ids of the studies of which nothing was.
         """
         if self.begun:
             raise BrainMVPError(
@@ -68,6 +70,7 @@ class RunFolder:
                 "file": str(index_path.resolve()), "sha256": index.fingerprint, "sessions": len(index.sessions)
             },
             "conditions": conditions,
+            "prepared": prepared,
             "left_out": left_out,
         }  # fmt: skip
         write_json(self._config, record)
@@ -89,12 +92,22 @@ class RunFolder:
         """Return the ids of the studies that the run began without, whether they are prepared now or not."""
         return self._read()[0].get("left_out", [])
 
-    def check(self, conditions: dict[str, Any]) -> None:
-        """Raise `BrainMVPError` if the run began under other conditions: it would not go on to the same numbers."""
-        known = self._read()[0].get("conditions", conditions)  # an older version did not note them
+    def check(self, conditions: dict[str, Any], prepared: dict[str, str]) -> None:
+        """Raise `BrainMVPError` if the run began under other conditions, or with more or less of a study prepared.
+
+        It would not go on to the same numbers. The arguments are those of `start`.
+        """
+        record = self._read()[0]
+        known = record.get("conditions", conditions)  # an older version did not note them
         for name, value in conditions.items():
             if known.get(name, value) != value:
                 raise BrainMVPError(f"{self.root} {_OTHER[name].format(known[name], value)}")
+        for study, then in record.get("prepared", {}).items():
+            if prepared.get(study) != then:
+                raise BrainMVPError(
+                    f"{self.root} began with {then} of {study}, and the cache has {prepared.get(study, 'nothing')} of "
+                    "it now; give it the cache that it had, or start in an empty folder."
+                )
 
     def _read(self) -> tuple[dict[str, Any], Config]:
         try:

@@ -104,20 +104,27 @@ def pretrain(
         raise BrainMVPError(
             f"{index_path} has no usable study to train on; see what `brainmvp prepare` says."
         )
-    under = conditions(fabric, len(training))
-    _first(
-        fabric,
-        lambda: folder.check(under) if resumed else folder.start(config, index_path, index, under, left_out),
+    under, prepared = (
+        conditions(fabric, len(training)),
+        {name: str(images) for name, images in training.items()},
     )
+
+    def settle() -> None:
+        if resumed:
+            folder.check(under, prepared)
+        else:
+            folder.start(config, index_path, index, under, prepared, left_out)
+
+    _first(fabric, settle)
     if deterministic and fabric.device.type == "cuda":
         prefer_repeatable()
-    run = _Run(config, fabric, folder, training, held_out, workers, report)
+    run = _Run(config, fabric, folder, list(training.values()), held_out, workers, report)
     run.begin(resumed)
     with stoppable() as stop:
         finished = run.go(stop, steps or run.steps, save_every, validate_every, log_every)
     if not finished or not fabric.is_global_zero:
         return None
-    return export_run(folder, run.model, config, index)
+    return export_run(folder, run.model, config, index, training)
 
 
 class _Run:
@@ -275,24 +282,30 @@ def _first(fabric: Fabric, act: Callable[[], Any]) -> Any:
 
 def _open(
     store: Cache, index: Index, without: set[str], tell: Callable[[str], None]
-) -> tuple[list[CachedImages], list[CachedImages], list[str]]:
-    """Return the studies that train, those that are held out, and the ids of those left out: not prepared, and told.
+) -> tuple[dict[str, CachedImages], list[CachedImages], list[str]]:
+    """Return the studies that train, by id, those that are held out, and the ids of those left out: not prepared, or
+    without a series that can be used; that is told.
 
     without: ids of studies that the run began without. Raises `BrainMVPError` if none is prepared.
     """
-    opened: dict[Split, list[CachedImages | None]] = {"train": [], "validation": []}
-    missing: dict[str, BrainMVPError] = {}
+    opened: dict[Split, dict[str, CachedImages]] = {"train": {}, "validation": {}}
+    missing: dict[str, BrainMVPError | None] = {}
     for split, studies in opened.items():
         for session in index.select(split):
             if session.id in without:
                 continue
+            images = problem = None
             try:
-                studies.append(store.open(index, session))
+                images = store.open(index, session)
             except BrainMVPError as error:
-                missing[session.id] = error
-    if missing and not any(opened.values()):
-        raise next(iter(missing.values()))
+                problem = error
+            if images:
+                studies[session.id] = images
+            else:
+                missing[session.id] = problem
+    problem = next(filter(None, missing.values()), None)
+    if problem and not any(opened.values()):
+        raise problem
     if missing:
         tell(f"Left out {listed(list(missing))}: not prepared; run `brainmvp prepare` to see why.")
-    training, held_out = ([images for images in studies if images] for studies in opened.values())
-    return training, held_out, list(missing)
+    return opened["train"], list(opened["validation"].values()), list(missing)

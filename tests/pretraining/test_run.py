@@ -383,7 +383,31 @@ def test_studies_that_are_not_prepared_are_told_and_left_out(tiny_index, tiny_co
     record = json.loads((tmp_path / "run" / "config.json").read_text())
     assert record["conditions"]["studies"] == 3 and record["left_out"] == ["in/a/1", "in/e/1"]
     prepare_cohort(Index.read(tiny_index), Cache(tmp_path / "index.cache", 4.0))
-    run(tiny_index, tmp_path / "run", None, steps=2)  # goes on as it began, though they are prepared now
+    run(tiny_index, tmp_path / "run", None)  # goes on as it began, though they are prepared now
+    card = json.loads((tmp_path / "run" / "model" / "card.json").read_text())
+    assert card["training"]["scans"] == ["in/b", "in/c", "in/d"] and card["data"] == ["in: 3 visits"]
+    assert card["sequences"] == ["T1", "T2", "DWI"]  # only a has FLAIR
+    assert "pretrained on 3 studies" in card["title"]
+
+
+def test_a_run_goes_on_only_with_the_series_that_it_began_with(tiny_index, tiny_config, tmp_path) -> None:
+    index, cache = Index.read(tiny_index), Cache(tmp_path / "index.cache", 4.0)
+    images = {name: tmp_path / "in" / name for name in ("b/b_t1.nii.gz", "c/c_t1.nii.gz")}
+    whole = {name: image.read_bytes() for name, image in images.items()}
+    for image in images.values():
+        image.write_bytes(b"nothing")
+    assert len(prepare_cohort(index, cache)) == 2  # nothing of b, and T2 of c
+    run(tiny_index, tmp_path / "run", tiny_config(), steps=1)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["left_out"] == ["in/b/1"]
+    images["b/b_t1.nii.gz"].write_bytes(whole["b/b_t1.nii.gz"])
+    assert len(prepare_cohort(index, cache)) == 1
+    run(tiny_index, tmp_path / "run", None, steps=2)
+    images["c/c_t1.nii.gz"].write_bytes(whole["c/c_t1.nii.gz"])
+    assert prepare_cohort(index, cache) == []
+    with pytest.raises(
+        BrainMVPError, match=r"began with T2 of .* of in/c/1, and the cache has T1, T2 of .* of it now"
+    ):
+        run(tiny_index, tmp_path / "run", None)
 
 
 def coarser(config: Any) -> Any:
