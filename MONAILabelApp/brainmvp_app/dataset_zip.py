@@ -1,28 +1,21 @@
 """All studies and labels as one ZIP file."""
 
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from zipfile import ZipFile
 
 from brainmvp.study import Study
-from brainmvp_app.temporary import written
 
 
-def write_dataset(studies: Iterable[Study], labels: dict[tuple[str, str], Path], metadata: str) -> Path:
-    """Write `images/ID/FILE`, `labels/TAG/FILE` and `metadata.json` into a temporary ZIP file and return its path.
+def pack_labels(packed: ZipFile, labels: dict[tuple[str, str], Path], metadata: str) -> None:
+    """Put label files, by tag and study id, into a ZIP file as `labels/TAG/FILE`, with `metadata.json`."""
+    for (tag, _), path in labels.items():
+        packed.write(path, f"labels/{tag}/{path.name}")
+    packed.writestr("metadata.json", metadata)
 
-    labels: the label files by (tag, study id). The caller removes the file. Images are stored as they are: nearly
-    all are compressed already.
-    """
 
-    def write(file: Path) -> None:
-        # A file from before 1980, or without a date, gets the first that ZIP knows.
-        with zipfile.ZipFile(file, "w", strict_timestamps=False) as packed:
-            for study in studies:
-                for path in study.images.values():
-                    packed.write(path, f"images/{study.id}/{path.name}")
-            for (tag, _), path in labels.items():
-                packed.write(path, f"labels/{tag}/{path.name}")
-            packed.writestr("metadata.json", metadata)
-
-    return written("brainmvp-dataset-", ".zip", write)
+def pack_images(packed: ZipFile, studies: Iterable[Study]) -> None:
+    """Put the images of studies into a ZIP file as `images/ID/FILE`: as they are, nearly all are compressed."""
+    for study in studies:
+        for path in study.images.values():
+            packed.write(path, f"images/{study.id}/{path.name}")

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 from monailabel.datastore.local import DataModel, ImageLabelModel
 from monailabel.interfaces.datastore import DefaultLabelTag
@@ -15,13 +16,14 @@ from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp_app.catalogue import reference_of
-from brainmvp_app.dataset_zip import write_dataset
+from brainmvp_app.dataset_zip import pack_images, pack_labels
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import check_sequences, check_tag
 from brainmvp_app.images import ImageStore
 from brainmvp_app.incoming import check_label, image_suffix
 from brainmvp_app.info import client_info
 from brainmvp_app.label_versions import LabelVersions
+from brainmvp_app.temporary import written
 from brainmvp_app.turns import in_turn
 
 # A label that its annotator has not finished: it never trains, and its study is not done.
@@ -181,18 +183,31 @@ class StudyDatastore(ImageStore):
         ]
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        """Return the path of a temporary ZIP file of the studies with all their labels, labelled ones first."""
+        """Return a temporary ZIP file of the studies with all their labels, labelled ones first.
+
+        It holds the labels as they are when it is asked for, though others come before all images are packed. The
+        caller removes it.
+        """
         if limit_cases is not None and limit_cases < 1:
             raise RefusedError(400, "limit_cases counts studies; give 1 or more.")
-        with self.turns.take():
-            chosen = [*self.get_labeled_images(), *self.get_unlabeled_images()][:limit_cases]
-            if not chosen:
-                raise RefusedError(404, "There is no study to put into an archive.")
-            labels = {
-                (tag, study_id): Path(self.get_label_uri(study_id, tag))
-                for study_id in chosen
-                for tag in self.get_labels_by_image_id(study_id)
-            }
-            metadata = self._datastore.model_dump_json(exclude={"base_path"})
-            studies = [self.study(study_id) for study_id in chosen]
-        return str(write_dataset(studies, labels, metadata))
+
+        def write(file: Path) -> None:
+            # A file from before 1980, or without a date, gets the first that ZIP knows.
+            with ZipFile(file, "w", strict_timestamps=False) as packed:
+                with self.turns.take():
+                    studies = self._pack_labels(packed, limit_cases)
+                pack_images(packed, studies)  # minutes: not while others wait
+
+        return str(written("brainmvp-dataset-", ".zip", write))
+
+    def _pack_labels(self, packed: ZipFile, limit_cases: int | None) -> list[Study]:
+        chosen = [*self.get_labeled_images(), *self.get_unlabeled_images()][:limit_cases]
+        if not chosen:
+            raise RefusedError(404, "There is no study to put into an archive.")
+        labels = {
+            (tag, study_id): Path(self.get_label_uri(study_id, tag))
+            for study_id in chosen
+            for tag in self.get_labels_by_image_id(study_id)
+        }
+        pack_labels(packed, labels, self._datastore.model_dump_json(exclude={"base_path"}))
+        return [self.study(study_id) for study_id in chosen]

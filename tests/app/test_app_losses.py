@@ -417,6 +417,25 @@ def test_old_files_and_long_names_can_be_sent(root: Path) -> None:
         assert path.is_file()
 
 
+def test_labels_that_come_while_all_studies_are_packed_spoil_nothing(root: Path) -> None:
+    store, label = labelled(root), str(root.parent / "label.nii.gz")
+    store.save_label("p3", label, "draft", {})
+
+    class Large(UserDict):
+        def __getitem__(self, sequence: Sequence) -> Path:
+            store.save_label("p3", label, "final", {})
+            return super().__getitem__(sequence)
+
+    known = store.catalogue.studies
+    known["p1"] = replace(known["p1"], images=Large(known["p1"].images))
+    with zipfile.ZipFile(store.get_dataset_archive(None)) as archive:
+        names = archive.namelist()
+    os.unlink(archive.filename)
+    assert "images/p1/flair.nii.gz" in names
+    assert "labels/draft/p3.nii.gz" in names
+    assert store.get_labels_by_image_id("p3").keys() == {"final"}
+
+
 def test_a_client_names_no_folder_of_modules_and_starts_one_training(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
