@@ -16,6 +16,7 @@ LOOPBACK = "127.0.0.1"
 _FIRST_PORT, _PORTS = 10000, 20000
 # Of Slicer's own Python and Qt, which another Python must not find.
 _SLICERS = ("PYTHONHOME", "PYTHONPATH", "QT_PLUGIN_PATH")
+_TAIL_LINES = 12  # of the log, in the details of an error
 _NO_CONSOLE = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows, which else opens one
 
 
@@ -81,10 +82,10 @@ class LocalServer:
                 self._process.kill()
         self._process = None
 
-    def tail(self, lines: int = 12) -> str:
+    def tail(self) -> str:
         """Return the end of the log."""
         return (
-            "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-lines:])
+            "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:])
             if self.log.is_file()
             else ""
         )

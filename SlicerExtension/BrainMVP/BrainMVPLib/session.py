@@ -77,10 +77,10 @@ class Session:
 
     # Server
 
-    def connect(self, url: str, token: str = "", verify: bool | str = True) -> None:
+    def connect(self, url: str, token: str = "") -> None:
         """Ask the server at an address what it offers, and send it what waits for it."""
         with self.refusing():
-            client = Client(Transport(url, token, verify))
+            client = Client(Transport(url, token))
             self.wait_for(
                 "Connecting", lambda job: (client, client.info(), *client.models_or_why()), self._connected
             )

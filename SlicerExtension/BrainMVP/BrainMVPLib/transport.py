@@ -27,12 +27,9 @@ DIRECT = {"http": "", "https": ""}
 
 
 class Transport:
-    """Requests to one server; safe to use from several threads.
+    """Requests to one server; safe to use from several threads. Certificates are always checked."""
 
-    verify: whether a certificate has to be valid, or the path of the authority's own certificate.
-    """
-
-    def __init__(self, url: str, token: str = "", verify: bool | str = True) -> None:
+    def __init__(self, url: str, token: str = "") -> None:
         try:
             address = urlsplit(url.strip() if "//" in url else f"http://{url.strip()}")
         except ValueError:  # a bracket that is never closed
@@ -40,7 +37,6 @@ class Transport:
         if address.scheme not in ("http", "https") or not address.hostname:
             raise ServerError(f"{url!r} is no address of a server; write it like http://127.0.0.1:8000.")
         self.url = address.geturl().rstrip("/")
-        self.verify = verify
         self._proxies = DIRECT if address.hostname in _LOOPBACK else None
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -134,7 +130,6 @@ class Transport:
                     method,
                     self.url + path,
                     timeout=(_CONNECT_SECONDS, seconds),
-                    verify=self.verify,
                     proxies=self._proxies,
                     headers=self._headers | (headers or {}) if headers else self._headers,
                     **options,

@@ -15,6 +15,7 @@ from .scene import nodes_of, voxels
 _LAYOUT = 52600
 _VIEW = "BrainMVP"
 _GROUP = 526  # views of one group follow each other; Slicer's own are in group 0
+_OVERLAY_OPACITY = 0.6
 _CROSSHAIR = slicer.vtkMRMLCrosshairNode
 
 
@@ -71,11 +72,11 @@ def show_everywhere(scene: Any, volume: Any) -> None:
             composite.SetBackgroundVolumeID(volume.GetID())
 
 
-def overlay(scene: Any, volume: Any | None, opacity: float = 0.6) -> None:
+def overlay(scene: Any, volume: Any | None) -> None:
     """Lay a volume over what every slice view shows; None takes it away."""
     for composite in nodes_of(scene, "vtkMRMLSliceCompositeNode"):
         composite.SetForegroundVolumeID(volume.GetID() if volume else None)
-        composite.SetForegroundOpacity(opacity if volume else 0.0)
+        composite.SetForegroundOpacity(_OVERLAY_OPACITY if volume else 0.0)
 
 
 def toggle_segmentation(segmentation: Any) -> bool:

@@ -23,17 +23,15 @@ _RATE = 2e-3
 _FIRST_HEADS, _STEPS_A_HEAD = 16, 8
 
 
-def train(
-    out: Path, patients: Path | None, heads: int, minutes: float, start: Path | None = None, seed: int = 0
-) -> None:
+def train(out: Path, patients: Path | None, heads: int, minutes: float, start: Path | None) -> None:
     """Train for so many minutes on so many heads, and write the averaged weights in half precision.
 
-    start: weights to go on from, in place of random ones.
+    start: weights to go on from, in place of random ones (None).
     """
     anatomies = load_anatomies(2.0, patients)
     pool: list[Head] = []
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
     network = new_network()
     if start is not None:
         network.load_state_dict({name: value.float() for name, value in load_file(start).items()})
@@ -45,7 +43,7 @@ def train(
         for group in (group for optimiser in optimisers for group in optimiser.param_groups):
             group["lr"] = _RATE * rate(done, step)
         while len(pool) < min(heads, _FIRST_HEADS + step // _STEPS_A_HEAD):
-            pool.append(make_head(seed + len(pool), anatomies))
+            pool.append(make_head(len(pool), anatomies))
         samples = [make_sample(pool[int(rng.integers(len(pool)))], rng) for _ in range(_BATCH)]
         image, brain, seen = (torch.stack(part)[:, None] for part in zip(*samples, strict=True))
         with torch.autocast("cpu", torch.bfloat16):
