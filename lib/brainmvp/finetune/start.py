@@ -8,9 +8,11 @@ from torch import Tensor, nn
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model
 from brainmvp.networks import NetworkConfig, build_classifier, build_network
-from brainmvp.networks.checkpoint import STEMS
 from brainmvp.networks.heads import set_first_logit
 from brainmvp.tasks import Recipe, Task
+
+# The convolutions that take the image.
+_STEMS = ("encoder.stages.0.embed.proj.weight", "encoder.downs.0.weight", "projection.proj.weight")
 
 
 @dataclass
@@ -82,7 +84,7 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
 
 def _part(name: str) -> str:
     """Return which part of a network an entry belongs to."""
-    if name in STEMS:
+    if name in _STEMS:
         return "first convolution"
     if _is_head(name):
         return "head"
@@ -125,7 +127,7 @@ def _take_over(begun: Start, task: Task, start: Model, keep_stem: bool) -> None:
         new = None
         if old is None:
             pass
-        elif name in STEMS:
+        elif name in _STEMS:
             new = _stem(old, task, start) if keep_stem and old.shape[2:] == value.shape[2:] else None
         elif _is_head(name):
             new = _head(old, value, task, start)
@@ -137,7 +139,7 @@ def _take_over(begun: Start, task: Task, start: Model, keep_stem: bool) -> None:
         state[name] = new.to(value.dtype)
         (begun.matched if new is old else begun.adapted).append(name)
     begun.network.load_state_dict(state)
-    encoder = [name for name in state if name.startswith("encoder.") and name not in STEMS]
+    encoder = [name for name in state if name.startswith("encoder.") and name not in _STEMS]
     missing = [name for name in encoder if name in begun.initialised]
     if missing:
         raise BrainMVPError(

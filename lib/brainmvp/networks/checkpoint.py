@@ -19,7 +19,6 @@ from brainmvp.networks.published import config_of, is_pretraining, read_entries
 # Entries of a pretraining checkpoint that a segmenter has no use for: no gradient ever reached the UniFormer's
 # `conv_block` and `proj1` (they are in the file at their random start), the others predict intensities.
 _PRETRAINING_ONLY = re.compile(r"decoder\.(decoder\d\.conv_block|proj1|out_1)\.|up1conv\.")
-STEMS = ("encoder.stages.0.embed.proj.weight", "encoder.downs.0.weight", "projection.proj.weight")
 
 
 @dataclass
@@ -31,7 +30,6 @@ class ImportReport:
 
     source: str
     matched: list[str] = field(default_factory=list)
-    inflated: list[str] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
     initialised: list[str] = field(default_factory=list)
 
@@ -40,10 +38,9 @@ class ImportReport:
         return "\n".join(
             [
                 (
-                    f"{self.source}: {len(self.matched)} entries matched, {len(self.inflated)} inflated, "
-                    f"{len(self.dropped)} dropped, {len(self.initialised)} newly initialised"
+                    f"{self.source}: {len(self.matched)} entries matched, {len(self.dropped)} dropped, "
+                    f"{len(self.initialised)} newly initialised"
                 ),
-                *(f"  inflated to the input channels: {name}" for name in self.inflated),
                 *(f"  dropped {reasons.count(reason)}: {reason}" for reason in dict.fromkeys(reasons)),
                 *(f"  newly initialised: {name}" for name in self.initialised),
             ]
@@ -51,20 +48,17 @@ class ImportReport:
 
 
 def import_published(
-    path: str | Path, in_channels: int | None = None, out_channels: int | None = None, seed: int = 0
+    path: str | Path,
 ) -> tuple[dict[str, Tensor], NetworkConfig, Tensor | None, ImportReport]:
     """Read a published checkpoint as a segmentation network of ours.
 
     Args:
         path: a file of the official code (a segmenter, or UniFormer or UNet in pretraining), or of
             `export_published`.
-        in_channels: input channels of the network; None keeps those of the file.
-        out_channels: output channels; None keeps those of the file.
-        seed: of the entries that the file does not have.
 
     Returns:
-        The full state dict for `build_network(config)`, the config, the templates (8, X, Y, Z) if the file has
-        them, and the report.
+        The full state dict for `build_network(config)`, random where the file has nothing, the config, the templates
+        (8, X, Y, Z) if the file has them, and the report.
 
     Raises:
         BrainMVPError: the file cannot be read safely, is no BrainMVP checkpoint, or a part of its encoder is missing.
@@ -73,22 +67,16 @@ def import_published(
     path = Path(path)
     entries, network = read_entries(path)
     config = network or config_of(entries, path)
-    wanted = {"in_channels": in_channels, "out_channels": out_channels}
-    config = config.model_copy(update={name: value for name, value in wanted.items() if value is not None})
-    state, report = convert(entries, config, path.name, seed)
+    state, report = convert(entries, config, path.name)
     return state, config, entries.get(TEMPLATES), report
 
 
 def convert(
-    entries: dict[str, Tensor], config: NetworkConfig, source: str, seed: int = 0
+    entries: dict[str, Tensor], config: NetworkConfig, source: str
 ) -> tuple[dict[str, Tensor], ImportReport]:
-    """Map published `entries` onto the state dict of `build_network(config)`; see `import_published`.
-
-    A first convolution for another number of input channels is summed over the file's channels and shared out
-    equally, so that N equal channels give what they gave before: the published code throws it away instead.
-    """
+    """Map published `entries` onto the state dict of `build_network(config)`; see `import_published`."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         state = build_network(config).state_dict()
     pretraining = is_pretraining(entries)
     names = {published_name(name, config.backbone, pretraining=False): name for name in state}
@@ -108,16 +96,11 @@ def convert(
         elif found[name].shape == state[name].shape:
             state[name] = found[name].to(state[name].dtype).clone()
             report.matched.append(original)
-        elif name in STEMS and found[name].shape[0] == state[name].shape[0]:
-            state[name] = (
-                (found[name].sum(1, keepdim=True) / config.in_channels).expand_as(state[name]).clone()
-            )
-            report.inflated.append(original)
         else:
             report.dropped[original] = (
                 f"{tuple(found[name].shape)} where {tuple(state[name].shape)} is needed"
             )
-    taken = {*report.matched, *report.inflated}
+    taken = set(report.matched)
     report.initialised = [name for short, name in names.items() if usable.get(short) not in taken]
     missing = [name for name in report.initialised if name.startswith("encoder.")]
     if missing:

@@ -22,14 +22,18 @@ PED, ISLES = get_task("brats-ped-2023"), get_task("isles-2022")
 
 @pytest.fixture
 def encoder(tmp_path):
-    """A pretrained encoder of one channel, as the pretraining and the importer store them."""
-    config = NetworkConfig.preset("uniformer-compact", 1, 1)
+    return stored_encoder("uniformer-compact", tmp_path)
+
+
+def stored_encoder(network, folder):
+    """Store a pretrained encoder of one channel, as the pretraining and the importer do."""
+    config = NetworkConfig.preset(network, 1, 1)
     card = Card(
         name="probe", version=1, kind="encoder", title="", sequences=tuple(Sequence), network=config, spacing=1.0,
         window=(96, 96, 96), created=date(2026, 1, 1),
     )  # fmt: skip
     weights = {k: v for k, v in build_network(config).state_dict().items() if k.startswith("encoder.")}
-    return ModelStore(tmp_path).add(card, weights)
+    return ModelStore(folder).add(card, weights)
 
 
 @pytest.mark.parametrize("name", ["brats-ped-2023", "vs-seg", "adni"])
@@ -44,6 +48,19 @@ def test_the_encoder_is_kept_and_its_first_convolution_shared_out(encoder, name)
     assert torch.allclose(wide, torch.nn.functional.conv3d(image, old[STEM], stride=2), atol=1e-5)
     assert all(torch.equal(state[key], value) for key, value in old.items() if key != STEM)
     assert not any(name.startswith("encoder.") for name in begun.initialised)
+
+
+@pytest.mark.parametrize("network", ["uniformer-compact", "unet-compact", "unet-light"])
+def test_a_pretrained_encoder_sees_equal_channels_as_it_saw_one(network, tmp_path):
+    encoder = stored_encoder(network, tmp_path)
+    before = build_network(encoder.card.network).eval()
+    before.load_state_dict(encoder.load_weights(), strict=False)
+    begun = begin(PED, encoder, PED.recipe).network.eval()
+    image = torch.rand(1, 1, 32, 32, 32)
+    with torch.inference_mode():
+        four = begun.encoder(image.expand(-1, len(PED.sequences), -1, -1, -1))
+        for ours, one in zip(four, before.encoder(image), strict=True):
+            torch.testing.assert_close(ours, one, rtol=1e-4, atol=1e-5)
 
 
 def test_the_published_code_throws_the_first_convolution_away(encoder):
