@@ -47,6 +47,17 @@ def test_help_is_quick():
     assert min(processor_seconds() for _ in range(3)) < 0.6
 
 
+def test_help_fills_its_lines_and_shows_no_leftovers():
+    shown = {
+        name: run(name, "--help", env=os.environ | {"COLUMNS": "80"}, encoding="utf-8").stdout
+        for name in ("serve", "segment")
+    }
+    before_the_options = shown["segment"].split("╭")[0].splitlines()
+    paragraph = [line.strip() for line in before_the_options if "TASK." in line or "exit" in line]
+    assert min(map(len, paragraph)) > 60  # no line ends where the docstring's did
+    assert "Usage: python -m brainmvp serve [OPTIONS]\n" in re.sub(" +\n", "\n", shown["serve"])
+
+
 def test_version():
     assert run("--version").stdout == f"brainmvp {__version__}\n"
 

@@ -49,7 +49,11 @@ _COMMANDS = {
 }  # fmt: skip
 for _panel, _commands in _COMMANDS.items():
     for _command in _commands:
-        app.command(_command.__name__.replace("_", "-"), rich_help_panel=_panel)(_command)
+        # An option of Typer takes one word: the value of `serve --conf KEY VALUE` is left over.
+        _settings = {"allow_extra_args": _command is serve.serve}
+        app.command(_command.__name__.replace("_", "-"), rich_help_panel=_panel, context_settings=_settings)(
+            _command
+        )
 app.add_typer(models.app, name="models", rich_help_panel="This computer")
 app.add_typer(tasks.app, name="tasks", rich_help_panel="This computer")
 

@@ -1,6 +1,7 @@
 """What every command shares: how it prints, how it shows progress and how it ends on bad input."""
 
 import errno
+import inspect
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +34,17 @@ _REMEDIES |= dict.fromkeys(
 
 
 class Group(TyperGroup):
-    """Commands whose `BrainMVPError` ends in one sentence and exit code 2, not in a traceback."""
+    """Commands whose `BrainMVPError` ends in one sentence and exit code 2, not in a traceback.
+
+    Their help fills the lines of the terminal, not those of the docstring.
+    """
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command and command.help:
+            paragraphs = inspect.cleandoc(command.help).split("\n\n")
+            command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+        return command
 
     def invoke(self, ctx: typer.Context) -> Any:
         try:

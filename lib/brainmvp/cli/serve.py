@@ -8,6 +8,7 @@ from brainmvp.errors import BrainMVPError
 
 
 def serve(
+    context: typer.Context,
     studies: Annotated[
         str,
         typer.Option(
@@ -33,7 +34,6 @@ def serve(
             help="A setting, such as `train_after 10`; can be repeated. An unknown key is answered with all of them.",
         ),
     ] = None,
-    values: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
 ) -> None:
     """Serve segmentation to 3D Slicer and other MONAI Label clients, until Ctrl+C.
 
@@ -42,7 +42,7 @@ def serve(
     """
     from brainmvp.serve import serve_studies
 
-    keys, values = conf or [], values or []  # an option of Typer takes one word, so the others are left over
+    keys, values = conf or [], context.args  # what the options have left over: see the package
     if len(values) > len(keys):
         raise BrainMVPError(
             f"There are more words than the options take, among {' '.join(values)}; put quotes around a path with "
