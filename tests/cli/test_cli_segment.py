@@ -35,8 +35,8 @@ def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
     assert 0 <= uncertainty.get_fdata().min() <= uncertainty.get_fdata().max() <= 1
     report = json.loads(files["--report"].read_text())
     assert report["sequences_filled"] == ["T2"]
-    assert "missing, filled: T2" in result.output
-    assert re.search(r"read \d+\.\d s, \d+\.\d\d GiB; .*network \d", " ".join(result.output.split()))
+    assert "T2 is missing: zeros stand in for it" in result.output
+    assert re.search(r"^  \d+\.\d s, at most \d+\.\d\d GiB of memory$", result.output, re.MULTILINE)
     voxel_ml = abs(np.linalg.det(reference.affine[:3, :3])) / 1000
     for value, name in report["label_names"].items():
         count = np.count_nonzero(labels.get_fdata() == int(value))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from brainmvp.cli.console import computing, print_json, print_table, progress_bar, say
+from brainmvp.cli.doubts import say_doubts
 
 
 def classify(
@@ -30,10 +31,4 @@ def classify(
     rows = [(names[key], f"{value:.3f}") for key, value in result.probabilities.items()]
     print_table(f"{found.id}, {result.model}", {"Class": "left", "probability": "right"}, rows)
     say(f"  used {', '.join(result.used)}")
-    for sequence, doubt in result.flagged.items():
-        say(f"  {sequence} is not used, its alignment is doubtful: {doubt}")
-    if result.brain_doubt:
-        say(f"  look at the brain: {result.brain_doubt}")
-    missing = [sequence for sequence in result.filled if sequence not in result.flagged]
-    if missing:
-        say(f"  missing, filled: {', '.join(missing)}")
+    say_doubts(result.flagged, result.brain_doubt, result.filled)

@@ -44,10 +44,8 @@ def _show(result: "Result") -> None:
     ]
     columns = {"Structure": "left", "found, mL": "right", "true, mL": "right"}
     print_table(f"{report['study']}, by {report['model']}", columns, rows)
-    filled = (
-        f"; missing, filled: {', '.join(report['sequences_filled'])}" if report["sequences_filled"] else ""
-    )
-    say(f"  used {', '.join(report['sequences_used'])}{filled}")
+    missing = ", ".join(report["sequences_filled"])
+    say(f"  used {', '.join(report['sequences_used'])}{missing and f'; missing: {missing}'}")
     seconds = report["seconds"]
     say(f"  server start {seconds['server_start']:.1f} s, request {seconds['request']:.1f} s")
     say(f"  picture: {_short(result.picture)}")

@@ -15,6 +15,7 @@ from brainmvp.cli.console import (
     refused,
     say,
 )
+from brainmvp.cli.doubts import say_doubts
 from brainmvp.cli.outputs import (
     LABEL_SUFFIXES,
     check_names,
@@ -227,9 +228,7 @@ def show(result: "Segmentation") -> None:
     for note in result.notes:
         say(f"  {note}")
     for sequence, alignment in result.alignments.items():
-        if alignment.doubt:
-            say(f"  {sequence} is not used, its alignment is doubtful: {alignment.doubt}")
-        elif alignment.moved:
+        if alignment.moved and not alignment.doubt:
             overlap = ""
             if alignment.brains is not None:
                 overlap = f"; overlap of the brains {alignment.brains_before:.2f} before, {alignment.brains:.2f} after"
@@ -239,16 +238,7 @@ def show(result: "Segmentation") -> None:
             )
     if result.brain and result.brain.source != STRIPPED:
         say(f"  the brain was found by: {result.brain.source}, {result.brain_ml:.0f} mL")
-    if result.brain and result.brain.doubt:
-        say(f"  look at the brain: {result.brain.doubt}")
-    missing = [sequence for sequence in result.filled if sequence not in result.flagged]
-    if missing:
-        say(f"  missing, filled: {', '.join(missing)}")
+    say_doubts(result.flagged, result.brain and result.brain.doubt, result.filled)
     for reason in result.left_out.values():
         say(f"  left out: {reason}")
-    steps = (
-        f"{name} {value:.1f} s, {result.peak_gib[name]:.2f} GiB" for name, value in result.seconds.items()
-    )
-    say(
-        f"  {sum(result.seconds.values()):.1f} s; each step, and the most memory until its end: {'; '.join(steps)}"
-    )
+    say(f"  {sum(result.seconds.values()):.1f} s, at most {max(result.peak_gib.values()):.2f} GiB of memory")
