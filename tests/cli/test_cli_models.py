@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from commands import done
 
 from brainmvp.modelstore import ModelStore
 from brainmvp.networks import NetworkConfig, build_network
@@ -37,10 +38,19 @@ def test_list_marks_what_is_served(brainmvp, tiny_models):
     assert served["tumour"] in brainmvp("models", "list").output
 
 
-def test_show_prints_the_card(brainmvp):
-    card = json.loads(brainmvp("models", "show", "stroke").stdout)
-    assert card["sequences"] == ["DWI", "ADC", "FLAIR"]
-    assert "Not a medical device" in card["notice"]
+def test_show_prints_the_card(brainmvp, own_home):
+    card = json.loads(done(brainmvp("models", "show", "tumour", "--json")))
+    said = done(brainmvp("models", "show", "tumour"))
+    first, second, *lines = said.splitlines()
+    assert first == f"tumour@1: {card['title']}" and "Not a medical device" in second
+    assert [f"  - {failure}" for failure in card["known_failures"]] == lines[2:][
+        : len(card["known_failures"])
+    ]
+    assert "  T1, T1CE, T2, FLAIR, at 2 mm" in lines and "  ET: Enhancing tumour" in lines
+    score = card["metrics"]["real development scans, none trained on"]["mean dice"]["FLAIR"]["WT"]
+    assert f"; FLAIR: WT {score}; " in said
+    assert card["data"][-1] in said and "widths" not in said
+    assert "Hardly trained" in done(brainmvp("models", "show", "encoder"))
 
 
 def test_import_says_what_became_of_the_entries_and_stores_versions(brainmvp, own_home, checkpoint):

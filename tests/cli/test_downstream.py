@@ -248,7 +248,10 @@ def test_the_published_behaviours_are_told(brainmvp):
 def test_tasks_are_listed_shown_and_added(brainmvp, home, tmp_path):
     listed = json.loads(done(brainmvp("tasks", "list", "--json")))
     assert {task["group"] for task in listed} == {"served", "published"} and len(listed) == 12
-    assert json.loads(done(brainmvp("tasks", "show", "vs-seg")))["sequences"] == ["T1CE"]
+    assert json.loads(done(brainmvp("tasks", "show", "vs-seg", "--json")))["sequences"] == ["T1CE"]
+    said = done(brainmvp("tasks", "show", "tumour"))
+    assert "TC: Tumour core; needs T1CE" in said and "window 160 160 160" in said
+    assert "MCI: Mild cognitive impairment" in done(brainmvp("tasks", "show", "adni"))
     file = tmp_path / "our-strokes.json"
     file.write_text(json.dumps({"extends": "isles-2022", "name": "our-strokes", "title": "Strokes here"}))
     done(brainmvp("tasks", "add", file))

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from brainmvp.cli.console import Group, print_json, print_table, say
+from brainmvp.cli.facts import lines_of, say_part
+
+if TYPE_CHECKING:
+    from brainmvp.card import Card
 
 app = typer.Typer(cls=Group, help="List, show, import and choose models.", no_args_is_help=True)
 # What `compare` puts side by side.
@@ -53,12 +57,35 @@ def list_models(as_json: _Json = False) -> None:
 
 
 @app.command()
-def show(reference: _Reference) -> None:
-    """Print a model's card: what it takes and gives, its training, data, results and known failures."""
+def show(reference: _Reference, as_json: _Json = False) -> None:
+    """Print a model's card: known failures, what it takes and gives, results and data; --json: all of it."""
     from brainmvp.modelstore import ModelStore
 
     model = ModelStore().resolve(reference)
-    print_json({"folder": str(model.folder), **model.card.model_dump(mode="json")})
+    card = model.card
+    if as_json:
+        print_json({"folder": str(model.folder), **card.model_dump(mode="json")})
+        return
+    say(f"{card.id}: {card.title}\n{card.notice}")
+    say_part("Known failures", (f"- {failure}" for failure in card.known_failures))
+    say_part("Takes", [f"{', '.join(card.sequences)}, at {card.spacing:g} mm"])
+    say_part("Gives", _outputs(card))
+    say_part("Results", lines_of(card.metrics))
+    say_part("Learned from", [*card.data, *([f"Begun from {card.parent}"] if card.parent else [])])
+    say(f"\nMade {card.created}; licence: {card.licence}\nKept in {model.folder}")
+
+
+def _outputs(card: "Card") -> list[str]:
+    """Return what a model tells apart, by name, or by key where its task is gone."""
+    from brainmvp.errors import BrainMVPError
+    from brainmvp.tasks import get_task
+
+    try:
+        task = get_task(card.task) if card.task else None
+    except BrainMVPError:
+        task = None
+    titles = task.titles if task else {}
+    return [f"{name}: {titles[name]}" if name in titles else name for name in card.regions]
 
 
 @app.command()

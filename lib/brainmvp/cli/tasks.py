@@ -6,13 +6,15 @@ from typing import Annotated
 import typer
 
 from brainmvp.cli.console import Group, print_json, print_table, say
+from brainmvp.cli.facts import lines_of, say_part
 from brainmvp.files import write_text
 
 app = typer.Typer(cls=Group, help="List, show and add tasks.", no_args_is_help=True)
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
-def list_tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_tasks(as_json: _Json = False) -> None:
     """List the served tasks, the ten published ones, and your own."""
     from brainmvp.tasks import downstream_names, get_task, own_folder, own_names, task_names
 
@@ -31,11 +33,34 @@ def list_tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(metavar="TASK")]) -> None:
-    """Print a task: sequences, labels, regions or classes, split, recipe, metrics, published results."""
+def show(name: Annotated[str, typer.Argument(metavar="TASK")], as_json: _Json = False) -> None:
+    """Print what a task takes and finds, and how it is learned and judged; --json: the fields of its file."""
     from brainmvp.tasks import get_task
 
-    print_json(get_task(name).model_dump(mode="json"))
+    task = get_task(name)
+    if as_json:
+        print_json(task.model_dump(mode="json"))
+        return
+    say(f"{task.name}: {task.title}")
+    say_part("Takes", [f"{', '.join(task.sequences)}; at least {task.needed}"])
+    requires = {
+        region.name: f"; needs {' and '.join(region.requires)}" for region in task.regions if region.requires
+    }
+    say_part("Finds", (f"{key}: {title}{requires.get(key, '')}" for key, title in task.titles.items()))
+    say_part("Labels", (f"{label.value}: {label.name}" for label in task.labels))
+    if task.data:
+        say_part("Data set", [f"{task.data.name}, {task.data.url}", task.data.citation, *task.data.notes])
+    learned = task.model_dump(mode="json", include={"split", "recipe"})
+    say_part("Learned", lines_of(learned))
+    say_part("Judged by", [", ".join(task.metrics)] if task.metrics else [])
+    say_part(
+        "Published",
+        (
+            f"{result.metric}, {result.region}: {result.value:g} ({result.source}"
+            f"{', second-hand' if result.second_hand else ''})"
+            for result in task.published
+        ),
+    )
 
 
 @app.command()

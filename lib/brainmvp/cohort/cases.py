@@ -30,14 +30,13 @@ def usable(index: Index, task: Task) -> tuple[list[Session], dict[str, list[str]
     sessions: list[Session] = []
     reasons: dict[str, list[str]] = {}
     keys = {c.key for c in task.classes}
-    needed = " or ".join("+".join(alternative) for alternative in task.minimum)
     for session in index.sessions:
         if keys and session.label is None:
             reason = "no class (`brainmvp index --table` reads them from a table)"
         elif not keys and session.segmentation is None:
             reason = "no label map (such as patient_seg.nii.gz beside the images)"
         elif not task.accepts(set(session.sequences)):
-            reason = f"no {needed}, which {task.name} needs"
+            reason = f"no {task.needed}, which {task.name} needs"
         elif keys and session.label not in keys:
             reason = f"of class '{session.label}', and {task.name} knows {', '.join(sorted(keys))}"
         else:

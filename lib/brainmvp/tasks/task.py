@@ -114,6 +114,16 @@ class Task(Record):
         """What a network's output channels mean: the names of the regions, or the keys of the classes."""
         return tuple(region.name for region in self.regions) or tuple(c.key for c in self.classes)
 
+    @property
+    def titles(self) -> dict[str, str]:
+        """What to call each of the `outputs`."""
+        return {region.name: region.title for region in self.regions} or {c.key: c.name for c in self.classes}
+
+    @property
+    def needed(self) -> str:
+        """The sequences that a study needs at least, such as `DWI` or `T1+T2 or FLAIR`."""
+        return " or ".join("+".join(alternative) for alternative in self.minimum)
+
     def accepts(self, available: set[Sequence]) -> bool:
         """Tell whether the available sequences reach the task's minimum."""
         return any(available.issuperset(alternative) for alternative in self.minimum)
@@ -122,10 +132,9 @@ class Task(Record):
         """Raise `BrainMVPError` if the available sequences are below the task's minimum."""
         if self.accepts(available):
             return
-        needed = " or ".join("+".join(alternative) for alternative in self.minimum)
         found = ", ".join(s for s in self.sequences if s in available) or "none of its sequences"
         raise BrainMVPError(
-            f"{study}: the {self.name} task needs {needed}, and this study has {found}; add the sequence."
+            f"{study}: the {self.name} task needs {self.needed}, and this study has {found}; add the sequence."
         )
 
     def offered(
