@@ -30,7 +30,12 @@ _FIRST_SCORED = 1_000
 # Whole heads of up to 32 cm at 2 mm in one window: neighbours' windows would only cost time.
 _WINDOW = (160, 160, 160)
 
-_ATLAS = "Anatomy: ICBM 2009a symmetric tissue maps (Fonov et al., NeuroImage 2011), as nilearn carries them"
+# Its terms (COPYING in the atlas' archive) ask for the copyright in every copy.
+_ATLAS = (
+    "Anatomy: ICBM 2009a symmetric tissue maps (Fonov et al., NeuroImage 2011, doi 10.1016/j.neuroimage.2010.07.033), "
+    "as nilearn carries them. Copyright (C) 1993-2004 Louis Collins, McConnell Brain Imaging Centre, Montreal "
+    "Neurological Institute, McGill University; free to use, copy, modify and distribute with this notice, no warranty"
+)
 _LESJAK = "Anatomy: multiple-sclerosis patients of Lesjak et al., Neuroinformatics 2018, CC BY 4.0"
 _OF_LESJAK = ("patient07", "patient19", "patient26")
 _LESIONS = "Lesions: synthetic, made by brainmvp.phantom; no patient's tumour or stroke was used"
