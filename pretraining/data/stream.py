@@ -1,7 +1,7 @@
 """The endless stream of patches, in which every draw is a function of the seed and the place in the stream.
 
 There is no random state to save: place k is the same patch with the same masks in whichever process, worker or resumed
-run it is drawn. An optimizer step takes the next studies of the stream, so that no epoch has a tail: one that is not a
+run it is drawn. An optimiser step takes the next studies of the stream, so that no epoch has a tail: one that is not a
 multiple of what a step takes ends within a step, and the gradients of all its studies count alike.
 """
 

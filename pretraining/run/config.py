@@ -38,7 +38,7 @@ class Config(BaseModel):
     )
     series: PositiveInt | None = Field(description="series of a study drawn per step; None: all")
     batch: PositiveInt = Field(3, description="studies per device and pass (paper and official script: 3)")
-    accumulate: PositiveInt = Field(description="passes per optimizer step")
+    accumulate: PositiveInt = Field(description="passes per optimiser step")
     epochs: PositiveInt = EPOCHS
     learning_rate: PositiveFloat = Field(3e-4, description="at the start; a cosine to zero (official script)")
     weight_decay: NonNegativeFloat = Field(
@@ -60,11 +60,11 @@ class Config(BaseModel):
         return self
 
     def steps(self, studies: int, processes: int) -> int:
-        """Return the number of optimizer steps in which that many studies are seen `epochs` times."""
+        """Return the number of optimiser steps in which that many studies are seen `epochs` times."""
         return max(round(self.epochs * studies / (self.batch * self.accumulate * processes)), 1)
 
     def rate(self, step: int, steps: int) -> float:
-        """Return the learning rate at an optimizer step: a cosine to zero (official script)."""
+        """Return the learning rate at an optimiser step: a cosine to zero (official script)."""
         return self.learning_rate * (0.5 * (1 + math.cos(math.pi * step / steps)))
 
 

@@ -72,9 +72,9 @@ def pretrain(
         config: of a new run; None goes on with the run in the folder.
         fabric: the devices.
         cache: of the prepared studies; None: beside the index.
-        steps: stop after this optimizer step, with a checkpoint; the learning rate keeps to the whole run's course.
+        steps: stop after this optimiser step, with a checkpoint; the learning rate keeps to the whole run's course.
         workers: processes that read patches, per device; 0: none.
-        save_every, validate_every, log_every: optimizer steps between two.
+        save_every, validate_every, log_every: optimiser steps between two.
         deterministic: on a GPU, see `devices.prefer_repeatable`.
         report: called with each record of the log.
 
@@ -207,7 +207,7 @@ class _Run:
         return self.step_number == self.steps
 
     def _optimise(self, batches: Any) -> tuple[Tensor, Tensor]:
-        """Take one optimizer step; return its losses (4,) and gradient norm, still on the device."""
+        """Take one optimiser step; return its losses (4,) and gradient norm, still on the device."""
         accumulate = self.config.accumulate
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate(self.step_number, self.steps)

@@ -67,7 +67,7 @@ def draw_curves(records: list[dict], title: str) -> Figure:
     figure.suptitle(title)
     for ax, (heading, names) in zip(axes.flat, panels.items(), strict=True):
         ax.set_title(heading, fontsize=10)
-        ax.set_xlabel("optimizer step")
+        ax.set_xlabel("optimiser step")
         for name in names:
             points = [(record["step"], record[name]) for record in records if name in record]
             if points:

@@ -75,9 +75,14 @@ def finetune(
             help="Of a cross-validation, from 0; `all`: one after the other, each in a folder of --out."
         ),
     ] = "0",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the task's recipe, as below.")] = None,
-    steps_per_epoch: Annotated[int | None, typer.Option(min=1)] = None,
-    batch: Annotated[int | None, typer.Option(min=1)] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Default of this and of those down to --seed: the task's recipe."),
+    ] = None,
+    steps_per_epoch: Annotated[
+        int | None, typer.Option(min=1, help="Unless the recipe says otherwise, each study once.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Studies per device and step.")] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Learning rate.")] = None,
     layer_decay: Annotated[
         float | None, typer.Option(min=0, max=1, help="Factor of the learning rate per deeper encoder level.")

@@ -40,7 +40,7 @@ def pretrain(
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Studies per device and pass; default: 3.")] = None,
     accumulate: Annotated[
-        int | None, typer.Option(min=1, help="Passes per optimizer step; default: the recipe's.")
+        int | None, typer.Option(min=1, help="Passes per optimiser step; default: the recipe's.")
     ] = None,
     series: Annotated[
         int | None, typer.Option(min=1, help="At most so many series of a study per step.")
