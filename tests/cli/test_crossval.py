@@ -158,7 +158,7 @@ def test_what_the_annotation_loop_taught_and_what_an_encoder_saw_is_known(
         store.add(card, tiny.load_weights())
 
     add(5, training={"train": ["stroke-1"], "validation": []})  # by the name of its folder
-    add(6, training={"scans": ["test/stroke-0", "else/stroke-1"]})
+    add(6, training={"scans": ["test/stroke-0", "else/stroke-1"], "train": ["renamed_stroke-1_1"]})
     judge = (
         "evaluate",
         "stroke",
@@ -176,6 +176,7 @@ def test_what_the_annotation_loop_taught_and_what_an_encoder_saw_is_known(
     result = brainmvp(*judge, "stroke@6")
     assert "2 studies" in done(result)
     assert "stroke@6 has seen scans of 1 of these patients, such as test/stroke-0" in result.stderr
+    assert "stroke@6 has learned from 1 study of other names than this index has" in result.stderr
     learn = ("finetune", "stroke", strokes, "--out", tmp_path / "run", "--split", models, *TINY)
     result = brainmvp(*learn, "--from", "stroke@6")
     assert (

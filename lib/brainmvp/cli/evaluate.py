@@ -138,8 +138,8 @@ def _rivals(
 
 
 def _tell_seen(turn: "Turn", cases: "list[Case]", store: "ModelStore") -> None:
-    """Say whom of its test a model has seen, and so scores too well."""
-    from brainmvp.evaluation.turns import taught
+    """Say whom of its test a model has seen, and so scores too well, or may have seen under another name."""
+    from brainmvp.evaluation.turns import taught, taught_by_others
 
     sides = {"train": "has learned from", "validation": "was chosen by", "scans": "has seen scans of"}
     for side, what in sides.items():
@@ -151,3 +151,9 @@ def _tell_seen(turn: "Turn", cases: "list[Case]", store: "ModelStore") -> None:
             warn(
                 f"{start}{version} {what} {count}, such as {patient}; their scores say nothing of new patients."
             )
+    for version, count in taught_by_others(turn.model, cases, store).items():
+        studies = "1 study" if count == 1 else f"{count} studies"
+        warn(
+            f"{version} has learned from {studies} of other names than this index has; if the patients are the same, "
+            "in a folder that was renamed, their scores say nothing of new ones."
+        )

@@ -46,10 +46,7 @@ def taught(
     visit of a patient teaches, too; by: "train", "validation" for the patients that chose a version, or "scans" for
     those whose scans a pretraining saw, without labels. The annotation loop knows a study by its folder's name only.
     """
-    patients: dict[str, set[str]] = {}
-    for case in everyone:
-        for name in (case.id, study_id(case.study.folder), case.group):
-            patients.setdefault(name, set()).add(case.group)
+    patients = _patients_by_name(everyone)
     tested = {case.group for case in cases}
     seen: dict[str, str] = {}
     for card in _line(model.card, store):
@@ -57,6 +54,26 @@ def taught(
         for patient in sorted(known & tested):
             seen.setdefault(patient, card.id)
     return seen
+
+
+def taught_by_others(model: Model, everyone: list[Case], store: ModelStore) -> dict[str, int]:
+    """Return which versions of a model's line learned from studies none of which a cohort has by name, and how many.
+
+    They are of another cohort, or of this one in a folder of another name.
+    """
+    known = _patients_by_name(everyone)
+    learned = {card.id: card.training.get("train", ()) for card in _line(model.card, store)}
+    return {
+        version: len(names) for version, names in learned.items() if names and not known.keys() & set(names)
+    }
+
+
+def _patients_by_name(cases: list[Case]) -> dict[str, set[str]]:
+    patients: dict[str, set[str]] = {}
+    for case in cases:
+        for name in (case.id, study_id(case.study.folder), case.group):
+            patients.setdefault(name, set()).add(case.group)
+    return patients
 
 
 def check_untaught(turns: list[Turn], everyone: list[Case], store: ModelStore, remedy: str) -> None:
