@@ -6,6 +6,7 @@ from pathlib import Path
 
 from brainmvp.annotation.cases import task_of
 from brainmvp.annotation.database import HIDDEN
+from brainmvp.annotation.given_ids import GivenIds
 from brainmvp.files import folders_to_enter, readable
 from brainmvp.sequences import Sequence
 from brainmvp.study import NOT_STUDIES, OVERRIDE, Study, find_studies
@@ -51,6 +52,7 @@ class Catalogue:
                 note(study.folder, f"its name is too long for files; use at most {_LONGEST_NAME} bytes.")
             else:
                 self.studies[study.id] = with_files(study, made / study.id)
+        GivenIds(self.root).keep(self.studies.values())
         self.problems = problems
         self._times = times  # not before: a folder that is away for a while is looked at again
 

@@ -179,11 +179,17 @@ class StudyIndex(LocalDatastore):
         studies, held_out, lost = self.catalogue.studies, *held_out_sets(self.root, self.tasks)
         stray = self._label_folders.without_study(studies)
         problems = self.catalogue.problems | stray_labels(
-            stray, held_out, isinstance(self.catalogue, PacsCatalogue)
+            stray, held_out, isinstance(self.catalogue, PacsCatalogue), self._called_now
         )
         problems |= outgrown_labels(studies, self._in_sight(), self.tasks)
-        problems |= lost | missing_patients(held_out, studies)
+        problems |= lost | missing_patients(held_out, studies, self._called_now)
         return super().status() | {"label_tags": dict(tags), "problems": problems}
+
+    def _called_now(self, name: str) -> list[str]:
+        """Return the ids of the studies that lie where the study of an id that is gone lay when it was first seen."""
+        noted = self._datastore.objects.get(name)
+        place = noted and noted.image.info.get("name")
+        return [study for study in self.catalogue.studies if place == self._filename(study, "")]
 
     def refresh(self) -> None:
         """Read the disk again."""

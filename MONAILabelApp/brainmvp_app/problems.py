@@ -1,6 +1,6 @@
 """What is wrong with labels and held-out patients, in sentences by place: part of what `GET /datastore/` answers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from monailabel.datastore.local import ImageLabelModel
@@ -30,21 +30,26 @@ def held_out_sets(root: Path, tasks: tuple[Task, ...]) -> tuple[list[HeldOut], d
     return sets, problems
 
 
-def missing_patients(held_out: list[HeldOut], studies: Mapping[str, Study]) -> dict[str, str]:
+# What the studies are called that lie in the folder of a study that was there under another id.
+CalledNow = Callable[[str], list[str]]
+
+
+def missing_patients(
+    held_out: list[HeldOut], studies: Mapping[str, Study], called_now: CalledNow
+) -> dict[str, str]:
     """Return the held-out patients of whom there is no study: under another name they train."""
-    sentence = (
-        "This held-out patient has no study here; if it has another name now, give the old one back or write the new "
-        "one into this file, or it trains and no test can be trusted."
-    )
     return {
-        readable(f"{_place(each.task)}: {patient}"): sentence
+        readable(f"{_place(each.task)}: {patient}"): (
+            f"This held-out patient has no study here; if it has another name now{_perhaps(called_now(patient))}, give "
+            "the old one back or write the new one into this file, or it trains and no test can be trusted."
+        )
         for each in held_out
         for patient in each.missing(studies)
     }
 
 
 def stray_labels(
-    labels: Iterable[tuple[str, str]], held_out: list[HeldOut], in_archive: bool
+    labels: Iterable[tuple[str, str]], held_out: list[HeldOut], in_archive: bool, called_now: CalledNow
 ) -> dict[str, str]:
     """Return the labels, by tag and name, whose study is not there, with what to do."""
     problems = {}
@@ -54,10 +59,16 @@ def stray_labels(
             if in_archive
             else "No study has this name; give the study's folder its old name back, or rename the label like it"
         )
+        if found := called_now(name):
+            sentence = f"Its study has another name now{_perhaps(found)}; rename the label like it"
         if files := [_place(each.task) for each in held_out if each.holds(name)]:
             sentence += f", and write the patient's new name into {' and '.join(files)}, too"
         problems[readable(f"labels/{tag}/{name}")] = f"{sentence}."
     return problems
+
+
+def _perhaps(names: list[str]) -> str:
+    return f" ({' or '.join(names)}, by its folder)" if names else ""
 
 
 def _place(task: str) -> str:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from brainmvp.annotation.given_ids import GivenIds, uid_of
 from brainmvp.dicom.choose import SeriesEntry, override
 from brainmvp.dicom.find import DicomStudy, dicom_studies
 from brainmvp.dicom.series import DicomImage
@@ -108,15 +109,16 @@ def find_studies(
     """Return every study at or below `root`, sorted by id.
 
     A folder that holds images is a study, and a BIDS session or subject with `anat` or `dwi` is one; so is every
-    DICOM study, in whatever folders its files lie: its own is the innermost one that holds them all. A bad study
-    raises `BrainMVPError`, unless `on_error(folder, error)` is given: then the search goes on. So does a second
-    study of the same id.
+    DICOM study, in whatever folders its files lie: its own is the innermost one that holds them all. A study that a
+    server found below `root` keeps its id, whatever others come. A bad study raises `BrainMVPError`, unless
+    `on_error(folder, error)` is given: then the search goes on. So does a second study of the same id.
     """
     root = Path(root)
     if not root.is_dir():
         raise BrainMVPError(f"{root} is not a folder; give the folder that holds the studies.")
-    found: dict[str, Study] = {}
-    for folder, read in _studies_to_read(root.resolve()):
+    root, found = root.resolve(), dict[str, Study]()
+    given = GivenIds(root)
+    for folder, read in sorted(_studies_to_read(root, given), key=lambda each: not given.knows(each[0])):
         try:
             study = read()
             if study.id in found:
@@ -166,14 +168,14 @@ def image_files(folder: Path) -> list[Path]:
     )
 
 
-def _studies_to_read(root: Path) -> Iterator[tuple[Path, Callable[[], Study]]]:
+def _studies_to_read(root: Path, given: GivenIds) -> Iterator[tuple[Path, Callable[[], Study]]]:
     """Yield the folder of each study and what reads it; DICOM is looked for where no images lie."""
     others = []
     for folder in _folders_below(root, stop=lambda each: _is_closed(each) or holds_images(each)):
         if _is_closed(folder):
             yield folder, partial(_refuse_closed, folder)
         elif holds_images(folder):
-            yield folder, partial(Study.from_folder, folder)
+            yield folder, partial(_from_images, folder, given)
         else:
             others.append(folder)
     dicom = dicom_studies(others)
@@ -181,8 +183,15 @@ def _studies_to_read(root: Path) -> Iterator[tuple[Path, Callable[[], Study]]]:
     for study in dicom:
         # Several studies in one flat folder, or on CDs that call every study ST000000.
         name = readable(study.folder.name)
-        name = name if names[name] == 1 else f"{name}-{study.mark}"
+        name = given.id_of(study.uid, name, study.folder, alone=names[name] == 1)
         yield study.folder, partial(_from_dicom, study, name, study.folder)
+
+
+def _from_images(folder: Path, given: GivenIds) -> Study:
+    study = Study.from_folder(folder)
+    if study.series:  # by a `study.json` that names series
+        return replace(study, id=given.id_of(uid_of(study), study.id, folder))
+    return study
 
 
 def _folders_below(folder: Path, stop: Callable[[Path], bool] = lambda folder: False) -> Iterator[Path]:

@@ -12,9 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import dicom_files as habit
 import numpy as np
 import pytest
 from app_server import APP
+from dicom_files import write_series
+from pydicom.uid import generate_uid
 
 from brainmvp.annotation.cases import came_late
 from brainmvp.annotation.journal import Journal
@@ -229,6 +232,33 @@ def test_a_label_whose_study_was_renamed_is_told(root: Path) -> None:
     assert "No study has this name" in problems["labels/final/p1"]
     (root / "p1-renamed").rename(root / "p1")
     assert store.status()["problems"] == {}
+
+
+def test_a_dicom_study_keeps_its_label_when_one_of_the_same_name_comes(tmp_path: Path) -> None:
+    def write(patient: str) -> None:
+        volume = Volume(np.ones((24, 24, 12)), np.diag([2.0, 2, 4, 1]))
+        write_series(tmp_path / patient / "DICOM", volume, generate_uid(), **habit.FLAIR)
+
+    write("BERT")
+    store = opened(tmp_path)
+    (tmp_path / "labels" / "final" / "DICOM.nii.gz").touch()
+    write("ANNA")
+    assert store.get_labeled_images() == ["DICOM"]
+    bert, anna = store.studies()
+    assert (bert.id, bert.folder.parent.name, anna.folder.parent.name) == ("DICOM", "BERT", "ANNA")
+    assert store.status()["problems"] == {}
+    # As it is after a release that kept no ids.
+    (tmp_path / ".brainmvp" / "ids.json").unlink()
+    store.refresh()
+    (bert,) = [study.id for study in store.studies() if study.folder.parent.name == "BERT"]
+    assert f"has another name now ({bert}, by its folder)" in store.status()["problems"]["labels/final/DICOM"]
+
+
+def test_a_study_keeps_its_label_when_one_of_the_same_name_comes(root: Path) -> None:
+    store = labelled(root)
+    scan(root / "A" / "p2" / "flair.nii.gz")  # comes before siteA/p2
+    assert store.study("p2").folder == root / "siteA" / "p2"
+    assert list(store.status()["problems"]) == ["A/p2"]
 
 
 def test_a_held_out_patient_who_is_gone_is_told_and_how_the_test_stays_one(root: Path) -> None:

@@ -1,6 +1,5 @@
 """The DICOM studies below a folder, whatever its layout: a folder per series, one flat folder, a CD."""
 
-import hashlib
 import os
 from collections import ChainMap, Counter, defaultdict
 from collections.abc import Iterable
@@ -27,11 +26,6 @@ class DicomStudy:
     volumes: tuple[DicomImage, ...]
     images: dict[Sequence, DicomImage]
     series: tuple[SeriesEntry, ...]
-
-    @property
-    def mark(self) -> str:
-        """A short text that tells this study from others in the same folder and names nobody."""
-        return hashlib.sha256(self.uid.encode()).hexdigest()[:6]
 
 
 def dicom_studies(folders: Iterable[Path]) -> list[DicomStudy]:

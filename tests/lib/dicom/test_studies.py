@@ -1,6 +1,7 @@
 """A folder of DICOM series becomes a study: one series per sequence by the stated rule, the others listed."""
 
 import json
+import shutil
 
 import dicom_files as habit
 import numpy as np
@@ -9,6 +10,7 @@ from dicom_files import right_handed, write_series
 from heads import centre_of, head, oblique
 from pydicom.uid import generate_uid
 
+from brainmvp.annotation.given_ids import GivenIds
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
 from brainmvp.study import NoSequenceError, Study, find_studies
@@ -191,6 +193,38 @@ def test_studies_are_told_apart_wherever_their_files_lie(tmp_path):
     assert len({study.id for study in studies}) == 5
     with pytest.raises(BrainMVPError, match="holds 2 DICOM studies"):
         Study.from_folder(tmp_path / "flat")
+
+
+def ids_by_folder(root):
+    return {study.folder.relative_to(root).as_posix(): study.id for study in find_studies(root)}
+
+
+def test_the_id_that_a_study_was_given_stays_whatever_comes(tmp_path):
+    def write(place, number=1, uid=None, facts=habit.T2):
+        write_series(tmp_path / place, scan(), uid or generate_uid(), number, name=f"{number}-{{}}", **facts)
+
+    write("ANNA/DICOM/S1")
+    write("CARL/S2", uid=(carl := generate_uid()))
+    write("EMMA")
+    GivenIds(tmp_path).keep(find_studies(tmp_path))
+    before = ids_by_folder(tmp_path)
+    assert before == {"ANNA/DICOM/S1": "S1", "CARL/S2": "S2", "EMMA": "EMMA"}
+    write("BERT/DICOM/S1")  # another patient
+    write("CARL/S1", 2, carl, habit.FLAIR)  # a second series
+    write("EMMA", 3)  # a follow-up in the same flat folder
+    studies = find_studies(tmp_path)
+    after = {study.id for study in studies}
+    assert after > set(before.values()) and len(after) == 5
+    found = ids_by_folder(tmp_path)
+    assert found["ANNA/DICOM/S1"] == "S1" and found["CARL"] == "S2"
+    assert found["BERT/DICOM/S1"].startswith("S1-")
+    # Neither away nor by a table of its series does one take the other's.
+    shutil.move(tmp_path / "ANNA", tmp_path.parent / "away")
+    (tmp_path / "BERT/DICOM/S1/study.json").write_text(json.dumps({"sequences": {"T2": 1}}))
+    assert ids_by_folder(tmp_path)["BERT/DICOM/S1"] == found["BERT/DICOM/S1"]
+    # Exported anew, into the same folder.
+    write("ANNA/DICOM/S1")
+    assert ids_by_folder(tmp_path)["ANNA/DICOM/S1"] == "S1"
 
 
 def test_a_study_without_a_usable_series_says_what_each_one_is(tmp_path):
