@@ -15,9 +15,11 @@ from heads import centre_of, head, oblique
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
+from brainmvp.cli.doubts import say_doubts
 from brainmvp.cli.outputs import stem
 from brainmvp.errors import BrainMVPError
 from brainmvp.segment import Segmenter
+from brainmvp.sequences import Sequence
 
 
 def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
@@ -44,6 +46,16 @@ def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
     for option in ("--picture", "--alignment"):
         assert files[option].read_bytes().startswith(b"\x89PNG")
     assert files["--page"].read_bytes().startswith(b"%PDF")
+
+
+def test_a_sequence_that_is_not_used_is_not_called_missing(capsys):
+    flair, t2 = Sequence("FLAIR"), Sequence("T2")
+    say_doubts({flair: "it covers too little"}, "it is small", (t2, flair))
+    assert capsys.readouterr().out.splitlines() == [
+        "  FLAIR is not used, its alignment is doubtful: it covers too little",
+        "  look at the brain: it is small",
+        "  T2 is missing: zeros stand in for it",
+    ]
 
 
 def test_the_reference_can_be_chosen(brainmvp, write_study, tmp_path):
