@@ -22,7 +22,7 @@ from brainmvp.tasks import Recipe, Task
 
 # Seconds between complete states on disk, beside those at each validation and at a stop.
 _SAVE_EVERY = 120.0
-# Steps after which several processes ask each other whether to stop.
+# Steps after which several processes ask each other whether to stop, and whether the loss is a number still.
 _ASK_EVERY = 10
 # Samples that are made ahead of the step that needs them, in batches.
 _AHEAD = 3
@@ -43,6 +43,7 @@ class Run:
         self.model, self.optimiser = machine.set_up(self.network, self.optimiser)
         self.epoch, self.step = 0, 0  # epochs done, steps done of the one after
         self.losses: list[float] = []
+        self.finite = True  # whether all losses of this process were numbers
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"score": -math.inf, "epoch": 0, "scores": {}}
         self.seconds = 0.0
@@ -64,12 +65,17 @@ class Run:
             while self.epoch < self.recipe.epochs and not self._out_of_patience():
                 for batch in self._batches(train, steps, pool):
                     self._learn(batch, steps)
+                    together = self._together(steps)
+                    if together:
+                        self._check_finite()
                     if progress:
                         progress(self._progress(steps, clock))
-                    if should_stop is not None and self._stopped(should_stop, steps):
+                    if should_stop is not None and together and self.machine.any(should_stop()):
                         self._save(clock)
                         return False
-                    if clock.since_saved() > _SAVE_EVERY:  # a killed run loses no more than this
+                    if (
+                        together and clock.since_saved() > _SAVE_EVERY
+                    ):  # a killed run loses little more than this
                         self._save(clock)
                 self._end_epoch(validation, clock)
         return True
@@ -96,7 +102,15 @@ class Run:
         self.optimiser.step()
         self.losses.append(float(loss.detach()))
         self.step += 1
-        if not math.isfinite(self.losses[-1]):
+        self.finite &= math.isfinite(self.losses[-1])
+
+    def _together(self, steps: int) -> bool:
+        """Tell whether the processes agree on things after this step: now and then, since asking makes them wait."""
+        return self.machine.world == 1 or self.step % _ASK_EVERY == 0 or self.step == steps
+
+    def _check_finite(self) -> None:
+        """Raise `BrainMVPError`, in all processes or the others would wait for one, if a loss was not a number."""
+        if self.machine.any(not self.finite):
             raise BrainMVPError(
                 f"The loss is not a number after epoch {self.epoch}, step {self.step}: lower the learning rate "
                 f"({self.recipe.lr:g}) and start in an empty folder."
@@ -151,12 +165,6 @@ class Run:
         for part in self.machine.gather({i: self.problem.predict(self.network, cases[i]) for i in mine}):
             predictions |= part
         return self.problem.validate([predictions[i] for i in range(len(cases))], cases)
-
-    def _stopped(self, should_stop: Callable[[], bool], steps: int) -> bool:
-        """Tell whether to stop; several processes agree on it now and then, since asking makes them wait."""
-        if self.machine.world > 1 and self.step % _ASK_EVERY and self.step < steps:
-            return False
-        return self.machine.any(should_stop())
 
     def _out_of_patience(self) -> bool:
         if self.recipe.patience is None or not self.best["epoch"]:

@@ -8,6 +8,7 @@ import torch
 from labelled import make_cases
 from torch.nn import functional
 
+from brainmvp.errors import BrainMVPError
 from brainmvp.finetune import finetune, loop
 from brainmvp.finetune.machine import ManyDevices, OneDevice
 from brainmvp.finetune.run import Run
@@ -16,6 +17,10 @@ from brainmvp.tasks import get_task
 
 pytest.importorskip("lightning", reason="Lightning is not installed")
 STROKE = get_task("stroke")
+TINY = {
+    "network": "unet-compact", "spacing": 4.0, "window": (16, 16, 16), "epochs": 1, "validate_every": 1,
+    "steps_per_epoch": 1, "batch": 1, "seed": 5,
+}  # fmt: skip
 
 
 class KeptRun(Run):
@@ -38,11 +43,7 @@ def _learn(root: Path, name: str, batch: int, machine: OneDevice) -> None:
     """Take one step, and write what this process has then: weights, gradients, losses."""
     torch.set_num_threads(1)
     cases = make_cases(STROKE, 4, root / f"{name}-{machine.rank}")
-    changes = {
-        "network": "unet-compact", "spacing": 4.0, "window": (16, 16, 16), "epochs": 1, "validate_every": 1,
-        "steps_per_epoch": 1, "batch": batch, "seed": 5,
-    }  # fmt: skip
-    recipe = STROKE.recipe.model_copy(update=changes)
+    recipe = STROKE.recipe.model_copy(update=TINY | {"batch": batch})
     # Nobody wants to stop: both processes have to agree on that.
     finetune(
         STROKE, cases[:2], cases[2:], None, recipe, root / name, machine=machine, should_stop=lambda: False,
@@ -56,6 +57,38 @@ def _learn(root: Path, name: str, batch: int, machine: OneDevice) -> None:
         "world": machine.world,
     }
     torch.save(found, root / f"{name}-{machine.rank}.pt")
+
+
+def _diverge(root: Path, machine: OneDevice) -> None:
+    """Take steps of which only the second process sees that they come to nothing; write what each says of it."""
+    torch.set_num_threads(1)
+
+    def loss(problem, network, batch):
+        return _error(problem, network, batch) * (float("nan") if machine.rank else 1.0)
+
+    SegmentationProblem.loss = loss  # of a forked process
+    cases = make_cases(STROKE, 4, root / f"cases-{machine.rank}")
+    recipe = STROKE.recipe.model_copy(update=TINY | {"steps_per_epoch": 3})
+    with pytest.raises(BrainMVPError) as told:
+        finetune(
+            STROKE,
+            cases[:2],
+            cases[2:],
+            None,
+            recipe,
+            root / "run",
+            machine=machine,
+            cache=root / f"kept-{machine.rank}",
+        )
+    (root / f"{machine.rank}.txt").write_text(str(told.value))
+
+
+def test_a_loss_that_is_no_number_in_one_process_ends_all(tmp_path):
+    machine = ManyDevices("cpu", devices=2, strategy="ddp_fork")
+    machine.fabric.launch(lambda _: _diverge(tmp_path, machine))
+    said = [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)]
+    assert said[0] == said[1] and "not a number after epoch 0, step 3: lower the learning rate" in said[0]
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
 
 
 def test_two_processes_take_the_step_of_one_with_the_double_batch(tmp_path, monkeypatch):
