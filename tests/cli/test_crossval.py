@@ -125,6 +125,13 @@ def test_a_fold_without_model_and_a_split_of_another_task_are_refused(brainmvp, 
     judge = ("evaluate", "stroke", strokes, "--split", models, "--out", tmp_path / "judged", "--model")
     result = brainmvp(*judge, "stroke@2,stroke@3")
     assert result.exit_code == 2 and "None of these models is of fold 2" in result.stderr
+    one = ("--model", "stroke@2", "--fold", "1", "--out", tmp_path / "judged")
+    for part, why in (
+        ("all", "--part all scores everybody"),
+        ("test", "split.json is not there; give --split"),
+    ):
+        result = brainmvp("evaluate", "stroke", strokes, *one, "--part", part)
+        assert result.exit_code == 2 and why in result.stderr
     models.write_text(json.dumps(folds | {"task": "tumour"}))
     result = brainmvp(*judge, "stroke@2")
     assert result.exit_code == 2 and f"{models} is a split for tumour, not for stroke" in result.stderr

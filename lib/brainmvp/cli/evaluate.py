@@ -112,6 +112,11 @@ def _turns(
                 "--fold nor --part."
             )
         return turns_by_fold(models, drawn, path, cases)
+    if drawn is None and fold is not None:
+        why = f"{path} is not there; give --split, or leave --fold out"
+        if part == "all":
+            why = "--part all scores everybody; leave one of them out"
+        raise BrainMVPError(f"--fold {fold} is of a split, and {why}.")
     if drawn is None:
         return [Turn(models[0], cases)]
     number = (fold_of(models[0], drawn, cases) or 0) if fold is None else fold

@@ -6,6 +6,7 @@ import torch
 from labelled import make_cases
 from torch import nn
 
+from brainmvp.dice import dice
 from brainmvp.finetune import finetune
 from brainmvp.finetune.prepared import PreparedCase
 from brainmvp.finetune.segmentation import SegmentationProblem
@@ -59,6 +60,24 @@ def test_tissues_side_by_side_are_left_alone():
     task = get_task("mrbrains-13")
     side_by_side = SegmentationProblem(task, task.recipe, (16, 16, 16), 0.0, {}, {})
     assert side_by_side.calibrated(TooSure(), [case(number) for number in range(4)]) is side_by_side
+
+
+class BothSure(TooSure):
+    """Takes every voxel for two tissues, more for the one whose channel is brighter."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([images + 3, torch.full_like(images[:, :1], -9.0)], 1)
+
+
+def test_tissues_side_by_side_are_scored_as_they_are_found():
+    task, rng = get_task("mrbrains-13"), np.random.default_rng(0)
+    images = rng.random((2, 16, 16, 16)).astype(np.float16)
+    labels = rng.choice([label.value for label in task.labels], (16, 16, 16)).astype(np.uint8)
+    brain = PreparedCase("a", "a", images, np.array([True, True]), labels=labels)
+    side_by_side = SegmentationProblem(task, task.recipe, (16, 16, 16), 0.0, {}, {})
+    found = task.regions_of(side_by_side.found(BothSure(), brain))
+    right = [dice(one, other) for one, other in zip(found, task.regions_of(labels), strict=True)]
+    assert side_by_side.predict(BothSure(), brain).tolist() == pytest.approx(right)
 
 
 def test_the_card_of_a_fine_tuned_model_has_its_own_numbers(tmp_path, tiny_models):
