@@ -10,7 +10,7 @@ from brainmvp.files import atomically
 from brainmvp.sequences import Sequence, sequence_of
 from brainmvp.study import OVERRIDE, Study, image_files
 from brainmvp_app.errors import RefusedError
-from brainmvp_app.fetched import FetchedImages, place_of
+from brainmvp_app.fetched import as_found, is_dicom, made_of, place_of
 from brainmvp_app.ids import check_new_study
 from brainmvp_app.incoming import image_suffix, read_upload
 from brainmvp_app.index import StudyIndex
@@ -98,13 +98,13 @@ class ImageStore(StudyIndex):
         """Remove a study with its labels, or with `ID@SEQUENCE` one sequence; other files in its folder stay."""
         study, sequence = self.find(image_id)
         _refuse_dicom(study)
-        files = image_files(study.folder)
+        files, made = image_files(study.folder), made_of(study, study.images)
         if image_id != study.id and len(study.images) > 1:
             if (study.folder / OVERRIDE).exists():
                 raise RefusedError(
                     409, f"The sequences of {study.id} are fixed by its {OVERRIDE}; edit that file."
                 )
-            files = [study.images[sequence]]
+            files, made = [as_found(study).images[sequence]], made_of(study, [sequence])
         else:
             for tag in self.get_labels_by_image_id(study.id):
                 Path(self.get_label_uri(study.id, tag)).unlink(missing_ok=True)
@@ -112,9 +112,10 @@ class ImageStore(StudyIndex):
             del self._datastore.objects[study.id]
             self._update_datastore_file()
             (study.folder / OVERRIDE).unlink(missing_ok=True)
-        for path in files:
+        for path in (*files, *made):
             path.unlink(missing_ok=True)
-        for folder in sorted({*(path.parent for path in files), study.folder}, reverse=True):
+        folders = {path.parent for path in (*files, *made)}
+        for folder in sorted({*folders, study.folder}, reverse=True):
             with suppress(OSError):  # other files are left in it
                 folder.rmdir()
         self._reconcile_datastore()
@@ -127,7 +128,7 @@ class ImageStore(StudyIndex):
 
 
 def _refuse_dicom(study: Study) -> None:
-    if isinstance(study.images, FetchedImages):
+    if is_dicom(study):
         raise RefusedError(
             409, f"{study.id} is a DICOM study; add and remove its series where they are kept."
         )

@@ -18,9 +18,10 @@ from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume, read_volume
 from brainmvp_app.errors import RefusedError
+from brainmvp_app.fetched import HEADER
 
-# A .nhdr is a header whose voxels lie in another file: a single upload cannot hold it.
-UPLOAD_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix != ".nhdr")
+# A single upload cannot hold a header and the file of its voxels.
+UPLOAD_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix != HEADER)
 _HEADER_BYTES = 1 << 16
 _LOCAL_DATA = re.compile(rb"elementdatafile[ \t]*=[ \t]*local[ \t]*\r?\n")
 

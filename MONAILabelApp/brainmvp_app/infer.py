@@ -16,7 +16,7 @@ from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
-from brainmvp_app.fetched import FetchedImages, as_dicom, fetch
+from brainmvp_app.fetched import as_found, fetch, is_dicom
 from brainmvp_app.inference_turn import TURN
 from brainmvp_app.served import ServedTask, device_of
 from brainmvp_app.temporary import written
@@ -49,7 +49,7 @@ class SegmentationTask(ServedTask[Segmenter]):
         if suffix not in RESULT_SUFFIXES:
             raise RefusedError(400, f"result_extension has to be one of {', '.join(RESULT_SUFFIXES)}.")
         study, reference = self.wanted(request)
-        if suffix == DICOM_SEG and not isinstance(study.images, FetchedImages):
+        if suffix == DICOM_SEG and not is_dicom(study):
             raise RefusedError(
                 400, 'DICOM SEG needs DICOM images; ask for "result_extension": ".seg.nrrd" in params.'
             )
@@ -70,7 +70,7 @@ class SegmentationTask(ServedTask[Segmenter]):
             self.recent.over(image)
         self.recent.keep(image, result)
         segmented = time.perf_counter()
-        file = _write(replace(result, study=as_dicom(study)), suffix)
+        file = _write(replace(result, study=as_found(study)), suffix)
         written = time.perf_counter()
         seconds = result.seconds | {
             "wait": waited - begin,

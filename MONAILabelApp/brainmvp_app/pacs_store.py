@@ -20,7 +20,7 @@ from brainmvp.tasks import Task
 from brainmvp.volume import read_volume
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
-from brainmvp_app.fetched import as_dicom
+from brainmvp_app.fetched import as_found
 from brainmvp_app.incoming import lies_on
 from brainmvp_app.info import client_info
 from brainmvp_app.pacs import ArchiveError, Pacs
@@ -67,7 +67,7 @@ class PacsDatastore(StudyDatastore):
         task = self.task_of_label(study, info)
         volume = read_volume(label)
         volume.data[...] = read_by_name(volume, task, label.name)
-        image = as_dicom(study).images[lies_on(volume, label.name, study, self.grids(study, task))]
+        image = as_found(study).images[lies_on(volume, label.name, study, self.grids(study, task))]
         source = hashlib.sha256(label.read_bytes()).hexdigest()  # a label that comes again is kept once
         with tempfile.TemporaryDirectory(prefix="brainmvp-seg-") as folder:
             model = str(info["model"]) if info.get("model") else None

@@ -13,7 +13,6 @@ from monailabel.utils.others.generic import remove_file
 
 from brainmvp.volume import write_volume
 from brainmvp_app.errors import RefusedError
-from brainmvp_app.incoming import UPLOAD_SUFFIXES
 from brainmvp_app.recent import Recent
 from brainmvp_app.roles import Annotator, Reader
 from brainmvp_app.temporary import written
@@ -36,8 +35,6 @@ def copy_image(user: Annotator, image: str, sequence: str, source: str) -> dict[
     store = app_instance().datastore()
     study, found = store.find(source)
     path = study.images[found]
-    if not path.name.lower().endswith(UPLOAD_SUFFIXES):
-        raise RefusedError(409, f"{source} is more than one file; send it as {', '.join(UPLOAD_SUFFIXES)}.")
     notes = {"sequence": sequence, "user": user.username}
     return {"image": store.add_image(image, str(path), notes)}
 

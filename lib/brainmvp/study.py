@@ -146,10 +146,11 @@ def images_state(study: Study) -> str:
     """Return a text that changes when a study's images do; they are not read, nor fetched from an archive."""
     # A server makes files of DICOM series, each as soon as it is asked for: the series themselves tell as much.
     images = getattr(study.images, "sources", study.images)
-    return " ".join(f"{sequence}:{_image_state(image)}" for sequence, image in images.items())
+    return " ".join(f"{sequence}:{image_state(image)}" for sequence, image in images.items())
 
 
-def _image_state(image: Path | DicomImage) -> str:
+def image_state(image: Path | DicomImage) -> str:
+    """Return a text that changes when an image does; `OSError` if its file is gone."""
     if isinstance(image, DicomImage):
         return image.mark
     try:

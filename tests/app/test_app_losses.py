@@ -25,7 +25,6 @@ from brainmvp.annotation.state import AnnotationState
 from brainmvp.case import read_label
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
-from brainmvp.study import Study
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, write_volume
 
@@ -350,15 +349,6 @@ def test_a_list_of_images_that_have_to_be_fetched_keeps_nobody_waiting(root: Pat
     ]
     assert listed[0]["sequences"] == {"FLAIR": "p1/flair.nii.gz"}
     assert others
-
-
-def test_what_is_left_out_of_a_study_is_not_fetched(tmp_path: Path) -> None:
-    from brainmvp_app.fetched import FetchedImages, only
-
-    series = FetchedImages({Sequence.FLAIR: None, Sequence.T1CE: None}, tmp_path)
-    study = only(Study("p1", tmp_path, series), (Sequence.FLAIR,))
-    assert list(study.images) == ["FLAIR"]
-    assert isinstance(study.images, FetchedImages)
 
 
 def test_a_label_that_is_sent_again_to_a_full_disk_is_kept_as_one_version(
