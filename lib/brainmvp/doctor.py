@@ -37,7 +37,11 @@ class Check:
 
 def examine(port: int = 8000) -> list[Check]:
     """Return the findings about Python, PyTorch, the models, memory, the server's port and MONAI Label."""
-    return [_python(), _torch(), _models(), _memory(), _port(port), _app(), _monai_label(), _torchvision()]
+    torch = _torch()
+    models = Check("Models", "warning", "not looked at", "See to PyTorch first.")
+    if torch.state != "problem":
+        models = _models()
+    return [_python(), torch, models, _memory(), _port(port), _app(), _monai_label(), _torchvision()]
 
 
 def _python() -> Check:

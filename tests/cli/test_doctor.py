@@ -1,8 +1,12 @@
 """`brainmvp doctor` finds what is wrong and says what to type."""
 
+import builtins
 import json
 import shutil
 import socket
+import sys
+
+import pytest
 
 from brainmvp import doctor
 from brainmvp.serve import LOOPBACK
@@ -36,6 +40,28 @@ def test_damaged_weights_and_a_taken_port_are_found(brainmvp, tiny_models, tmp_p
     assert "problem  Models: " in result.output
     assert "weights.safetensors is damaged" in result.output
     assert result.output.endswith("Not ready: see above.\n")
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("No module named 'torch'"), OSError("[WinError 126] fbgemm.dll")]
+)
+def test_a_pytorch_that_does_not_load_is_found_beside_the_rest(brainmvp, monkeypatch, error):
+    def load(name, *rest, **options):
+        if name == "torch" or name.startswith(("torch.", "safetensors.torch")):
+            raise error
+        return import_module(name, *rest, **options)
+
+    import_module = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", load)
+    monkeypatch.setattr(doctor, "_monai_label", lambda: doctor.Check("MONAI Label", "ok", ""))
+    monkeypatch.delitem(sys.modules, "brainmvp.modelstore", raising=False)
+    result = brainmvp("doctor", "--json")
+    assert result.exit_code == 2, result.exception
+    checks = {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+    assert checks["PyTorch"]["found"] == str(error)
+    assert "pip install torch==" in checks["PyTorch"]["remedy"]
+    assert checks["Models"]["found"] == "not looked at"
+    assert {"Python", "Memory", "Port", "Server app", "torchvision"} < checks.keys()
 
 
 def test_a_missing_monai_label_comes_with_the_command(brainmvp, monkeypatch):
