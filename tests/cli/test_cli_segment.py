@@ -1,5 +1,6 @@
 """`brainmvp segment`: every file that was asked for, one sentence for what cannot be done."""
 
+import errno
 import json
 import re
 import shutil
@@ -20,6 +21,7 @@ from brainmvp.cli.outputs import stem
 from brainmvp.errors import BrainMVPError
 from brainmvp.segment import Segmenter
 from brainmvp.sequences import Sequence
+from brainmvp.segmentation import Segmentation
 
 
 def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
@@ -203,6 +205,54 @@ def test_what_a_computation_raises_costs_one_study(brainmvp, write_study, tmp_pa
     assert f"{tmp_path / 'all' / 'a'} could not be computed (MemoryError)" in result.stderr
 
 
+def test_an_output_folder_that_cannot_be_is_found_before_the_work(
+    brainmvp, write_study, tmp_path, monkeypatch
+):
+    write_study("a", "FLAIR", tmp_path / "all")
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(Segmenter, "load", lambda *arguments, **options: pytest.fail("work was begun"))
+    out = tmp_path / "file" / "out"
+    result = brainmvp("segment", tmp_path / "all", "--task", "tumour", "--out", out)
+    assert result.exit_code == 2 and result.stderr.startswith(f"Error: {out}: ")
+
+
+def test_a_full_disk_ends_the_work(brainmvp, write_study, tmp_path, monkeypatch):
+    for name in "abc":
+        write_study(name, "FLAIR", tmp_path / "all")
+
+    def full(self, path):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path.parent))
+
+    monkeypatch.setattr(Segmentation, "save", full)
+    result = brainmvp("segment", tmp_path / "all", "--task", "tumour", "--out", tmp_path / "out", "--json")
+    errors = [one["error"] for one in json.loads(result.stdout)["failures"]]
+    assert errors[0] == f"{tmp_path / 'out' / 'a'}: No space left on device; free some space."
+    assert errors[1:] == [f"{tmp_path / 'all' / x} was not begun, for the same reason." for x in "bc"]
+
+
+def test_memory_that_is_short_for_a_picture_costs_one_study(brainmvp, write_study, tmp_path, monkeypatch):
+    for name in "ab":
+        write_study(name, "FLAIR", tmp_path / "all")
+    for name in ("tumour.pdf", "tumour.json", "tumour.dcm"):
+        old = tmp_path / "out" / "a" / name
+        old.parent.mkdir(parents=True, exist_ok=True)
+        old.write_text("{}")
+    draw = Segmentation.save_picture
+
+    def short_of_memory(self, path):
+        if self.study.id == "a":
+            raise MemoryError
+        return draw(self, path)
+
+    monkeypatch.setattr(Segmentation, "save_picture", short_of_memory)
+    result = brainmvp("segment", tmp_path / "all", "--task", "tumour", "--out", tmp_path / "out")
+    assert result.exit_code == 2 and (tmp_path / "out" / "b" / "tumour.pdf").exists()
+    assert f"The result of {tmp_path / 'all' / 'a'} could not be written (MemoryError)" in result.stderr
+    left = {file.name for file in (tmp_path / "out" / "a").iterdir()}
+    assert left == {"tumour.nii.gz", "tumour.seg.nrrd", "tumour.json"}
+    assert json.loads((tmp_path / "out" / "a" / "tumour.json").read_text())["study"] == "a"
+
+
 def test_what_cannot_be_written_costs_one_study(brainmvp, write_study, tmp_path):
     for name in "abc":
         write_study(name, "DWI" if name == "a" else "FLAIR", tmp_path / "all")
@@ -292,6 +342,7 @@ def test_headers_that_do_not_suffice_cost_the_dicom_seg_only(brainmvp, dicom_vis
     monkeypatch.setattr("brainmvp.dicom.seg.write_dicom_seg", short)
     result = brainmvp("segment", dicom_visit.parent, "--task", "tumour", "--out", tmp_path / "out")
     assert result.exit_code == 2 and "do not suffice" in result.stderr
+    assert "1 segmented" in result.stdout and ", 0 not." in result.stdout
     assert sorted(file.name for file in (tmp_path / "out" / "visit").iterdir()) == [
         "tumour.json", "tumour.nii.gz", "tumour.pdf", "tumour.png", "tumour.seg.nrrd",
     ]  # fmt: skip

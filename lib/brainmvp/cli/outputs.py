@@ -1,11 +1,12 @@
 """Where `brainmvp segment` may write: never over what somebody has, nor what would be taken for a scan later."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import readable
+from brainmvp.files import TEMPORARY, readable
 from brainmvp.sequences import is_label
 
 if TYPE_CHECKING:
@@ -109,6 +110,16 @@ def spare_studies(root: Path, studies: "list[Study]", out: Path) -> None:
         raise BrainMVPError(
             f"The results in {out} would be taken for studies of {root} from then on; choose a folder outside."
         )
+
+
+def check_place(out: Path) -> None:
+    """Raise `OSError` that names the output folder if nothing can be written to it: minutes of work come before."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(prefix=TEMPORARY, dir=out) as file:
+            file.write(bytes(1 << 16))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(out)) from error
 
 
 def spare_another(study: "Study", task: str, folder: Path) -> None:

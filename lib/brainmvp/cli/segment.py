@@ -1,5 +1,6 @@
 """`brainmvp segment`: one study into one file, or a folder of studies into a folder."""
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ from brainmvp.cli.doubts import say_doubts
 from brainmvp.cli.outputs import (
     LABEL_SUFFIXES,
     check_names,
+    check_place,
     spare_another,
     spare_scans,
     spare_studies,
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from brainmvp.segment import Segmenter
     from brainmvp.segmentation import Segmentation
     from brainmvp.study import Study
+
+# Why nothing more can be written to any folder of the results.
+_NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def segment(
@@ -133,27 +138,41 @@ def _segment_many(
     if not studies and not failures:
         raise BrainMVPError(f"{root} holds no study; expected folders with files such as patient_t1.nii.gz.")
     spare_studies(root, studies, out)
+    check_place(out)
     segmenter = load(task, model, device, brain)
-    reports = []
+    reports, incomplete = [], []
     for number, study in enumerate(studies, start=1):
         try:
             spare_another(study, segmenter.task.name, out / study.id)
             result = run(segmenter, study, reference, f"{number}/{len(studies)} ")
-            save_all(result, out / study.id)
+            _save_all(result, out / study.id)
         except BrainMVPError as error:
             failures.append((study.folder, error))
+            continue
+        except OSError as error:
+            failures.append((study.folder, refused(error)))
+            if error.errno in _NO_PLACE:
+                rest = [one.folder for one in studies[number:]]
+                failures += [
+                    (one, BrainMVPError(f"{one} was not begun, for the same reason.")) for one in rest
+                ]
+                break
             continue
         reports.append(_report(result))
         if not as_json:
             show(result)
+        try:
+            _save_dicom(result, out / study.id)
+        except BrainMVPError as error:
+            incomplete.append((study.folder, error))
     if as_json:
-        listed = [{"folder": str(folder), "error": str(error)} for folder, error in failures]
+        listed = [{"folder": str(folder), "error": str(error)} for folder, error in failures + incomplete]
         print_json({"results": reports, "failures": listed})
     else:
         say(f"{len(reports)} segmented into {out}, {len(failures)} not.")
-    for _, error in failures:
+    for _, error in failures + incomplete:
         complain(error)
-    if failures:
+    if failures or incomplete:
         raise typer.Exit(BAD_INPUT)
 
 
@@ -162,27 +181,33 @@ def _report(result: "Segmentation") -> dict[str, Any]:
     return {"folder": readable(str(result.study.folder))} | result.report()
 
 
-def save_all(result: "Segmentation", folder: Path) -> None:
-    """Write a result as TASK.nii.gz, .seg.nrrd, .png, .pdf, .json and, of DICOM, .dcm into a folder.
+def _save_all(result: "Segmentation", folder: Path) -> None:
+    """Write a result as TASK.nii.gz, .seg.nrrd, .json, .png and .pdf into a folder.
 
-    DICOM SEG is the last: headers may not suffice for it. Raises `BrainMVPError` if a file cannot be written.
+    Raises `BrainMVPError` if memory is short for it, and `OSError` if a file cannot be written.
     """
-    try:
-        _write_all(result, folder)
-    except OSError as error:
-        raise refused(error) from error
-
-
-def _write_all(result: "Segmentation", folder: Path) -> None:
     name = result.task.name
-    result.save(folder / f"{name}.nii.gz")
-    result.save(folder / f"{name}.seg.nrrd")
-    result.save_picture(folder / f"{name}.png")
-    write_json(folder / f"{name}.json", _report(result))
-    _write_page(result, folder / f"{name}.pdf")
-    _draw_alignments(result, folder / f"{name}_alignment.png")
+    folder.mkdir(parents=True, exist_ok=True)
+    # What an earlier run left goes first: it would speak of another label map if this one ended midway.
+    for ending in (".json", ".png", ".pdf", ".dcm", ".seg.nrrd"):
+        (folder / f"{name}{ending}").unlink(missing_ok=True)
+    with computing(f"The result of {result.study.folder} could not be written"):
+        result.save(folder / f"{name}.nii.gz")
+        result.save(folder / f"{name}.seg.nrrd")
+        write_json(folder / f"{name}.json", _report(result))
+        result.save_picture(folder / f"{name}.png")
+        _write_page(result, folder / f"{name}.pdf")
+        _draw_alignments(result, folder / f"{name}_alignment.png")
+
+
+def _save_dicom(result: "Segmentation", folder: Path) -> None:
+    """Write a result as DICOM SEG, TASK.dcm, if it is of DICOM; raises `BrainMVPError`: headers may not suffice."""
     if result.dicom_reference:
-        result.save(folder / f"{name}.dcm")
+        try:
+            with computing(f"The DICOM SEG of {result.study.folder} could not be written"):
+                result.save(folder / f"{result.task.name}.dcm")
+        except OSError as error:
+            raise refused(error) from error
 
 
 def _draw_alignments(result: "Segmentation", path: Path, always: bool = False) -> Path | None:

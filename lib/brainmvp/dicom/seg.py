@@ -77,7 +77,7 @@ def write_dicom_seg(
         )
     except (AttributeError, ValueError, TypeError, KeyError) as error:
         raise BrainMVPError(
-            f"The headers of {image.name} do not suffice for DICOM SEG ({first_line(error)}); write .seg.nrrd instead."
+            f"The headers of {image.name} do not suffice for DICOM SEG ({first_line(error)}); use .seg.nrrd instead."
         ) from error
     # highdicom copies the patient's name, but not the character set that it was written in.
     result.SpecificCharacterSet = "ISO_IR 192"
