@@ -20,8 +20,8 @@ from brainmvp.cli.doubts import say_doubts
 from brainmvp.cli.outputs import stem
 from brainmvp.errors import BrainMVPError
 from brainmvp.segment import Segmenter
-from brainmvp.sequences import Sequence
 from brainmvp.segmentation import Segmentation
+from brainmvp.sequences import Sequence
 
 
 def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
