@@ -433,6 +433,19 @@ def test_a_label_lies_on_the_reference_that_the_server_names(of_many, settle):
     assert labels.any()
 
 
+@pytest.mark.parametrize("left_empty", [True, False])
+def test_a_label_lies_on_what_it_was_drawn_with_and_says_so(of_many, settle, left_empty):
+    of_many.state.model, of_many.state.reference = "tumour", "T1CE"
+    if left_empty:
+        Opening(of_many).choose("T1CE", None)
+    Submitting(of_many).start_empty()
+    fill(of_many.state.segmentation, of_many.reference()[1])
+    labels, grid, notes = submitted(of_many, settle)
+    assert notes["sequences"] == (["FLAIR"] if left_empty else ["T1CE", "FLAIR"])
+    np.testing.assert_allclose(grid, AFFINE if left_empty else AFFINE @ np.diag([2, 2, 2, 1]), atol=1e-6)
+    assert labels.any()
+
+
 def fill(segmentation, reference):
     """Draw a box of 27 voxels in the first segment."""
     box = np.zeros(ops.voxels(reference).shape, np.uint8)

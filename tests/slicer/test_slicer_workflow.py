@@ -8,6 +8,7 @@ import pytest
 import requests
 from BrainMVPLib import scene as ops
 from BrainMVPLib import views
+from BrainMVPLib.client import Client
 from BrainMVPLib.drawn import export_labels
 from BrainMVPLib.labelmap import Labelmap, read_labelmap
 from BrainMVPLib.opening import Opening
@@ -83,6 +84,49 @@ def test_a_study_goes_all_the_way_and_the_next_one_takes_its_place(
     assert all(
         node.GetAttribute(ops.STUDY) != first.name for node in ops.nodes_of(scene, "vtkMRMLDisplayableNode")
     )
+
+
+def test_a_sequence_of_a_study_that_is_left_empty_is_not_looked_at(
+    connected, server, settle, new_study, monkeypatch
+):
+    session, opening = connected, Opening(connected)
+    study = new_study("T1CE FLAIR T2")
+    opening.next_study()
+    settle(session)
+    assert session.state.study == study.name
+    left_empty, studies = session.chosen_volumes()["T1CE"], set(server.studies.iterdir())
+    opening.choose("T1CE", None)
+    flair, t2, came = (study / f"{study.name}_{name}.nii.gz" for name in ("flair", "t2", "t1"))
+    shutil.copy(t2, came)
+    with monkeypatch.context() as earlier:  # a server that knows no choice of sequences
+        infer = Client.infer
+        earlier.setattr(Client, "infer", lambda *values: infer(*values[:5]))
+        Segmenting(session).segment()
+        settle(session)
+    assert "The server looked at T1, T1CE, too" in session.errors.pop()
+    Segmenting(session).segment()
+    settle(session)
+    assert session.errors == []
+    assert session.state.facts["sequences_used"] == ["T2", "FLAIR"]
+    assert not any(step.startswith(("Packing", "Uploading")) for step in session.steps)
+
+    def noted(tag):
+        Submitting(session).submit(tag)
+        settle(session)
+        assert session.errors == []
+        stored = read_volume(server.studies / "labels" / tag / f"{study.name}.nrrd")
+        query = {"label": study.name, "tag": tag}
+        info = requests.get(f"{server.url}/datastore/label/info", params=query, timeout=60).json()
+        return stored, set(info["sequences"])
+
+    label, sequences = noted("draft")
+    assert label.same_grid(read_volume(flair), 1e-4)
+    assert sequences == {"T2", "FLAIR"}
+    opening.choose("T1CE", left_empty.GetID())  # of what it shows the proposal says nothing
+    assert noted("final")[1] == {"T2", "FLAIR"}
+    assert set(server.studies.iterdir()) - {server.studies / "labels"} == studies - {
+        server.studies / "labels"
+    }
 
 
 def test_left_handed_files_come_back_in_their_own_order(connected, server, settle, new_study):

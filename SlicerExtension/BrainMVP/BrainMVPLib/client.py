@@ -119,8 +119,16 @@ class Client:
 
     # Segmentations
 
-    def infer(self, model: str, image: str, folder: Path, report: Report) -> Inference:
-        """Segment an image; return the label file, stored in `folder`."""
+    def infer(
+        self, model: str, image: str, folder: Path, report: Report, sequences: list[str] | None = None
+    ) -> Inference:
+        """Segment an image; return the label file, stored in `folder`.
+
+        sequences: of the image's study, which alone are looked at; None for all of them.
+        """
+        wishes: dict[str, Any] = {"result_extension": ".nrrd"}
+        if sequences is not None:
+            wishes["sequences"] = sequences
         target = folder / "answer.multipart"
         answer = self.transport.download(
             "POST",
@@ -129,7 +137,7 @@ class Client:
             report,
             _INFERENCE_SECONDS,
             params={"image": image, "output": "all"},
-            data={"params": json.dumps({"result_extension": ".nrrd"})},
+            data={"params": json.dumps(wishes)},
         )
         body = target.read_bytes()
         target.unlink()

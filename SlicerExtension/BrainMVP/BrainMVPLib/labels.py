@@ -18,13 +18,15 @@ _SOURCE = "The draft"
 def volume_of_labels(session: Session) -> Any:
     """Return the volume on whose grid the labels of the open study have to lie, or None.
 
-    It is the one that the server names: labels of all models lie on one grid, whichever sequence a model is for.
+    It is the one that the server names, unless it is left empty: labels of all models lie on one grid, whichever
+    sequence a model is for.
     """
     state = session.state
     named = [
         node
         for node in ops.nodes_of(session.scene, "vtkMRMLScalarVolumeNode")
         if state.reference
+        and state.reference not in state.left_empty
         and node.GetAttribute(ops.STUDY) == state.study_name
         and node.GetAttribute(ops.SEQUENCE) == state.reference
     ]
@@ -52,8 +54,8 @@ def show_draft(session: Session, draft: Draft) -> None:
     segmentation.SetAttribute(ops.SENT, state_of(segmentation))
     state.set_segmentation(segmentation.GetID())
     state.task = task.name
-    if model:
-        state.facts = {"model": model}
+    facts = {"model": model, "sequences_used": draft.notes.get("sequences")}
+    state.facts = {name: value for name, value in facts.items() if value}
 
 
 def _on_its_grid(draft: Draft, volumes: list[Any]) -> tuple[Labelmap, Any]:

@@ -80,10 +80,15 @@ class Segmenting:
             seconds = {"prepare": time.perf_counter() - begin}
 
             def work(job: Job) -> Result:
-                known = send(client, task, name, sources, folder, job, seconds)
+                known, all_of_it = send(client, task, name, sources, folder, job, seconds)
                 image = known[reference[0]].image
                 start = time.perf_counter()
-                answer = _infer(client, model, image, folder, job)
+                answer = _infer(client, model, image, None if all_of_it else list(known), folder, job)
+                if more := set(answer.facts.get("sequences_used") or ()) - known.keys():
+                    raise ModuleError(
+                        f"The server looked at {', '.join(sorted(more))}, too, which has no volume here; ask whoever "
+                        "runs it to update it."
+                    )
                 seconds["segment and download"] = time.perf_counter() - start
                 job.report("Reading the result", None)
                 start = time.perf_counter()
@@ -176,7 +181,9 @@ def _table_of(task: TaskSpec, facts: dict[str, Any]) -> LabelTable:
     return task.table.renamed(names) if names and set(names) <= set(task.table.values) else task.table
 
 
-def _infer(client: Client, model: str, image: str, folder: Path, job: Job) -> Inference:
+def _infer(
+    client: Client, model: str, image: str, sequences: list[str] | None, folder: Path, job: Job
+) -> Inference:
     """Run the inference, telling meanwhile what the server says it does."""
     over = threading.Event()
 
@@ -198,6 +205,6 @@ def _infer(client: Client, model: str, image: str, folder: Path, job: Job) -> In
         job.report("Downloading the result", fraction)
 
     try:
-        return client.infer(model, image, folder, received)
+        return client.infer(model, image, folder, received, sequences)
     finally:
         over.set()

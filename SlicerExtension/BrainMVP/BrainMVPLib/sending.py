@@ -45,21 +45,23 @@ class Source:
 def send(
     client: Client, task: TaskSpec, name: str, sources: list[Source], folder: Path, job: Job,
     seconds: dict[str, float],
-) -> dict[str, Origin]:  # fmt: skip
-    """Have the server know the volumes as one study, and return what it has of each, by sequence.
+) -> tuple[dict[str, Origin], bool]:  # fmt: skip
+    """Have the server know the volumes as sequences of one study.
 
-    Nothing goes up that the server has: as this study (after a saved scene was opened again), under an id that follows
-    from the content (after Slicer was started again), or in another study (after one sequence of it was changed).
-    `seconds` notes the time of each step.
+    Returns what it has of each, by sequence, and whether they are all that the study has of the task's sequences.
+    Nothing goes up that the server has: in this study (after a saved scene was opened again, or where a sequence is
+    left empty), under an id that follows from the content (after Slicer was started again), or in another study (after
+    one sequence of it was changed). `seconds` notes the time of each step.
     """
     start = time.perf_counter()
     job.report("Comparing with the server", None)
     contents = {s.sequence: content_of(s.voxels, s.affine) for s in sources}
     kept = {s.sequence: s.origin for s in sources if s.origin and s.origin.content == contents[s.sequence]}
     kept = {sequence: origin for sequence, origin in kept.items() if _is_there(client, origin)}
-    if len(kept) == len(sources) and _is_one_study(client, task, kept):
+    others = _others_of_the_study(client, task, kept) if len(kept) == len(sources) else None
+    if others is not None:
         seconds["compare"] = time.perf_counter() - start
-        return kept
+        return kept, not others
     if task.takes_any_image:
         kept = {}
     copied = {sequence: origin for sequence, origin in kept.items() if origin.sha256}
@@ -85,7 +87,7 @@ def send(
         else:
             client.upload_image(study, None if task.takes_any_image else sequence, files[sequence], sent)
     seconds["upload"] = time.perf_counter() - start
-    return found
+    return found, True
 
 
 def study_id(name: str, sums: dict[str, str]) -> str:
@@ -118,16 +120,18 @@ def _is_there(client: Client, origin: Origin) -> bool:
     return origin.server == client.url and client.image_info(origin.image) is not None
 
 
-def _is_one_study(client: Client, task: TaskSpec, origins: dict[str, Origin]) -> bool:
-    """Tell whether a study of the server has these images as the task's sequences, and no other of them."""
+def _others_of_the_study(client: Client, task: TaskSpec, origins: dict[str, Origin]) -> set[str] | None:
+    """Return the task's sequences that a study has besides these, or None where these are not all in one as such."""
     studies = {study_of(origin.image) for origin in origins.values()}
     info = client.image_info(studies.pop()) if len(studies) == 1 else None
     if info is None:
-        return False
+        return None
     if task.takes_any_image:
-        return True
+        return set()
     has = {s: part.get("image") for s, part in (info.get("sequences") or {}).items() if s in task.sequences}
-    return has == {sequence: origin.image for sequence, origin in origins.items()}
+    if any(has.get(sequence) != origin.image for sequence, origin in origins.items()):
+        return None
+    return has.keys() - origins.keys()
 
 
 def _pack(sources: list[Source], folder: Path, job: Job) -> dict[str, Path]:

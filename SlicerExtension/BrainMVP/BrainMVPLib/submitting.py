@@ -146,7 +146,7 @@ class Submitting:
         sources = [Source.of(sequence, node) for sequence, node in session.chosen_volumes(task).items()]
 
         def work(job: Job) -> dict[str, Origin]:
-            known = send(client, task, name, sources, folder, job, {})
+            known, _ = send(client, task, name, sources, folder, job, {})
             return {source.node_id: known[source.sequence] for source in sources}
 
         def done(sent: dict[str, Origin]) -> None:
@@ -187,6 +187,11 @@ class Submitting:
         task = self.session.drawn_task
         if task is not None:
             notes["task"] = task.name
+            # Of what the proposal, or the draft, was made without, the segments do not tell.
+            used = state.facts.get("sequences_used") or task.sequences
+            looked_at = [sequence for sequence in self.session.chosen_volumes(task) if sequence in used]
+            if looked_at and not task.takes_any_image:
+                notes["sequences"] = looked_at
         seconds = round(time.time() - state.opened)
         if 0 <= seconds < _LONGEST:  # else the clock was set, or the study is an old scene's
             notes["seconds"] = seconds
