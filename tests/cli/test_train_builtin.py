@@ -19,14 +19,14 @@ def test_a_task_that_phantoms_do_not_have_is_refused(brainmvp, tmp_path):
     assert "no vs-seg; the task is one of tumour, stroke" in result.stderr
 
 
-@pytest.mark.parametrize("other", [{"task": "tumour"}, {"networks": ["unet-compact"]}, {"start": "stroke@1"}])
+@pytest.mark.parametrize("other", [{"task": "tumour"}, {"network": "unet-compact"}, {"start": "stroke@1"}])
 def test_a_folder_with_another_run_is_refused(brainmvp, tmp_path, other):
     recipe = tmp_path / "recipe.json"
-    stored = {"task": "stroke", "networks": ["unet-light"], "start": None} | other
+    stored = {"task": "stroke", "network": "unet-light", "start": None} | other
     recipe.write_text(json.dumps(stored))
     result = brainmvp("train-builtin", "--task", "stroke", "--out", tmp_path, "--minutes", "0")
     assert result.exit_code == 2
-    assert f"holds a run of {stored['task']}, {stored['networks'][0]}, from" in result.stderr
+    assert f"holds a run of {stored['task']}, {stored['network']}, from" in result.stderr
     assert list(tmp_path.iterdir()) == [recipe]
 
 

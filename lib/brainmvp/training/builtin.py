@@ -28,18 +28,16 @@ def train_builtin(
     minutes: float | None = None,
     device: str = "auto",
     patients: Path | None = None,
-    network: str = NETWORK,
     steps: int | None = None,
     start: str | None = None,
-    workers: int | None = None,
     report: Report | None = None,
 ) -> Path | None:
     """Train the built-in model of a task, or go on from what `out` holds; return its folder once it is finished.
 
     minutes: stop after so long and return None, unless it is finished by then; patients: real brains to put lesions
-    into (see `load_anatomies`), else the MNI152 atlas alone; network: a preset; steps: else `STEPS`; start: a stored
-    model of the task to go on from (`NAME@VERSION`), which becomes the parent; report: called with each line of the
-    log. Raises `BrainMVPError` if there is no such task, device or model, or `out` holds another run.
+    into (see `load_anatomies`), else the MNI152 atlas alone; steps: else `STEPS`; start: a stored model of the task to
+    go on from (`NAME@VERSION`), which becomes the parent; report: called with each line of the log.
+    Raises `BrainMVPError` if there is no such task, device or model, or `out` holds another run.
     """
     name = get_task(task).name
     if name not in STEPS:
@@ -48,24 +46,24 @@ def train_builtin(
     easy = {} if start is None else {"easy": 0.0}
     anatomies = load_anatomies(2.0, patients)
     recipe = Recipe(
-        name, (network,), steps=steps or STEPS[name], batch=_BATCH, start=start and _stored_id(start),
+        name, NETWORK, steps=steps or STEPS[name], batch=_BATCH, start=start and _stored_id(start),
         anatomies=tuple(anatomy.name for anatomy in anatomies), **easy,
     )  # fmt: skip
     _check_same_run(out, recipe)
     machine = pick_device(device)
     with kept_memory() if machine.type == "cpu" else nullcontext():
         train(
-            recipe, out, anatomies, machine, workers=workers, report=report,
+            recipe, out, anatomies, machine, report=report,
             stop_after=None if minutes is None else 60 * minutes,
         )  # fmt: skip
-    _, progress = read_weights(out / f"{network}.safetensors")
-    if recipe.progress(progress["seconds"], progress["steps"]) < 1.0:
+    _, progress = read_weights(out / f"{NETWORK}.safetensors")
+    if recipe.progress(progress["steps"]) < 1.0:
         return None
     for path in sorted((out / "model" / name).glob("*/card.json")):
         # A run that was made longer has learned since its card was written.
         if json.loads(path.read_text("utf-8"))["training"].get("steps") == progress["steps"]:
             return path.parent
-    return export_model(name, network, out, out / "model", anatomies)
+    return export_model(name, NETWORK, out, out / "model", anatomies)
 
 
 def _stored_id(name: str) -> str:
@@ -80,15 +78,15 @@ def _check_same_run(out: Path, recipe: Recipe) -> None:
         return
     try:
         stored = json.loads(path.read_text("utf-8"))
-        task, networks, start = stored["task"], tuple(stored["networks"]), stored.get("start")
+        task, network, start = stored["task"], stored["network"], stored.get("start")
         brains = tuple(stored.get("anatomies", ()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrainMVPError(
             f"{path} is damaged; delete it to go on with this task and these brains, or choose an empty folder."
         ) from error
-    if (task, networks, start) != (recipe.task, recipe.networks, recipe.start):
+    if (task, network, start) != (recipe.task, recipe.network, recipe.start):
         raise BrainMVPError(
-            f"{out} holds a run of {task}, {', '.join(networks)}, from {start or 'nothing'}; choose an empty folder."
+            f"{out} holds a run of {task}, {network}, from {start or 'nothing'}; choose an empty folder."
         )
     if brains != recipe.anatomies:
         raise BrainMVPError(

@@ -16,43 +16,39 @@ from brainmvp.training.learner import Learner
 _COMPLETE = "checkpoint.pt"
 
 
-def save_run(folder: Path, learners: list[Learner], progress: dict[str, Any]) -> None:
-    """Write the complete state, and each network's averaged weights as NAME.safetensors in half precision.
+def save_run(folder: Path, learner: Learner, progress: dict[str, Any]) -> None:
+    """Write the complete state, and the network's averaged weights as PRESET.safetensors in half precision.
 
-    progress: plain numbers; it also goes into the headers of the weights.
+    progress: plain numbers; it also goes into the header of the weights.
     """
-    state = {"learners": {learner.preset: learner.state() for learner in learners}, "progress": progress}
+    state = {"learners": {learner.preset: learner.state()}, "progress": progress}
     atomically(folder / _COMPLETE, lambda path: torch.save(state, path))
-    for learner in learners:
-        weights = {
-            key: value.half().contiguous().cpu() if value.is_floating_point() else value.cpu()
-            for key, value in learner.average.items()
-        }
-        header = {"progress": json.dumps(progress | {"step_count": learner.step_count})}
-        atomically(
-            folder / f"{learner.preset}.safetensors",
-            lambda path, weights=weights, header=header: save_file(weights, path, metadata=header),
-        )
+    weights = {
+        key: value.half().contiguous().cpu() if value.is_floating_point() else value.cpu()
+        for key, value in learner.average.items()
+    }
+    header = {"progress": json.dumps(progress | {"step_count": learner.step_count})}
+    atomically(
+        folder / f"{learner.preset}.safetensors", lambda path: save_file(weights, path, metadata=header)
+    )
 
 
-def load_run(folder: Path, learners: list[Learner], device: torch.device) -> dict[str, Any] | None:
-    """Bring the learners to where the run stopped and return its progress; None if there is nothing to go on from.
+def load_run(folder: Path, learner: Learner, device: torch.device) -> dict[str, Any] | None:
+    """Bring the learner to where the run stopped and return its progress; None if there is nothing to go on from.
 
     From the complete state where it is there, else from the averaged weights. Raises `BrainMVPError` if the run was
-    of other networks or a file is damaged.
+    of another network or a file is damaged.
     """
     try:
         if (folder / _COMPLETE).is_file():
             state = torch.load(folder / _COMPLETE, map_location=device, weights_only=True)
-            for learner in learners:
-                learner.restore(state["learners"][learner.preset])
+            learner.restore(state["learners"][learner.preset])
             return state["progress"]
-        paths = [folder / f"{learner.preset}.safetensors" for learner in learners]
-        if not all(path.is_file() for path in paths):
+        path = folder / f"{learner.preset}.safetensors"
+        if not path.is_file():
             return None
-        for learner, path in zip(learners, paths, strict=True):
-            weights, progress = read_weights(path)
-            learner.start_from({key: value.float() for key, value in weights.items()}, progress["step_count"])
+        weights, progress = read_weights(path)
+        learner.start_from({key: value.float() for key, value in weights.items()}, progress["step_count"])
         return progress
     except (RuntimeError, KeyError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
         raise BrainMVPError(

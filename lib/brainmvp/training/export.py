@@ -60,15 +60,11 @@ def export_model(
     run: Path,
     folder: Path,
     anatomies: list[Anatomy],
-    *,
-    version: int = 1,
-    metrics: dict[str, object] | None = None,
 ) -> Path:
-    """Write the averaged weights of a run as FOLDER/TASK/VERSION/{weights.safetensors, card.json}; return that folder.
+    """Write the averaged weights of a run as FOLDER/TASK/1/{weights.safetensors, card.json}; return that folder.
 
     run: holds PRESET.safetensors, recipe.json and log.jsonl. Temperatures and thresholds are those that fit best on
-    phantoms of `anatomies` that training never makes, and others of these give the scores; metrics: more to write into
-    the card, such as results on real scans.
+    phantoms of `anatomies` that training never makes, and others of these give the scores.
     """
     from brainmvp.modelstore import write_model
 
@@ -89,7 +85,7 @@ def export_model(
     patients = {anatomy.name.removesuffix("-healed") for anatomy in anatomies if not anatomy.is_average}
     recipe = json.loads((run / "recipe.json").read_text("utf-8"))
     card = Card(
-        name=task.name, version=version, task=task.name, title=f"{task.title}, learned from synthetic brains",
+        name=task.name, version=1, task=task.name, title=f"{task.title}, learned from synthetic brains",
         sequences=task.sequences, regions=tuple(region.name for region in task.regions), network=config,
         spacing=BrainGrid().spacing, window=_WINDOW, temperatures=temperatures, thresholds=thresholds,
         minimum_lesion_ml=_SMALLEST_ML[task.name], created=date.today(), data=made_of(patients),
@@ -97,10 +93,10 @@ def export_model(
         parent=recipe.get("start"), training={"recipe": recipe, **progress},
         metrics={
             "dice on phantoms of the same brains, other seeds": scores,
-            "calibration error on these": calibration_errors(task, found["all"], held_out), **(metrics or {}),
+            "calibration error on these": calibration_errors(task, found["all"], held_out),
         },
     )  # fmt: skip
-    target = folder / task.name / str(version)
+    target = folder / task.name / str(card.version)
     target.mkdir(parents=True, exist_ok=True)
     write_model(card, weights, target)
     return target

@@ -54,14 +54,10 @@ class PhantomStream(IterableDataset):
 
 
 class SampleBatches:
-    """Batches from a stream, with each sample used `echo` times: fresh ones beside some of the last ones."""
+    """Batches from a stream. workers: processes that make the samples; none takes turns with the training."""
 
-    def __init__(self, stream: PhantomStream, batch: int, echo: int, workers: int, seed: int) -> None:
-        self._fresh = fresh_samples(batch, echo)
+    def __init__(self, stream: PhantomStream, batch: int, workers: int) -> None:
         self._batch = batch
-        self._recent: list[Sample] = []
-        self._room = 64 if echo > 1 else 0
-        self._generator = torch.Generator().manual_seed(seed)
         loader = DataLoader(
             stream, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None,
             worker_init_fn=_one_thread, pin_memory=False,
@@ -71,19 +67,9 @@ class SampleBatches:
 
     def __next__(self) -> Sample:
         """Return images (B, C, X, Y, Z) float16 and labels (B, X, Y, Z) uint8."""
-        fresh = [next(self._samples) for _ in range(self._fresh)]
-        self.made += len(fresh)
-        chosen = list(fresh)
-        while len(chosen) < self._batch:
-            pool = self._recent or fresh
-            chosen.append(pool[int(torch.randint(len(pool), (1,), generator=self._generator))])
-        self._recent = [*self._recent, *fresh][-self._room :] if self._room else []
-        return torch.stack([images for images, _ in chosen]), torch.stack([labels for _, labels in chosen])
-
-
-def fresh_samples(batch: int, echo: int) -> int:
-    """Return how many samples of a batch are new ones."""
-    return max(batch // echo, 1)
+        samples = [next(self._samples) for _ in range(self._batch)]
+        self.made += len(samples)
+        return torch.stack([images for images, _ in samples]), torch.stack([labels for _, labels in samples])
 
 
 def _one_thread(worker: int) -> None:

@@ -1,7 +1,6 @@
-"""The training loop: one stream of phantoms, one or more networks that learn from it side by side."""
+"""The training loop: a stream of phantoms, and a network that learns from it."""
 
 import json
-import multiprocessing
 import os
 import time
 from collections.abc import Callable
@@ -20,30 +19,30 @@ from brainmvp.training.augment import leave_out, vary
 from brainmvp.training.checkpoints import load_run, save_run
 from brainmvp.training.learner import Learner
 from brainmvp.training.loss import region_targets
-from brainmvp.training.samples import TRAINING_SEEDS, PhantomStream, SampleBatches, fresh_samples
+from brainmvp.training.samples import TRAINING_SEEDS, PhantomStream, SampleBatches
 from brainmvp.training.validation import ValidationSet
 
 Report = Callable[[dict[str, Any]], None]
+
+_SAVE_SECONDS = 60.0  # between checkpoints
+_SCORE_SECONDS = 900.0  # between lines of the log
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What a run is made of; it goes into the card.
 
-    minutes or steps: its length, whichever is reached first, over all restarts; batch: whole brains per step; echo:
-    times that each phantom is used; flat: share of the run at the full learning rate, before it falls to zero, so that
-    a run can be made longer; easy: share with clear pictures only, after which the difficulty rises to its full height
-    at twice that; complete: share of samples with all sequences, at the start and at the end;
-    start: the stored model (`NAME@VERSION`) whose weights the first network starts from; anatomies: the names of the
-    brains that the phantoms are made of.
+    network: a preset; steps: its length over all restarts; batch: whole brains per step; flat: share of the run at the
+    full learning rate, before it falls to zero, so that a run can be made longer; easy: share with clear pictures only,
+    after which the difficulty rises to its full height at twice that; complete: share of samples with all sequences, at
+    the start and at the end; start: the stored model (`NAME@VERSION`) whose weights the network starts from; anatomies:
+    the names of the brains that the phantoms are made of.
     """
 
     task: str
-    networks: tuple[str, ...] = ("unet-compact",)
-    minutes: float | None = None
-    steps: int | None = None
+    network: str
+    steps: int
     batch: int = 4
-    echo: int = 1
     lr: float = 1.5e-3
     flat: float = 0.75
     easy: float = 0.15
@@ -53,11 +52,9 @@ class Recipe:
     start: str | None = None
     anatomies: tuple[str, ...] = ()
 
-    def progress(self, seconds: float, steps: int) -> float:
-        """Return the share of the run that is done, 0…1."""
-        by_time = seconds / 60 / self.minutes if self.minutes else 0.0
-        by_steps = steps / self.steps if self.steps else 0.0
-        return min(max(by_time, by_steps), 1.0)
+    def progress(self, steps: int) -> float:
+        """Return the share of the run that is done after so many steps, 0…1."""
+        return min(steps / self.steps, 1.0)
 
     def difficulty(self, progress: float) -> float:
         """Return the difficulty of the phantoms at this point of the run."""
@@ -72,40 +69,34 @@ def train(
     *,
     workers: int | None = None,
     report: Report | None = None,
-    save_every: float = 60.0,
-    score_every: float = 900.0,
     stop_after: float | None = None,
 ) -> None:
     """Train, or go on from what `folder` holds, until the recipe's length is reached.
 
     Phantoms are counted on from those that the model it starts from has learned from, so that they are new ones.
-    Leaves there `checkpoint.pt`, each network's averaged weights (`PRESET.safetensors`, float16) and `log.jsonl`.
+    Leaves there `checkpoint.pt`, the network's averaged weights (`PRESET.safetensors`, float16) and `log.jsonl`, for
+    each line of which the network is scored.
     workers: processes that make phantoms (None: one for each processor beyond two; with two, taking turns is faster);
-    report: called with each line of the log; save_every: seconds between checkpoints; score_every: seconds between
-    lines of the log, for each of which the networks are scored; stop_after: seconds after which this call ends,
-    finished or not.
+    report: called with each line of the log; stop_after: seconds after which this call ends, finished or not.
     """
-    if not (recipe.minutes or recipe.steps):
-        raise ValueError("a recipe needs minutes or steps")
     folder.mkdir(parents=True, exist_ok=True)
     task = get_task(recipe.task)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.backends.cuda.matmul.allow_tf32 = True
-    learners = [Learner(preset, task, recipe.lr, device, recipe.seed) for preset in recipe.networks]
-    before = load_run(folder, learners, device)
+    learner = Learner(recipe.network, task, recipe.lr, device, recipe.seed)
+    before = load_run(folder, learner, device)
     if before is None:
         before = {"seconds": 0.0, "made": 0, "steps": 0}
         if recipe.start:
-            before["made"] = _start_from(learners[0], recipe.start)
-    done = recipe.progress(before["seconds"], before["steps"])
+            before["made"] = _start_from(learner, recipe.start)
+    done = recipe.progress(before["steps"])
 
-    told = multiprocessing.Value("d", recipe.difficulty(done))
-    difficulty = _AsTold(told) if recipe.minutes else _ByStep(recipe, before["steps"])
+    difficulty = _ByStep(recipe, before["steps"])
     first_seed = TRAINING_SEEDS + recipe.seed * 100_000_000 + before["made"]
     stream = PhantomStream(task, anatomies, difficulty, first_seed)
     workers = max((os.cpu_count() or 2) - 2, 0) if workers is None else workers
-    batches = SampleBatches(stream, recipe.batch, recipe.echo, workers, recipe.seed + before["steps"])
+    batches = SampleBatches(stream, recipe.batch, workers)
     validation = ValidationSet.of(task, anatomies, recipe.validation)
 
     write_json(folder / "recipe.json", asdict(recipe))
@@ -119,9 +110,9 @@ def train(
         line = total() | {
             "difficulty": round(recipe.difficulty(done), 3),
             "waited": round(waited / max(clock.here(), 1e-6), 3),
-            "loss": {learner.preset: round(learner.mean_loss(), 4) for learner in learners},
-            "network_seconds": {learner.preset: round(learner.seconds, 1) for learner in learners},
-            "dice": {learner.preset: validation.score(learner, device) for learner in learners},
+            "loss": round(learner.mean_loss(), 4),
+            "network_seconds": round(learner.seconds, 1),
+            "dice": validation.score(learner, device),
         }
         with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
@@ -141,19 +132,16 @@ def train(
         complete = recipe.complete[0] + (recipe.complete[1] - recipe.complete[0]) * recipe.difficulty(done)
         images, seen = leave_out(images, task, complete, generator)
         targets = region_targets(labels, task)
-        for learner in learners:
-            share = rate(done, learner.step_count, flat=recipe.flat)
-            learner.step(images, targets, seen, brain, share)
+        learner.step(images, targets, seen, brain, rate(done, learner.step_count, flat=recipe.flat))
         steps += 1
-        done = recipe.progress(clock.total(), steps)
-        told.value = recipe.difficulty(done)
-        if clock.here() - saved > save_every:
-            save_run(folder, learners, total())
+        done = recipe.progress(steps)
+        if clock.here() - saved > _SAVE_SECONDS:
+            save_run(folder, learner, total())
             saved = clock.here()
-        if clock.here() - scored > score_every:
+        if clock.here() - scored > _SCORE_SECONDS:
             tell()
             scored = clock.here()
-    save_run(folder, learners, total())
+    save_run(folder, learner, total())
     tell()
 
 
@@ -165,18 +153,8 @@ class _ByStep:
     first_step: int
 
     def __call__(self, index: int) -> float:
-        step = self.first_step + index // fresh_samples(self.recipe.batch, self.recipe.echo)
-        return self.recipe.difficulty(self.recipe.progress(0.0, step))
-
-
-@dataclass(frozen=True)
-class _AsTold:
-    """The difficulty of a run whose length is a time: as the training loop has told last, in a shared number."""
-
-    value: Any
-
-    def __call__(self, index: int) -> float:
-        return self.value.value
+        step = self.first_step + index // self.recipe.batch
+        return self.recipe.difficulty(self.recipe.progress(step))
 
 
 def _start_from(learner: Learner, name: str) -> int:

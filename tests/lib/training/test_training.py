@@ -50,18 +50,6 @@ def test_a_sample_is_normalised_and_has_the_tasks_channels(atlas):
     assert 0.4 < images[0][images[0] != 0].float().median() < 0.95
 
 
-def test_each_sample_is_used_echo_times(atlas):
-    class Numbers(PhantomStream):
-        def __iter__(self):
-            for number in range(100):
-                yield torch.full((1,), number), torch.zeros(1, dtype=torch.uint8)
-
-    batches = SampleBatches(Numbers(TUMOUR, atlas, None, 0), 4, 2, 0, 0)
-    used = torch.cat([next(batches)[0] for _ in range(20)]).flatten()
-    assert batches.made == 40
-    assert len(used) == 80 and len(used.unique()) == 40
-
-
 def test_regions_that_cannot_be_seen_do_not_teach():
     images = torch.ones(64, 4, 1, 1, 1)
     shown, seen = leave_out(images, TUMOUR, 0.0, torch.Generator().manual_seed(0))
@@ -140,10 +128,10 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
 
 
 def test_the_difficulty_stays_low_first_and_ends_full():
-    recipe = Recipe("tumour", steps=100, easy=0.3)
-    assert recipe.difficulty(recipe.progress(0, 20)) == 0
-    assert 0 < recipe.difficulty(recipe.progress(0, 45)) < 1
-    assert recipe.difficulty(recipe.progress(0, 100)) == 1
+    recipe = Recipe("tumour", "unet-light", steps=100, easy=0.3)
+    assert recipe.difficulty(recipe.progress(20)) == 0
+    assert 0 < recipe.difficulty(recipe.progress(45)) < 1
+    assert recipe.difficulty(recipe.progress(100)) == 1
 
 
 def test_a_learner_learns():
@@ -162,9 +150,9 @@ def test_a_restored_learner_takes_the_same_next_step(tmp_path):
     first = Learner("unet-compact", TUMOUR, 2e-3, CPU, 0)
     for _ in range(2):
         first.step(*batch, 1.0)
-    save_run(tmp_path, [first], {"seconds": 2.0, "made": 4, "steps": 2})
+    save_run(tmp_path, first, {"seconds": 2.0, "made": 4, "steps": 2})
     second = Learner("unet-compact", TUMOUR, 2e-3, CPU, 1)
-    assert load_run(tmp_path, [second], CPU) == {"seconds": 2.0, "made": 4, "steps": 2}
+    assert load_run(tmp_path, second, CPU) == {"seconds": 2.0, "made": 4, "steps": 2}
     for learner in (first, second):
         learner.step(*batch, 1.0)
     ours, theirs = first.network.state_dict(), second.network.state_dict()
@@ -174,10 +162,10 @@ def test_a_restored_learner_takes_the_same_next_step(tmp_path):
 def test_a_run_goes_on_from_the_averaged_weights_alone(tmp_path):
     first = Learner("unet-compact", TUMOUR, 2e-3, CPU, 0)
     first.step(*_batch(), 1.0)
-    save_run(tmp_path, [first], {"seconds": 9.0, "made": 2, "steps": 1})
+    save_run(tmp_path, first, {"seconds": 9.0, "made": 2, "steps": 1})
     (tmp_path / "checkpoint.pt").unlink()
     second = Learner("unet-compact", TUMOUR, 2e-3, CPU, 1)
-    assert load_run(tmp_path, [second], CPU)["seconds"] == 9.0
+    assert load_run(tmp_path, second, CPU)["seconds"] == 9.0
     key = next(iter(first.average))
     assert torch.allclose(second.average[key], first.average[key], atol=1e-3)
     assert second.step_count == 1
@@ -188,17 +176,17 @@ def test_a_run_goes_on_from_the_averaged_weights_alone(tmp_path):
 def test_a_damaged_run_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BrainMVPError, match="cannot go on"):
-        load_run(tmp_path, [Learner("unet-compact", TUMOUR, 2e-3, CPU, 0)], CPU)
+        load_run(tmp_path, Learner("unet-compact", TUMOUR, 2e-3, CPU, 0), CPU)
 
 
 def test_a_run_of_another_task_is_not_continued(tmp_path):
-    (tmp_path / "recipe.json").write_text(json.dumps({"task": "stroke", "networks": ["unet-compact"]}))
+    (tmp_path / "recipe.json").write_text(json.dumps({"task": "stroke", "network": "unet-compact"}))
     with pytest.raises(BrainMVPError, match="choose an empty folder"):
         train_builtin("tumour", tmp_path, steps=1, device="cpu")
 
 
 def test_a_run_on_other_brains_is_not_continued(tmp_path):
-    recipe = {"task": "tumour", "networks": ["unet-light"], "anatomies": ["MNI152", "someone"]}
+    recipe = {"task": "tumour", "network": "unet-light", "anatomies": ["MNI152", "someone"]}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     with pytest.raises(BrainMVPError, match=r"other brains \(MNI152, someone\); name the same --patients"):
         train_builtin("tumour", tmp_path, steps=1, device="cpu")
@@ -210,23 +198,23 @@ def test_a_run_starts_from_a_stored_model_and_refuses_another_network(
     monkeypatch.setenv("BRAINMVP_HOME", str(tiny_models))
     monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (96.0, 96.0, 96.0))
     stored = ModelStore().resolve("stroke")
-    recipe = Recipe("stroke", steps=1, batch=1, lr=0.0, validation=1, start=stored.card.id)
+    recipe = Recipe("stroke", "unet-compact", steps=1, batch=1, lr=0.0, validation=1, start=stored.card.id)
     train(recipe, tmp_path / "same", atlas, CPU, workers=0)
     weights, _ = read_weights(tmp_path / "same" / "unet-compact.safetensors")
     assert torch.allclose(
         weights["decoder.head.bias"].float(), stored.load_weights()["decoder.head.bias"], atol=1e-3
     )
     with pytest.raises(BrainMVPError, match="another network than unet-light"):
-        train(replace(recipe, networks=("unet-light",)), tmp_path / "other", atlas, CPU, workers=0)
+        train(replace(recipe, network="unet-light"), tmp_path / "other", atlas, CPU, workers=0)
 
 
 def test_a_sample_is_the_same_whoever_makes_it_and_however_early(atlas, monkeypatch):
     monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (48.0, 48.0, 48.0))
-    difficulty = _ByStep(Recipe("stroke", steps=8, batch=2, echo=2, easy=0.25), first_step=2)
-    assert [difficulty(index) for index in range(4)] == [0.0, 0.5, 1.0, 1.0]
+    difficulty = _ByStep(Recipe("stroke", "unet-light", steps=8, batch=2, easy=0.25), first_step=2)
+    assert [difficulty(index) for index in range(4)] == [0.0, 0.0, 0.5, 0.5]
     both = []
     for workers in (0, 1):
-        batches = SampleBatches(PhantomStream(STROKE, atlas, difficulty, 3), 2, 2, workers, 0)
+        batches = SampleBatches(PhantomStream(STROKE, atlas, difficulty, 3), 2, workers)
         both.append([next(batches) for _ in range(2)])
     assert all(
         torch.equal(a, b) for here, there in zip(*both, strict=True) for a, b in zip(here, there, strict=True)
@@ -246,7 +234,7 @@ def test_a_run_learns_from_other_phantoms_than_its_parent_and_made_up_cohorts(tm
     monkeypatch.setattr("brainmvp.modelstore.ModelStore.resolve", lambda store, name: parent)
     monkeypatch.setattr("brainmvp.training.train.PhantomStream", stop)
     with pytest.raises(BegunError, match=str(TRAINING_SEEDS + 7)):
-        train(Recipe("stroke", steps=1, start="stroke@1"), tmp_path, [], CPU)
+        train(Recipe("stroke", "unet-compact", steps=1, start="stroke@1"), tmp_path, [], CPU)
 
 
 def test_thresholds_are_those_with_the_best_overlap():
@@ -291,7 +279,7 @@ def test_a_card_cites_only_the_data_that_a_model_has_seen():
 def test_a_run_stops_resumes_and_becomes_a_model(tmp_path, atlas, monkeypatch):
     # A box of 48 voxels holds the middle of the brain, and is six times faster than all of it.
     monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (96.0, 96.0, 96.0))
-    recipe = Recipe("stroke", steps=2, batch=1, validation=2)
+    recipe = Recipe("stroke", "unet-compact", steps=2, batch=1, validation=2)
     train(recipe, tmp_path, atlas, CPU, workers=0, stop_after=0.01)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["steps"] == 1
