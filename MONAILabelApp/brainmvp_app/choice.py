@@ -84,7 +84,10 @@ class Chooser:
         """Return all open studies in the order of the strategy: those of several tasks in turn, useless ones last."""
         with self._datastore.turns.take():
             labelled = self._by_task(self._datastore.get_labeled_images())
-            open_studies = self._by_task(self._datastore.get_unlabeled_images())
+            copies = self._datastore.copies()
+            open_studies = self._by_task(
+                [study for study in self._datastore.get_unlabeled_images() if study not in copies]
+            )
             useless = self._useless
         wanted = [name for name in open_studies if task is None or name == task]
         with self._ordering:

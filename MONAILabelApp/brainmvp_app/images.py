@@ -45,10 +45,18 @@ class ImageStore(StudyIndex):
             "task": task.name if task else None,
         }
 
+    @in_turn
+    def copies(self) -> set[str]:
+        """Return the studies that are changed copies of another one that is here, and so no further patient's."""
+        here = self.catalogue.studies
+        noted = {study: entry.image.info.get("copy_of") for study, entry in self._in_sight().items()}
+        return {s for s, other in noted.items() if isinstance(other, str) and other in here and other != s}
+
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Store one sequence of a study, new or not, and return the study's id.
 
-        The sequence is `image_info["sequence"]`, or else what the file's name says. Sending the same file again
+        The sequence is `image_info["sequence"]`, or else what the file's name says; `image_info["copy_of"]` may name
+        the study of which this one is a changed copy. Sending the same file again
         changes nothing; a different one for a sequence that is there is refused (409).
         """
         study_id, path = image_id, Path(image_filename)

@@ -30,12 +30,15 @@ def checksum(user: Reader, image: str) -> dict[str, Any]:
 
 
 @router.put("/datastore/image/copy")
-def copy_image(user: Annotator, image: str, sequence: str, source: str) -> dict[str, str]:
-    """Store an image that is here, `source`, as a sequence of the study `image`, so that nobody sends it again."""
+def copy_image(user: Annotator, image: str, sequence: str, source: str, copy_of: str = "") -> dict[str, str]:
+    """Store an image that is here, `source`, as a sequence of the study `image`, so that nobody sends it again.
+
+    copy_of: the study of which `image` is a changed copy.
+    """
     store = app_instance().datastore()
     study, found = store.find(source)
     path = study.images[found]
-    notes = {"sequence": sequence, "user": user.username}
+    notes = {"sequence": sequence, "user": user.username} | ({"copy_of": copy_of} if copy_of else {})
     return {"image": store.add_image(image, str(path), notes)}
 
 

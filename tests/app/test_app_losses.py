@@ -296,6 +296,18 @@ def test_a_label_is_of_the_task_that_is_named_or_whose_model_proposed_it(root: P
         assert store.get_label_info("p3", "draft")["task"] == task
 
 
+def test_a_changed_copy_of_a_study_is_not_proposed_beside_it(root: Path) -> None:
+    from brainmvp_app.choice import Chooser
+
+    store = opened(root)
+    image = write_volume(Volume(np.ones((3, 4, 5), np.int16), np.eye(4)), root.parent / "flair.nii.gz")
+    store.add_image("p1-changed", str(image), {"sequence": "FLAIR", "copy_of": "p1"})
+    chooser = Chooser(store, AnnotationState(root, 60, store.studies), 0)
+    assert [chooser.choose("sequential", name).get("id") for name in "ABCD"] == ["p1", "p2", "p3", None]
+    (root / "p1" / "flair.nii.gz").unlink()
+    assert chooser.choose("sequential", "D")["id"] == "p1-changed"
+
+
 def test_a_name_in_an_old_encoding_is_told_and_stops_nothing(root: Path) -> None:
     folder = Path(os.fsdecode(b"M\xfcller"))
     scan(root / folder / "flair.nii.gz")

@@ -145,3 +145,17 @@ def test_of_the_user_s_own_study_only_what_was_changed_goes_up_again(
     np.testing.assert_array_equal(sent.data.transpose(2, 1, 0), ops.voxels(node))
     shutil.rmtree(server.studies / first)
     shutil.rmtree(now)
+
+
+def test_a_study_of_the_server_that_is_changed_here_goes_up_as_its_copy(connected, server, settle, new_study):
+    session, study = connected, new_study("T1CE FLAIR")
+    Opening(session).next_study()
+    settle(session)
+    before = set(server.studies.iterdir())
+    change(session.chosen_volumes()["FLAIR"])
+    Segmenting(session).segment()
+    settle(session)
+    assert (session.errors, session.state.study) == ([], study.name)
+    (copy,) = set(server.studies.iterdir()) - before
+    assert session.client.image_info(copy.name)["copy_of"] == study.name
+    shutil.rmtree(copy)

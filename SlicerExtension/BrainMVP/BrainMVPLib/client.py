@@ -107,14 +107,20 @@ class Client:
         )
         return target
 
-    def upload_image(self, study: str, sequence: str | None, file: Path, report: Report) -> None:
-        """Send one image of a study; `sequence` is None for a server that knows no sequences."""
-        fields = {"params": json.dumps({"sequence": sequence} if sequence else {})}
+    def upload_image(
+        self, study: str, sequence: str | None, file: Path, report: Report, copy_of: str = ""
+    ) -> None:
+        """Send one image of a study; `sequence` is None for a server that knows no sequences.
+
+        copy_of: the study of which it is a changed copy.
+        """
+        notes = {"sequence": sequence, "copy_of": copy_of}
+        fields = {"params": json.dumps({name: value for name, value in notes.items() if value})}
         self.transport.upload("/datastore/image", "file", file, fields, report, params={"image": study})
 
-    def copy_image(self, source: str, study: str, sequence: str) -> None:
-        """Have the server take an image that it has as a sequence of another study."""
-        query = {"image": study, "sequence": sequence, "source": source}
+    def copy_image(self, source: str, study: str, sequence: str, copy_of: str = "") -> None:
+        """Have the server take an image that it has as a sequence of another study; see `upload_image`."""
+        query = {"image": study, "sequence": sequence, "source": source, "copy_of": copy_of}
         self.transport.json("PUT", "/datastore/image/copy", params=query)
 
     # Segmentations

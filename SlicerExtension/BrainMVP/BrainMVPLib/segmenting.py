@@ -73,6 +73,7 @@ class Segmenting:
             begin = time.perf_counter()
             folder = session.workplace("segment")
             sources = [Source.of(sequence, node) for sequence, node in volumes.items()]
+            proposed = state.study if state.from_server and state.server == client.url else ""
             name, model = state.study_name or reference[1].GetName(), state.model
             volume_id = reference[1].GetID()
             node_name, shape = reference[1].GetName(), reference[1].GetImageData().GetDimensions()[::-1]
@@ -80,7 +81,7 @@ class Segmenting:
             seconds = {"prepare": time.perf_counter() - begin}
 
             def work(job: Job) -> Result:
-                known, all_of_it = send(client, task, name, sources, folder, job, seconds)
+                known, all_of_it = send(client, task, name, sources, folder, job, seconds, proposed)
                 image = known[reference[0]].image
                 start = time.perf_counter()
                 answer = _infer(client, model, image, None if all_of_it else list(known), folder, job)

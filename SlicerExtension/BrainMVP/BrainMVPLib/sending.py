@@ -44,14 +44,15 @@ class Source:
 
 def send(
     client: Client, task: TaskSpec, name: str, sources: list[Source], folder: Path, job: Job,
-    seconds: dict[str, float],
+    seconds: dict[str, float], copy_of: str = "",
 ) -> tuple[dict[str, Origin], bool]:  # fmt: skip
     """Have the server know the volumes as sequences of one study.
 
     Returns what it has of each, by sequence, and whether they are all that the study has of the task's sequences.
     Nothing goes up that the server has: in this study (after a saved scene was opened again, or where a sequence is
     left empty), under an id that follows from the content (after Slicer was started again), or in another study (after
-    one sequence of it was changed). `seconds` notes the time of each step.
+    one sequence of it was changed). `seconds` notes the time of each step. copy_of: the study that the server proposed,
+    of which another one is then a copy.
     """
     start = time.perf_counter()
     job.report("Comparing with the server", None)
@@ -83,9 +84,10 @@ def send(
         if client.checksum(image) == sums[sequence] or client.image_info(image) is not None:
             continue  # the id follows from the content: what is there under it is this
         if sequence in copied:
-            client.copy_image(copied[sequence].image, study, sequence)
+            client.copy_image(copied[sequence].image, study, sequence, copy_of)
         else:
-            client.upload_image(study, None if task.takes_any_image else sequence, files[sequence], sent)
+            kind = None if task.takes_any_image else sequence
+            client.upload_image(study, kind, files[sequence], sent, copy_of)
     seconds["upload"] = time.perf_counter() - start
     return found, True
 
