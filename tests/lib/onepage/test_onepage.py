@@ -1,13 +1,18 @@
 """The page says what was found, from what, and that it is no medical device."""
 
 import re
+from io import BytesIO
 
 import pytest
+from matplotlib.figure import Figure
 
+from brainmvp.card import NOTICE
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
 from brainmvp.onepage import write_page
-from brainmvp.onepage.content import content_of
+from brainmvp.onepage.content import Content, Row, content_of
+from brainmvp.onepage.diameters import HOW_MEASURED
+from brainmvp.onepage.pdf import lay_out
 from brainmvp.segment import Segmenter
 from brainmvp.study import Study
 
@@ -33,6 +38,22 @@ def test_the_pdf_page_is_one_page(result, tmp_path):
     assert (
         content.startswith(b"%PDF") and content.count(b"/Type /Page\n") + content.count(b"/Type /Page ") == 1
     )
+
+
+@pytest.mark.parametrize("notes", [0, 4, 12, 20])
+def test_no_line_of_the_pdf_page_is_lost_however_many_notes_there_are(notes):
+    note = "T1CE: its header contradicts itself, contrast agent in the header, but “t1 nativ”"
+    content = Content(
+        "p", "Brain tumour", "2026-01-01", "tumour@1",
+        [Row("Whole tumour", 100, None, (50, 40)), Row("Tumour core", 50), Row("Enhancing tumour", 20)],
+        [Row("Oedema", 50, (1, 2, 3)), Row("Necrosis", 30, (1, 2, 3)), Row("Enhancing", 20, (4, 5, 6))],
+        [("Missing", "none")] * 7 + [("Notes", note)] * notes, HOW_MEASURED, NOTICE,
+    )  # fmt: skip
+    figure = BytesIO()
+    Figure(figsize=(9, 6.6)).savefig(figure, dpi=30)
+    page = lay_out(content, figure.getvalue())
+    assert min(text.get_position()[1] for text in page.texts) > 0.019
+    assert page.axes[0].get_position().height == pytest.approx(0.446, abs=0.01) or notes > 4
 
 
 def test_an_infarct_is_one_row_with_its_colour(tiny_models, write_study):
