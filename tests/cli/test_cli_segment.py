@@ -146,6 +146,15 @@ def test_results_neither_replace_scans_nor_pass_for_them(
     assert contents(tmp_path) == before
 
 
+def test_a_comparison_does_not_replace_what_says_which_scan_is_which(brainmvp, write_study):
+    study = write_study("visit", "FLAIR")
+    table = study / "study.json"
+    table.write_text('{"sequences": {"FLAIR": "visit_flair.nii.gz"}}')
+    result = brainmvp("compare", write_study("first", "FLAIR"), study, "--task", "tumour", "--report", table)
+    assert result.exit_code == 2 and "is what says which scan is which" in result.stderr
+    assert "sequences" in table.read_text()
+
+
 def contents(folder):
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brainmvp.cli.console import computing, print_json, print_table, say
+from brainmvp.cli.outputs import spare_scans
 from brainmvp.cli.segment import load, run
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
@@ -48,6 +49,8 @@ def compare(
 
     chosen = get_task(task)
     studies = [Study.from_folder(before), Study.from_folder(after)]
+    for study in studies:
+        spare_scans(study, {"--report": report, "--picture": picture})
     given = (before_labels, after_labels)
     segmenter = None if all(given) else load(task, model, device, brain)
     visits = []
