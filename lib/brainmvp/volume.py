@@ -131,7 +131,8 @@ def _checked(data: np.ndarray, affine: np.ndarray, path: Path | None) -> Volume:
 def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
     """Write .nii, .nii.gz, .nrrd or .mha; the file appears complete or not at all.
 
-    NIfTI stores the affine as float32 (sform): what was read from NIfTI comes back bit for bit.
+    NIfTI stores the affine as float32 (sform): what was read from NIfTI comes back bit for bit. Integers of 64 bits,
+    which few programs read from it, become float64.
     """
     path = Path(path)
     if path.name.lower().endswith((".nii", ".nii.gz")):
@@ -246,7 +247,10 @@ def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _write_nifti(volume: Volume, path: Path) -> None:
-    image = nib.Nifti1Image(volume.data, volume.affine)
+    data = volume.data
+    if data.dtype.kind in "iu" and data.dtype.itemsize == 8:
+        data = data.astype(np.float64)
+    image = nib.Nifti1Image(data, volume.affine)
     image.set_sform(volume.affine, code="scanner")
     image.set_qform(volume.affine, code="scanner", strip_shears=True)
     image.header.set_xyzt_units("mm", "sec")

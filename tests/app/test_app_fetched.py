@@ -55,6 +55,12 @@ def test_a_header_with_its_voxels_elsewhere_is_sent_as_one_file(headers: Path) -
     os.unlink(archive.filename)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, np.float64])
+def test_a_header_may_have_voxels_of_64_bits(headers: Path, kind: type) -> None:
+    sitk.WriteImage(to_itk(Volume(IMAGE.data.astype(kind), IMAGE.affine)), str(headers / "p1" / "flair.nhdr"))
+    assert np.array_equal(read_volume(opened(headers).get_image_uri("p1")).data, IMAGE.data)
+
+
 def test_a_header_that_changes_is_sent_anew(headers: Path) -> None:
     store = opened(headers)
     before = Path(store.get_image_uri("p1"))
