@@ -51,7 +51,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_numbers(brainmvp, home, strok
 def test_a_signal_ends_a_run_and_nothing_is_stored_before_its_end(
     brainmvp, home, strokes, tmp_path, monkeypatch
 ):
-    from brainmvp.cli import finetune
+    from brainmvp.cli import finetune_run
 
     def describe(progress):
         signal.raise_signal(signal.SIGINT)
@@ -59,7 +59,7 @@ def test_a_signal_ends_a_run_and_nothing_is_stored_before_its_end(
 
     what = ("finetune", "stroke", strokes, "--out", tmp_path / "run", "--network", "unet-compact", *TINY)
     with monkeypatch.context() as patch:
-        patch.setattr(finetune, "describe", describe)
+        patch.setattr(finetune_run, "describe", describe)
         said = done(brainmvp(*what, "--cache", tmp_path / "kept", "--workers", "1"))
     assert f"Stopped; go on with: brainmvp finetune stroke {strokes} --out" in said
     assert f"--cache {tmp_path / 'kept'} --workers 1 --device cpu --resume" in said

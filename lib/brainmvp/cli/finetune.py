@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,18 +16,16 @@ from brainmvp.cli.asked import (
     fractions_of,
 )
 from brainmvp.cli.console import progress_bar, say, warn
-from brainmvp.cli.keeping import keep_once, use_of
+from brainmvp.cli.finetune_run import Work, compare, run_folder, train_folds
+from brainmvp.cli.keeping import use_of
 from brainmvp.cli.typed import typed_again
 from brainmvp.errors import BrainMVPError
 
 if TYPE_CHECKING:
     from brainmvp.case import Case
-    from brainmvp.finetune import FineTuned, Progress
-    from brainmvp.finetune.machine import OneDevice
     from brainmvp.finetune.split import SplitFile
-    from brainmvp.finetune.start import Start
     from brainmvp.modelstore import Model, ModelStore
-    from brainmvp.tasks import Recipe, Task
+    from brainmvp.tasks import Task
 
 # What a stopped run does not keep by itself.
 _AGAIN = ("split", "fold", "name", "cache", "workers", "device", "devices", "nodes")
@@ -151,7 +149,7 @@ def finetune(
     changes = {key: value for key, value in changes.items() if value is not None}
     recipe = changed(chosen, changes)
     fractions = fractions_of(fraction) if fraction else [1.0]
-    begun = RunFolder(_folder(out, number, 0)).begun() if resume else None
+    begun = RunFolder(run_folder(out, number, 0)).begun() if resume else None
     models = [_start(part.strip(), store) for part in start.split(",")] if start else []
     if begun:
         check_unchanged(begun, recipe, changes, [model.card.id for model in models], many, out)
@@ -173,131 +171,23 @@ def finetune(
         warn(
             "the test studies choose the best weights, as published: their scores say nothing of new patients."
         )
+    work = Work(chosen, cases, drawn, path, store, out, cache, device, workers)
     if many:
-        parts = _parts(cases, drawn, path, number)
-        for model in models:
-            _warn_of_start(model, parts, cases, store)
-        draws = list(range(recipe.seed, recipe.seed + seeds))
-        kept = cache or out / "prepared"
         starts = [(model, for_start(chosen, changes, model.card)) for model in models]
-        _experiment(chosen, parts, starts, recipe, network, fractions, draws, out, kept, device, workers)
+        compare(work, starts, recipe, network, fractions, range(recipe.seed, recipe.seed + seeds), number)
         return
-    machine, first = None, True
-    if devices * nodes > 1:
-        from brainmvp.finetune.machine import ManyDevices
-
-        machine = ManyDevices(device, devices, nodes)
-        machine.launch()
-        first = machine.rank == 0  # the others say nothing, and store nothing
-    model = models[0] if models else None
-    where = (f" --split {split}" if split else "") + (f" --fold {fold}" if fold != "0" else "")
-    made = []
-    for each in range(len(drawn.folds)) if number is None else (number,):
-        parts, folder = _parts(cases, drawn, path, each), _folder(out, number, each)
-        kept = cache or (out / "prepared" if number is None else None)
-        if first and model:
-            _warn_of_start(model, parts, cases, store)
-        result = _learn(chosen, parts, model, recipe, folder, device, machine, kept, workers)
-        if result is None:
-            break
-        if first:
-            made.append(_keep(result, recipe, folder, store, name))
-    if machine:
-        machine.leave()
-    if first and result is None:
+    made = train_folds(work, models[0] if models else None, recipe, number, devices, nodes, name)
+    if made is None:
         command = shlex.join(["brainmvp", "finetune", chosen.name, str(index), "--out", str(out)])
         say(f"Stopped; go on with: {command}{typed_again(context, *_AGAIN)} --resume")
-    elif first:
+    elif made:
         ids = ",".join(stored.card.id for stored in made)
-        where = where if number is not None else where.removesuffix(" --fold all")
+        where = (f" --split {split}" if split else "") + (
+            f" --fold {fold}" if fold not in ("0", "all") else ""
+        )
         say(f"Its test: brainmvp evaluate {chosen.name} {index} --model {ids}{where} --out {out / 'test'}")
         if number is not None:
             say(use_of(made[0].card))
-
-
-def _folder(out: Path, number: int | None, fold: int) -> Path:
-    """Return the folder of a fold's run; number: None if all folds are trained, each in one of its own."""
-    return out / f"fold-{fold}" if number is None else out
-
-
-def _learn(
-    task: "Task", parts: dict[str, Any], start: "Model | None", recipe: "Recipe", out: Path, device: str,
-    machine: "OneDevice | None", cache: Path | None, workers: int,
-) -> "FineTuned | None":  # fmt: skip
-    """Return the finished run, or None if it was stopped."""
-    from brainmvp.finetune import finetune as run
-    from brainmvp.stop import StoppedError, stoppable
-
-    with progress_bar(task.name) as tell, stoppable() as stop:
-
-        def preparing(done: int, total: int) -> None:
-            stop.check()
-            tell(f"preparing {done}/{total}", done / total)
-
-        try:
-            result = run(
-                task, parts["train"], parts[recipe.chooser], start, recipe, out, device=device, machine=machine,
-                cache=cache, workers=workers, progress=lambda p: tell(describe(p), p.share),
-                opening=lambda begun: say(describe_start(begun, start, recipe)),
-                preparing=preparing, should_stop=lambda: stop.signal is not None,
-            )  # fmt: skip
-        except StoppedError:
-            return None
-    return result if result.finished else None
-
-
-def _keep(result: "FineTuned", recipe: "Recipe", out: Path, store: "ModelStore", name: str) -> "Model":
-    """Return the finished run's model in the store, and say how good it is."""
-    epochs = len(result.history)
-    mark = {"epochs": epochs, "name": name, "weights": result.fingerprint}
-    stored = keep_once(out, mark, store, lambda: result.store(store, name))
-    scores = ", ".join(f"{key} {value:.4f}" for key, value in result.metrics.items())
-    chosen_by = "validation" if recipe.chooser == "validation" else "the test studies, as published"
-    say(f"Best of {epochs} epochs, by {chosen_by}: {scores}")
-    say(f"Stored as {stored.card.id} in {stored.folder}; curves and examples in {out}")
-    return stored
-
-
-def _warn_of_start(
-    model: "Model", parts: "dict[str, list[Case]]", cases: "list[Case]", store: "ModelStore"
-) -> None:
-    """Say whom of the test a start has learned from: what comes of it cannot be tested on them."""
-    from brainmvp.evaluation.turns import taught
-
-    seen = taught(model, parts["test"], cases, store)
-    if seen:
-        warn(
-            f"{model.card.id} has learned from {len(seen)} of the test patients, such as {next(iter(seen))}; what "
-            "starts from it cannot be tested on them."
-        )
-    seen = taught(model, parts["test"], cases, store, "scans")
-    if seen:
-        warn(
-            f"{next(iter(seen.values()))} has seen scans of {len(seen)} of the test patients, such as "
-            f"{next(iter(seen))}; to test on new ones, hold them out before the pretraining (`brainmvp index --test`)."
-        )
-
-
-def describe_start(begun: "Start", model: "Model | None", recipe: "Recipe") -> str:
-    """Return what a run begins with, in a line: whose weights, and what became of each part of them."""
-    if model is None:
-        return f"From scratch: {recipe.network}, all weights new" + (
-            "; the encoder is frozen, and so never learns" if recipe.frozen_encoder else ""
-        )
-    of = f"a model for {model.card.task}" if model.card.task else "a pretrained encoder"
-    frozen = "; the encoder is frozen" if recipe.frozen_encoder else ""
-    return f"From {model.card.id}, {of}: {begun}{frozen}"
-
-
-def describe(progress: "Progress") -> str:
-    """Return where a run is, in a line."""
-    from brainmvp.finetune.result import duration
-
-    scores = ", ".join(f"{name} {value:.3f}" for name, value in progress.scores.items())
-    return (
-        f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.3f}"
-        f"{', ' + scores if scores else ''}, {duration(progress.seconds_left)} left"
-    )
 
 
 def _start(reference: str, store: "ModelStore") -> "Model":
@@ -339,37 +229,3 @@ def _split(
             folds,
         )
     return cases, drawn
-
-
-def _parts(cases: "list[Case]", drawn: "SplitFile", path: Path, fold: int) -> "dict[str, list[Case]]":
-    """Return the cases of each part of a fold, and say how many they are."""
-    parts = drawn.parts(cases, fold, path)
-    which = f"fold {fold} of {len(drawn.folds)}, " if len(drawn.folds) > 1 else ""
-    say(", ".join(f"{len(part)} {side}" for side, part in parts.items()) + f" ({which}by patient, {path})")
-    return parts
-
-
-def _experiment(
-    task: "Task", parts: dict[str, Any], starts: "list[tuple[Model, Recipe]]", recipe: "Recipe", network: str | None,
-    fractions: list[float], seeds: list[int], out: Path, cache: Path, device: str, workers: int,
-) -> None:  # fmt: skip
-    from brainmvp.finetune.experiment import Variant, run_experiment
-    from brainmvp.stop import stoppable
-
-    networks = [part.strip() for part in network.split(",")] if network else [recipe.network]
-    variants = [
-        Variant(name if len(networks) > 1 or not starts else "scratch", None, name) for name in networks
-    ]
-    if starts and network is None:  # the fair comparison is the pretrained network without its pretraining
-        variants = [Variant("scratch", starts[0][0], None, True, starts[0][1])]
-    variants += [Variant(f"from {model.card.id}", model, None, recipe=own) for model, own in starts]
-    with progress_bar(task.name) as tell, stoppable() as stop:
-        rows = run_experiment(
-            task, parts, variants, fractions, seeds, recipe, out, tell, stop, cache=cache, device=device,
-            workers=workers,
-        )  # fmt: skip
-    if rows is None:
-        say("Stopped; the same command goes on from here.")
-        return
-    say((out / "summary.md").read_text("utf-8"))
-    say(f"{len(rows)} runs; tables and pictures in {out}")
