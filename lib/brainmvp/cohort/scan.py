@@ -34,6 +34,20 @@ class _Visit:
     studies: list[str] = field(default_factory=list)  # what a server calls the folders of the images
 
 
+@dataclass
+class _Found:
+    """What lies below a folder.
+
+    closed: folders that may not be looked into; unwritable: files whose names are not UTF-8; unknown: how many files of
+    each ending are neither a sequence nor a label.
+    """
+
+    visits: dict[Place, _Visit] = field(default_factory=dict)
+    closed: list[str] = field(default_factory=list)
+    unwritable: list[str] = field(default_factory=list)
+    unknown: Counter[str] = field(default_factory=Counter)
+
+
 def index_folder(
     root: str | os.PathLike[str], tell: Callable[[str], None] | None = None, task: Task | None = None
 ) -> tuple[Index, list[str]]:
@@ -50,18 +64,46 @@ def index_folder(
     if not root.is_dir():
         raise BrainMVPError(f"{root} is not a folder; give the folder that holds the cohort.")
     root = root.resolve()
-    visits: dict[Place, _Visit] = {}
-    unknown: Counter[str] = Counter()
-    closed: list[str] = []
-    unwritable: list[str] = []
-    for relative in _image_paths(root, tell, closed):
+    found = _collect(root, tell)
+    notes = _notes_of(found)
+    if was_served(root):
+        _take_final_labels(found.visits, FinalLabels(root, task), notes)
+    kept = _held_out(found.visits, held_out_sets(root, task))
+    if kept:
+        notes.append(f"Kept {listed(sorted(kept))} for the test: the annotation holds them out.")
+    sessions = []
+    for place, visit in found.visits.items():
+        if visit.images:
+            sessions.append(_session(place, visit, notes))
+        elif visit.labels:
+            notes.append(f"Left out {visit.labels[0]}: a segmentation without images.")
+    if not sessions:
+        if found.unwritable:
+            raise BrainMVPError(_unwritable_note(found.unwritable))
+        if _holds_dicom(root):
+            raise BrainMVPError(
+                f"{root} holds DICOM, which an index cannot name; convert it into one folder per PATIENT/DATE, for "
+                "instance with dcm2niix, and name the files by their sequence, as in patient_t1.nii.gz."
+            )
+        names = ", ".join(IMAGE_SUFFIXES)
+        raise BrainMVPError(
+            f"{root} holds no image with a known sequence ({names}), as in patient_t1.nii.gz."
+        )
+    sessions = [s.model_copy(update={"split": "test"}) if s.patient in kept else s for s in sessions]
+    return Index(root, sessions), notes
+
+
+def _collect(root: Path, tell: Callable[[str], None] | None) -> _Found:
+    """Return what lies below a folder, by visit, and what could not be taken."""
+    found = _Found()
+    for relative in _image_paths(root, tell, found.closed):
         if readable(str(relative)) != str(relative):
-            unwritable.append(readable(str(relative)))
+            found.unwritable.append(readable(str(relative)))
             continue
         if relative.name == OVERRIDE:
-            _take_settled(root, relative.parent, visits)
+            _take_settled(root, relative.parent, found.visits)
             continue
-        visit = visits.setdefault(place_of(relative, readable(root.name)), _Visit())
+        visit = found.visits.setdefault(place_of(relative, readable(root.name)), _Visit())
         derived = _DERIVATIVES in relative.parts[:-1]
         if is_label(relative.name):
             if not derived or _shows_lesion(relative.name):
@@ -72,15 +114,18 @@ def index_folder(
                 visit.images.append((sequence, str(relative)))
                 _add_study(visit, study_id(root / relative.parent))
             else:
-                unknown[_ending(relative.name)] += 1
-    notes = [closed_note(folder) for folder in closed]
-    if unwritable:
-        notes.append(
-            f"Left out what has a name in an old encoding ({len(unwritable)}, such as {unwritable[0]}): an index is "
-            "written in UTF-8; rename the files, or their folders."
-        )
-    if unknown:
-        kinds = ", ".join(f"{count} named …{ending}" for ending, count in unknown.most_common())
+                found.unknown[_ending(relative.name)] += 1
+    return found
+
+
+def _notes_of(found: _Found) -> list[str]:
+    """Say what was left out, and which places were guessed or look like several patients."""
+    visits = found.visits
+    notes = [closed_note(folder) for folder in found.closed]
+    if found.unwritable:
+        notes.append(_unwritable_note(found.unwritable))
+    if found.unknown:
+        kinds = ", ".join(f"{count} named …{ending}" for ending, count in found.unknown.most_common())
         notes.append(
             f"Left out {kinds}: neither a known sequence (patient_t1.nii.gz) nor a segmentation (patient_seg.nii.gz); "
             f"rename them, or say in a folder's {OVERRIDE} what is what."
@@ -105,31 +150,14 @@ def index_folder(
             f"{ids}: one sequence in several folders ({first}, {second}); if these are of several patients, give each "
             "a folder PATIENT/DATE/FILE or PATIENT/FILE."
         )
-    if was_served(root):
-        _take_final_labels(visits, FinalLabels(root, task), notes)
-    kept = _held_out(visits, held_out_sets(root, task))
-    if kept:
-        notes.append(f"Kept {listed(sorted(kept))} for the test: the annotation holds them out.")
-    sessions = []
-    for place, visit in visits.items():
-        if visit.images:
-            sessions.append(_session(place, visit, notes))
-        elif visit.labels:
-            notes.append(f"Left out {visit.labels[0]}: a segmentation without images.")
-    if not sessions:
-        if unwritable:
-            raise BrainMVPError(notes[len(closed)])
-        if _holds_dicom(root):
-            raise BrainMVPError(
-                f"{root} holds DICOM, which an index cannot name; convert it into one folder per PATIENT/DATE, for "
-                "instance with dcm2niix, and name the files by their sequence, as in patient_t1.nii.gz."
-            )
-        names = ", ".join(IMAGE_SUFFIXES)
-        raise BrainMVPError(
-            f"{root} holds no image with a known sequence ({names}), as in patient_t1.nii.gz."
-        )
-    sessions = [s.model_copy(update={"split": "test"}) if s.patient in kept else s for s in sessions]
-    return Index(root, sessions), notes
+    return notes
+
+
+def _unwritable_note(files: list[str]) -> str:
+    return (
+        f"Left out what has a name in an old encoding ({len(files)}, such as {files[0]}): an index is written in "
+        "UTF-8; rename the files, or their folders."
+    )
 
 
 def _holds_dicom(root: Path) -> bool:
