@@ -22,7 +22,7 @@ def test_a_task_that_phantoms_do_not_have_is_refused(brainmvp, tmp_path):
 @pytest.mark.parametrize("other", [{"task": "tumour"}, {"network": "unet-compact"}, {"start": "stroke@1"}])
 def test_a_folder_with_another_run_is_refused(brainmvp, tmp_path, other):
     recipe = tmp_path / "recipe.json"
-    stored = {"task": "stroke", "network": "unet-light", "start": None} | other
+    stored = {"task": "stroke", "network": "unet-light", "start": None, "anatomies": ["MNI152"]} | other
     recipe.write_text(json.dumps(stored))
     result = brainmvp("train-builtin", "--task", "stroke", "--out", tmp_path, "--minutes", "0")
     assert result.exit_code == 2

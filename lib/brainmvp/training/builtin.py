@@ -78,8 +78,8 @@ def _check_same_run(out: Path, recipe: Recipe) -> None:
         return
     try:
         stored = json.loads(path.read_text("utf-8"))
-        task, network, start = stored["task"], stored["network"], stored.get("start")
-        brains = tuple(stored.get("anatomies", ()))
+        task, network, start = stored["task"], stored["network"], stored["start"]
+        brains = tuple(stored["anatomies"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrainMVPError(
             f"{path} is damaged; delete it to go on with this task and these brains, or choose an empty folder."
@@ -90,6 +90,6 @@ def _check_same_run(out: Path, recipe: Recipe) -> None:
         )
     if brains != recipe.anatomies:
         raise BrainMVPError(
-            f"{out} holds a run on other brains ({', '.join(brains) or 'of an earlier release'}); name the same "
+            f"{out} holds a run on other brains ({', '.join(brains)}); name the same "
             "--patients, or choose an empty folder."
         )

@@ -180,13 +180,16 @@ def test_a_damaged_run_is_refused(tmp_path, name, content):
 
 
 def test_a_run_of_another_task_is_not_continued(tmp_path):
-    (tmp_path / "recipe.json").write_text(json.dumps({"task": "stroke", "network": "unet-compact"}))
-    with pytest.raises(BrainMVPError, match="choose an empty folder"):
+    recipe = {"task": "stroke", "network": "unet-light", "start": None, "anatomies": ["MNI152"]}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    with pytest.raises(
+        BrainMVPError, match="holds a run of stroke, unet-light, from nothing; choose an empty"
+    ):
         train_builtin("tumour", tmp_path, steps=1, device="cpu")
 
 
 def test_a_run_on_other_brains_is_not_continued(tmp_path):
-    recipe = {"task": "tumour", "network": "unet-light", "anatomies": ["MNI152", "someone"]}
+    recipe = {"task": "tumour", "network": "unet-light", "start": None, "anatomies": ["MNI152", "someone"]}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     with pytest.raises(BrainMVPError, match=r"other brains \(MNI152, someone\); name the same --patients"):
         train_builtin("tumour", tmp_path, steps=1, device="cpu")
