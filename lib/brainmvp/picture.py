@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from brainmvp.files import atomically
+from brainmvp.fonts import fonts
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import resample_labels
 from brainmvp.study import Study
@@ -18,6 +19,7 @@ from brainmvp.view import View
 from brainmvp.volume import Volume, read_volume
 
 
+@fonts()
 def draw_segmentation(
     study: Study,
     labels: Volume,

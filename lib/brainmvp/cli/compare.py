@@ -7,7 +7,7 @@ import typer
 
 from brainmvp.cli.console import computing, print_json, print_table, say
 from brainmvp.cli.outputs import spare_scans
-from brainmvp.cli.segment import load, run
+from brainmvp.cli.segment import load, run, warn_of_boxes
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
 
@@ -65,6 +65,7 @@ def compare(
         write_json(report, result.report())
     if picture:
         result.save_picture(picture)
+        warn_of_boxes("".join(study.id for study in studies))
     if as_json:
         print_json(result.report())
     else:

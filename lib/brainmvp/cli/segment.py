@@ -15,6 +15,7 @@ from brainmvp.cli.console import (
     progress_bar,
     refused,
     say,
+    warn,
 )
 from brainmvp.cli.doubts import say_doubts
 from brainmvp.cli.outputs import (
@@ -111,6 +112,8 @@ def segment(
         result.save_picture(picture)
     if page:
         _write_page(result, page)
+    if picture or page:
+        warn_of_boxes(found.id)
     if report:
         write_json(report, _report(result))
     if as_json:
@@ -165,6 +168,7 @@ def _segment_many(
             _save_dicom(result, out / study.id)
         except BrainMVPError as error:
             incomplete.append((study.folder, error))
+    warn_of_boxes("".join(report["study"] for report in reports))
     if as_json:
         listed = [{"folder": str(folder), "error": str(error)} for folder, error in failures + incomplete]
         print_json({"results": reports, "failures": listed})
@@ -241,6 +245,16 @@ def _write_page(result: "Segmentation", path: Path) -> None:
     from brainmvp.onepage import write_page
 
     write_page(result, path)
+
+
+def warn_of_boxes(names: str) -> None:
+    """Say which characters of the names of studies a picture or page shows as boxes."""
+    from brainmvp.fonts import undrawn
+
+    if strange := undrawn(names):
+        warn(
+            f"No font here has {strange}: pictures and PDF pages show boxes; install one, such as Noto Sans CJK."
+        )
 
 
 def show(result: "Segmentation") -> None:

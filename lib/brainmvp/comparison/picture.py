@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from brainmvp.card import NOTICE
 from brainmvp.files import atomically
+from brainmvp.fonts import fonts
 from brainmvp.picture import finding_centre, show_slice
 from brainmvp.spatial import resample_labels
 from brainmvp.view import View
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from brainmvp.comparison.change import Comparison
 
 
+@fonts()
 def draw_comparison(comparison: "Comparison", path: str | Path) -> Path:
     """Draw the first visit above the second, moved onto it, with their outlines and the changes; return the path."""
     before, after = comparison.before, comparison.after

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
 
+from brainmvp.fonts import fonts
 from brainmvp.onepage.content import Content, Row
 
 _A4 = (8.27, 11.69)  # inches
@@ -19,6 +20,7 @@ _SMALLEST = 0.12  # height of the figure
 _COLUMNS = 92  # characters that fit beside the names of the facts
 
 
+@fonts()
 def write_pdf(content: Content, figure: bytes, path: Path) -> None:
     """Write the page; figure: a PNG."""
     with rc_context({"pdf.fonttype": 42, "font.size": 9}):  # real fonts, so that the text can be searched

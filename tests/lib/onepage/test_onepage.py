@@ -1,11 +1,16 @@
 """The page says what was found, from what, and that it is no medical device."""
 
 import re
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
+from brainmvp import fonts
 from brainmvp.card import NOTICE
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
@@ -54,6 +59,42 @@ def test_no_line_of_the_pdf_page_is_lost_however_many_notes_there_are(notes):
     page = lay_out(content, figure.getvalue())
     assert min(text.get_position()[1] for text in page.texts) > 0.019
     assert page.axes[0].get_position().height == pytest.approx(0.446, abs=0.01) or notes > 4
+
+
+def test_a_chinese_name_is_drawn_where_a_font_has_it_and_told_where_none_has(
+    result, tmp_path, monkeypatch, recwarn
+):
+    result = replace(result, study=replace(result.study, id="张三"))
+    monkeypatch.setattr(fonts, "_families", lambda: ("DejaVu Sans",))
+    write_page(result, tmp_path / "boxes.pdf")
+    assert fonts.undrawn("Müller 张三张") == "三张"
+    monkeypatch.setattr(fonts, "_families", lambda: ("DejaVu Sans", "Two Letters"))
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist])
+    font_manager.fontManager.addfont(two_letters(tmp_path / "two.ttf", "张三"))
+    page = write_page(result, tmp_path / "page.pdf").read_bytes()
+    assert fonts.undrawn("Müller 张三张") == "" and b"TwoLetters" in page
+    assert not [str(one.message) for one in recwarn if "Glyph" in str(one.message)]
+
+
+def two_letters(path, letters):
+    """Write a font that has these letters, as squares."""
+    pen = TTGlyphPen(None)
+    for move, point in zip(
+        ("moveTo", *["lineTo"] * 3), ((0, 0), (0, 700), (700, 700), (700, 0)), strict=True
+    ):
+        getattr(pen, move)(point)
+    pen.closePath()
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder([".notdef", "square"])
+    font.setupCharacterMap({ord(letter): "square" for letter in letters})
+    font.setupGlyf(dict.fromkeys([".notdef", "square"], pen.glyph()))
+    font.setupHorizontalMetrics({".notdef": (800, 0), "square": (800, 0)})
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": "Two Letters", "styleName": "Regular", "psName": "TwoLetters"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(path)
+    return path
 
 
 def test_an_infarct_is_one_row_with_its_colour(tiny_models, write_study):
