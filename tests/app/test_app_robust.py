@@ -123,23 +123,24 @@ def events(server: Server, kind: str) -> list[dict]:
 
 def killed_in_a_change_of_version(server: Server, other: int) -> None:
     """Change the served version as fast as the server can, and kill it in between."""
-    over = Event()
+    over, answers, url = Event(), [], f"{server.url}/models/tumour/serve"
 
     def change() -> None:
-        versions = (1, other)
         while not over.is_set():
             try:
-                for version in versions:
-                    requests.post(f"{server.url}/models/tumour/serve", json={"version": version}, timeout=20)
+                for version in (1, other):
+                    answer = requests.post(url, json={"version": version}, timeout=20)
+                    answers.append(answer.status_code)
             except requests.ConnectionError:
                 return
 
     thread = Thread(target=change)
     thread.start()
-    time.sleep(0.5)
+    wait_for(lambda: len(answers) >= 3)
     os.kill(server.pid, signal.SIGKILL)
     over.set()
     thread.join()
+    assert set(answers) == {200}
 
 
 def test_trouble_is_said_and_changes_nothing(labels: dict[str, Path], home: Path, tmp_path: Path) -> None:
