@@ -1,7 +1,7 @@
 """The studies in the folder, kept in step with the disk."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from brainmvp.annotation.cases import task_of
@@ -52,9 +52,12 @@ class Catalogue:
                 note(study.folder, f"its name is too long for files; use at most {_LONGEST_NAME} bytes.")
             else:
                 self.studies[study.id] = with_files(study, made / study.id)
-        GivenIds(self.root).keep(self.studies.values())
         self.problems = problems
         self._times = times  # not before: a folder that is away for a while is looked at again
+
+    def keep_ids(self, labelled: Iterable[str]) -> None:
+        """Have some studies keep their ids: one without a label may still be arriving, its folder not yet known."""
+        GivenIds(self.root).keep(self.studies[name] for name in labelled)
 
     def _what_changes(self) -> Iterator[tuple[str, int]]:
         for folder, below, files in os.walk(self.root, followlinks=True):

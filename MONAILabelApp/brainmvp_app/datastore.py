@@ -74,6 +74,7 @@ class StudyDatastore(ImageStore):
             )
             objects = self._datastore.objects
             objects.setdefault(study.id, ImageLabelModel(image=DataModel())).labels[tag] = entry
+            self._keep_ids()
             self._update_datastore_file()
         return study.id
 

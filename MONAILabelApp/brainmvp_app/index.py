@@ -146,6 +146,12 @@ class StudyIndex(LocalDatastore):
                 if tag not in entry.labels and (suffix := _used(found, tag, study_id)):
                     entry.labels[tag] = _noted(study_id + suffix, suffix)
                     self._update_datastore_file()
+        self._keep_ids()
+
+    def _keep_ids(self) -> None:
+        """Have the studies that have labels keep their ids, by which these are called."""
+        if isinstance(self.catalogue, Catalogue):
+            self.catalogue.keep_ids(name for name, entry in self._in_sight().items() if entry.labels)
 
     def _in_sight(self) -> dict[str, ImageLabelModel]:
         return {name: one for name, one in self._datastore.objects.items() if name in self.catalogue.studies}

@@ -109,8 +109,8 @@ def find_studies(
     """Return every study at or below `root`, sorted by id.
 
     A folder that holds images is a study, and a BIDS session or subject with `anat` or `dwi` is one; so is every
-    DICOM study, in whatever folders its files lie: its own is the innermost one that holds them all. A study that a
-    server found below `root` keeps its id, whatever others come. A bad study raises `BrainMVPError`, unless
+    DICOM study, in whatever folders its files lie: its own is the innermost one that holds them all. A study that was
+    labelled in a server of `root` keeps its id, whatever others come. A bad study raises `BrainMVPError`, unless
     `on_error(folder, error)` is given: then the search goes on. So does a second study of the same id.
     """
     root = Path(root)

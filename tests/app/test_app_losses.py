@@ -240,7 +240,11 @@ def test_a_dicom_study_keeps_its_label_when_one_of_the_same_name_comes(tmp_path:
 
     write("BERT")
     store = opened(tmp_path)
+    assert not (
+        tmp_path / ".brainmvp" / "ids.json"
+    ).exists()  # nothing is called by it: it may still be arriving
     (tmp_path / "labels" / "final" / "DICOM.nii.gz").touch()
+    assert store.status()["completed"] == 1
     write("ANNA")
     assert store.get_labeled_images() == ["DICOM"]
     bert, anna = store.studies()

@@ -1,4 +1,4 @@
-"""The ids that the studies of a served folder were given: labels are called by them, so that they stay."""
+"""The ids of the labelled studies of a served folder: labels are called by them, so that they stay."""
 
 import hashlib
 import json
