@@ -208,9 +208,8 @@ def main() -> None:
         results[name] = {"model": segmenter.card.id}
         if options.scans:
             results[name]["real scans"] = on_disease(segmenter, options.scans / name, options.out, True)
-            results[name]["multiple sclerosis, mL"] = false_volumes(
-                segmenter, options.scans / "multiple_sclerosis"
-            )
+            for disease in ("multiple_sclerosis", other):
+                results[name][f"real {disease}, mL"] = false_volumes(segmenter, options.scans / disease)
         if options.phantoms:
             with tempfile.TemporaryDirectory() as folder:
                 made = make_phantoms(Path(folder), name, name, options.phantoms)

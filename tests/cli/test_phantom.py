@@ -26,6 +26,21 @@ def test_preview_is_a_picture(brainmvp, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["preview-stroke.png"]
 
 
+def test_real_brains_are_among_those_that_phantoms_start_from(brainmvp, shared, tmp_path):
+    asked = ("--tasks", "stroke", "--subjects", "4", "--spacing", "8")
+    for out, more in (("atlas", ()), ("real", ("--patients", shared / "data" / "multiple_sclerosis"))):
+        result = brainmvp("phantom", "--out", tmp_path / out, *asked, *more)
+        assert result.exit_code == 0, result.output
+    names = [f"stroke-{seed:04d}/stroke-{seed:04d}_dwi.nii.gz" for seed in range(4)]
+    alike = [
+        np.array_equal(*(read_volume(tmp_path / out / name).data for out in ("atlas", "real")))
+        for name in names
+    ]
+    assert not all(alike)
+    refused = brainmvp("phantom", "--out", tmp_path / "none", *asked, "--patients", tmp_path)
+    assert refused.exit_code == 2 and "has no patients" in refused.stderr
+
+
 def test_a_page_refuses_what_it_does_not_show(brainmvp, tmp_path):
     result = brainmvp("phantom", "--out", tmp_path, "--preview", "--own-grids")
     assert result.exit_code == 2 and "are of studies" in result.stderr

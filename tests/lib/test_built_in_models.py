@@ -26,3 +26,20 @@ def test_the_built_in_model_finds_every_region_of_the_demos_patient(patient, tmp
     for region in task.regions:
         found = dice(np.isin(result.labels.data, region.labels), np.isin(truth, region.labels))
         assert found > 0.5, region.name
+
+
+@pytest.mark.parametrize(
+    "case", ["tumour/Brats18_2013_2_1", "tumour/BraTS-GLI-00000-000", "stroke/sub-strokecase0009"]
+)
+def test_the_card_tells_what_the_model_reaches_on_a_real_scan(shared, case, tmp_path):
+    task = get_task(case.split("/")[0])
+    study = Study.from_folder(shared / "data" / case)
+    segmenter = Segmenter.load(task.name, device="cpu", store=ModelStore(tmp_path))
+    result = segmenter.segment(study)
+    truth = task.read_labels(read_volume(study.label).data)
+    real = segmenter.card.metrics["real development scans, none trained on"]["by study"][study.id]
+    told = next(iter(real.values()))["dice"]
+    assert set(told) == {region.name for region in task.regions}
+    for region in task.regions:
+        found = dice(np.isin(result.labels.data, region.labels), np.isin(truth, region.labels))
+        assert found == pytest.approx(told[region.name], abs=0.01), region.name

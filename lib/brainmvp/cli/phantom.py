@@ -34,15 +34,21 @@ def phantom(
         typer.Option(help="all eight, or names with commas between; else what patients usually bring."),
     ] = None,
     spacing: Annotated[int, typer.Option(min=1, max=8, help="Voxels of the studies, mm.")] = 1,
+    patients: Annotated[
+        Path | None,
+        typer.Option(help="Folder of real brains to start from besides the atlas, as for train-builtin."),
+    ] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Draw a page per task (preview-TASK.png) and write no study.")
     ] = False,
 ) -> None:
     """Make synthetic studies with labels, of any of the eight sequences.
 
-    The same seed, spacing and difficulty give the same patient. Some are healthy, and some have the other task's
-    disease, unlabelled.
+    The same seed, spacing, difficulty and real brains give the same patient. Some are healthy, and some have the other
+    task's disease, unlabelled.
     """
+    from brainmvp.phantom.anatomy import load_anatomies
+    from brainmvp.phantom.grid import BrainGrid
     from brainmvp.phantom.write import USUAL_SEQUENCES, make_study
     from brainmvp.tasks import get_task
 
@@ -65,6 +71,7 @@ def phantom(
         raise BrainMVPError(
             f"{out / taken[0]} is there already; choose another folder or another --seed. Nothing was written."
         )
+    anatomies = load_anatomies(BrainGrid().spacing if preview else spacing, patients)
     with progress_bar("Phantoms") as tell:
         for number, name in enumerate(names):
             if preview:
@@ -73,15 +80,15 @@ def phantom(
                 tell(f"page of {name}", number / len(names))
                 draw_preview(
                     out / f"preview-{name}.png", name, count=subjects, first_seed=seed,
-                    difficulty=difficulty, sequences=wanted or tuple(Sequence),
+                    difficulty=difficulty, anatomies=anatomies, sequences=wanted or tuple(Sequence),
                 )  # fmt: skip
                 continue
             for subject in range(subjects):
                 study = f"{name}-{seed + subject:04d}"
                 tell(study, (number + subject / subjects) / len(names))
                 make_study(
-                    out / study, seed + subject, name, sequences=wanted, difficulty=difficulty, own_grids=own_grids,
-                    spacing=spacing,
+                    out / study, seed + subject, name, sequences=wanted, difficulty=difficulty, anatomies=anatomies,
+                    own_grids=own_grids, spacing=spacing,
                 )  # fmt: skip
     made = f"{len(names)} page(s)" if preview else f"{len(names) * subjects} studies"
     say(f"{made} in {out}")

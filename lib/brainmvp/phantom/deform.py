@@ -117,6 +117,14 @@ def _rotation(angles: list[float]) -> Tensor:
     return result
 
 
+def shrunken(tissue: Tensor, atrophy: float) -> Tensor:
+    """Return a person's tissue fractions (3, X, Y, Z) with wider sulci: atrophy 0 (as they are) to 1 (a tenth of CSF in
+    a voxel becomes a third)."""
+    odds = tissue.clone()
+    odds[CSF] *= math.exp(1.5 * atrophy)
+    return odds / odds.sum(0).clamp_min(1e-4) * tissue.sum(0)
+
+
 def individual_tissue(tissue: Tensor, draw: Draw, grid: BrainGrid, atrophy: float) -> Tensor:
     """Turn a population's tissue fractions (3, X, Y, Z) into those of one person.
 

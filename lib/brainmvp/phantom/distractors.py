@@ -40,6 +40,17 @@ def _caps(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[Layer]:
     return [Layer((mask * patches).clamp(0, draw.uniform(0.4, 1.0)), gliosis(draw), 0.05)]
 
 
+def _leukoaraiosis(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[Layer]:
+    """Confluent bright white matter around the ventricles, from small-vessel disease: mostly 3 to 40 mL (14 to 77 in
+    the worst grade of Fazekas, doi:10.1161/str.51.suppl_1.tp208)."""
+    voxels = round(8.0 / grid.spacing)
+    near = box_mean(box_mean(tissue[CSF] * (_deep(grid) > 0.45), voxels), voxels)
+    patches = 0.3 * draw.smooth(grid, draw.uniform(8.0, 16.0)) + 0.1 * draw.smooth(grid, 4.0)
+    least = draw.uniform(0.08, 0.28) * torch.exp(patches)
+    mask = ((near / least - 1) * draw.uniform(1.0, 4.0) + 0.5).clamp(0, 1) * (tissue[WHITE] > 0.4)
+    return [Layer(mask * draw.uniform(0.5, 1.0), gliosis(draw), 0.06)]
+
+
 def old_infarct(draw: Draw, grid: BrainGrid, tissue: Tensor) -> list[Layer]:
     """A cavity with a gliotic rim: what an infarct leaves, and no longer an acute one."""
     centre = pick_points(tissue[WHITE] + tissue[GREY], grid.spacing, [draw.uniform(0, 1)])[0]
@@ -149,6 +160,7 @@ _Maker = Callable[[Draw, BrainGrid, Tensor], list[Layer]]
 _MAKERS: tuple[tuple[_Maker, float], ...] = (
     (_spots, 0.55),
     (_caps, 0.5),
+    (_leukoaraiosis, 0.22),
     (old_infarct, 0.2),
     (_vessels, 0.6),
     (_meninges, 0.5),

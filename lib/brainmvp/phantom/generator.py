@@ -12,7 +12,7 @@ from torch import Tensor
 from brainmvp.phantom import distractors, regions, stroke, tumour
 from brainmvp.phantom.acquisition import Slices, acquire
 from brainmvp.phantom.anatomy import GREY, WHITE, Anatomy, load_anatomies
-from brainmvp.phantom.deform import Pull, Warp, individual_tissue
+from brainmvp.phantom.deform import Pull, Warp, individual_tissue, shrunken
 from brainmvp.phantom.distortion import ECHO_PLANAR, Distortion
 from brainmvp.phantom.draw import Draw
 from brainmvp.phantom.grid import BrainGrid, pick_points
@@ -25,7 +25,7 @@ Disease = Literal["tumour", "stroke", "healthy"]
 
 # What a phantom of a task has: mostly its disease; the rest teaches what to leave alone.
 _MIX: dict[str, dict[Disease, float]] = {
-    "tumour": {"tumour": 0.66, "stroke": 0.14, "healthy": 0.20},
+    "tumour": {"tumour": 0.60, "stroke": 0.22, "healthy": 0.18},
     "stroke": {"stroke": 0.80, "tumour": 0.08, "healthy": 0.12},
 }
 # One of this share's sequences has a contrast of no scanner, and half of these phantoms are healthy: what is odd
@@ -84,7 +84,7 @@ def make_phantom(
         mix = _MIX[task]
         healthy_one = odd is not None and draw.chance(0.5)
         disease = "healthy" if healthy_one else draw.choice(list(mix), list(mix.values()))
-    atrophy = draw.uniform(0, 1) ** 1.5  # whatever the disease: it must not tell which one it is
+    atrophy = draw.uniform(0, 1)  # whatever the disease: it must not tell which one it is
     warp = Warp(draw, grid, anatomy, atrophy)
 
     plan = None
@@ -182,7 +182,9 @@ def _warped(
         return individual_tissue(tissue, draw, grid, atrophy), {}, None
     real = dict(zip(anatomy.images, moved[3:], strict=False))
     lesions = None if anatomy.lesions is None else moved[-1]
-    return tissue, {} if draw.chance(_ANEW) else real, lesions
+    if draw.chance(_ANEW):
+        return shrunken(tissue, atrophy), {}, lesions
+    return tissue, real, lesions
 
 
 def _background(

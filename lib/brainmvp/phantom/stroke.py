@@ -19,10 +19,14 @@ from brainmvp.sequences import Sequence
 INFARCT = 1
 
 _KINDS = ("territory", "patchy", "cortical", "emboli", "lacune")
-_KIND_WEIGHTS = (0.27, 0.15, 0.12, 0.34, 0.12)
+_KIND_WEIGHTS = (0.25, 0.14, 0.11, 0.34, 0.16)
 # Those that could be taken for a tumour.
 _LARGE_WEIGHTS = (0.50, 0.20, 0.18, 0.07, 0.05)
 _SUBACUTE_WEIGHTS = (0.65, 0.15, 0.20, 0.0, 0.0)
+# The share of lacunes in the brainstem, so that 6 % of strokes are there (the pons alone has 7 %, BMC Neurol 2019,
+# doi:10.1186/s12883-019-1411-6); its middle and half of its widths, mm from the middle of the brain's box.
+_IN_BRAINSTEM = 0.35
+_BRAINSTEM, _BRAINSTEM_HALF = (0.0, -8.0, -42.0), (11.0, 9.0, 15.0)
 # Ratio of an infarct's DWI signal to grey matter's below which a reader would not call it.
 _VISIBLE = 1.22
 # The share of a voxel from which it is marked: an infarct stands out so much in DWI that readers include its edge.
@@ -68,7 +72,7 @@ def grow(
             other = pick_points(seeds, grid.spacing, [draw.uniform(0, 1)])[0]
             mask = torch.maximum(mask, _emboli(draw, grid, seeds, other, difficulty))
     elif kind == "lacune":
-        mask = _lacune(draw, grid, one_side, difficulty)
+        mask = _lacune(draw, grid, _place_of_lacune(draw, grid, parenchyma, anatomical, one_side), difficulty)
     else:
         radius = draw.log_uniform(20, 50) if large else draw.log_uniform(9, 38)
         mask = _territory(draw, grid, tissue, half, one_side, radius, kind) * half
@@ -76,7 +80,10 @@ def grow(
             mask = torch.maximum(mask, _emboli(draw, grid, seeds, one_side, difficulty))
     mask = mask * (parenchyma > 0.5) * (1 - tissue[CSF])
 
-    material = _visible(subacute_infarct(draw, grey) if swollen else infarct(draw, grey), grey)
+    if swollen:
+        material = _visible(subacute_infarct(draw, grey), grey)
+    else:
+        material = _visible(infarct(draw, grey, small=kind in ("emboli", "lacune")), grey)
     layers.append(Layer(mask, material, draw.uniform(0.02, 0.12), draw.uniform(3, 8), least_dwi=_VISIBLE))
     if swollen and draw.chance(0.75):
         layers.append(_enhancing_cortex(draw, grid, tissue, mask, material))
@@ -146,11 +153,25 @@ def _emboli(draw: Draw, grid: BrainGrid, seeds: Tensor, centre: Point, difficult
     return soft(distance, min(grid.spacing, 1.0))
 
 
+def _place_of_lacune(
+    draw: Draw, grid: BrainGrid, parenchyma: Tensor, anatomical: Tensor, centre: Point
+) -> Point:
+    """Return a point of the brainstem, or one half of the way from `centre` to the middle of the brain."""
+    if draw.chance(_IN_BRAINSTEM):
+        offsets = [
+            (axis - middle) / half
+            for axis, middle, half in zip(anatomical, _BRAINSTEM, _BRAINSTEM_HALF, strict=True)
+        ]
+        weights = parenchyma * (sum(offset * offset for offset in offsets) < 1)
+        if weights.sum() > 1:
+            return pick_points(weights, grid.spacing, [draw.uniform(0, 1)])[0]
+    return tuple(0.5 * c for c in centre)
+
+
 def _lacune(draw: Draw, grid: BrainGrid, centre: Point, difficulty: float) -> Tensor:
-    """Return one small deep infarct, moved half of the way to the middle of the brain."""
+    """Return one small deep infarct."""
     distance = torch.full(grid.shape, 1e3)
-    deep = tuple(0.5 * c for c in centre)
-    add_ball(distance, draw, grid, deep, draw.log_uniform(3.0 - difficulty, 8.0))
+    add_ball(distance, draw, grid, centre, draw.log_uniform(3.0 - difficulty, 8.0))
     return soft(distance, min(grid.spacing, 1.0))
 
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from scipy import ndimage
 
+from brainmvp.phantom.anatomy import CSF, WHITE
 from brainmvp.phantom.contrast import Protocol, carry_over, nulling_time, signal
+from brainmvp.phantom.deform import shrunken
 from brainmvp.phantom.draw import Draw, box_mean
 from brainmvp.phantom.grid import BrainGrid, pick_points
 from brainmvp.phantom.layers import add_ball, ellipsoid
@@ -28,6 +30,16 @@ def test_box_mean_is_the_uniform_filter():
     field = Draw(2).white((12, 14, 10))
     expected = ndimage.uniform_filter(field.numpy(), 5, mode="constant")
     assert torch.allclose(box_mean(field, 2), torch.from_numpy(expected), atol=1e-5)
+
+
+def test_atrophy_widens_what_holds_some_csf_and_leaves_the_rest():
+    tissue = torch.zeros(3, 2, 1, 1)
+    tissue[:, 0, 0, 0] = torch.tensor([0.9, 0.0, 0.1])
+    tissue[WHITE, 1, 0, 0] = 0.5  # at the edge of the brain
+    assert torch.allclose(shrunken(tissue, 0.0), tissue)
+    old = shrunken(tissue, 1.0)
+    assert old[CSF, 0, 0, 0] == pytest.approx(1 / 3, abs=0.01)
+    assert torch.allclose(old.sum(0), tissue.sum(0)) and torch.equal(old[:, 1], tissue[:, 1])
 
 
 def test_points_are_drawn_where_the_weights_are():
@@ -100,11 +112,12 @@ def test_restricted_diffusion_is_bright_in_dwi_and_dark_in_adc():
     assert signal(lesion, Protocol(Sequence.ADC, 6000.0, 80.0, b=1.0)) == 0.45
 
 
-def test_about_a_third_of_infarcts_have_a_normal_adc():
+@pytest.mark.parametrize(("small", "share"), [(False, 0.38), (True, 0.53)])
+def test_a_third_of_infarcts_have_a_normal_adc_and_half_of_the_small_ones(small, share):
     grey, _, _ = healthy(Draw(10), 0.5)
     draw = Draw(11)
-    normal = sum(infarct(draw, grey).adc > 0.8 * grey.adc for _ in range(400)) / 400
-    assert 0.25 < normal < 0.55
+    normal = sum(infarct(draw, grey, small=small).adc > 0.8 * grey.adc for _ in range(1000)) / 1000
+    assert normal == pytest.approx(share, abs=0.07)
 
 
 def test_a_signal_keeps_its_place_between_the_tissues_of_another_image():

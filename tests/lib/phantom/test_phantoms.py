@@ -7,8 +7,13 @@ import torch
 from brainmvp.errors import BrainMVPError
 from brainmvp.intensity import normalise
 from brainmvp.phantom import make_phantom
+from brainmvp.phantom import stroke as lesions
 from brainmvp.phantom.anatomy import GREY, WHITE, load_anatomies
+from brainmvp.phantom.deform import Warp
 from brainmvp.phantom.distortion import Distortion
+from brainmvp.phantom.draw import Draw
+from brainmvp.phantom.grid import BrainGrid
+from brainmvp.phantom.materials import healthy
 from brainmvp.phantom.write import write_study
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
@@ -96,16 +101,33 @@ def test_labels_are_those_of_the_task_and_lie_in_the_brain(seed, atlas):
     assert (phantom.labels[~phantom.brain] == 0).all()
 
 
+def test_a_third_of_lacunes_lie_in_the_brainstem(atlas, monkeypatch):
+    monkeypatch.setattr("brainmvp.phantom.stroke._KIND_WEIGHTS", (0.0, 0.0, 0.0, 0.0, 1.0))
+    draw, grid = Draw(1), BrainGrid(2.0)
+    warp = Warp(draw, grid, atlas[0], atrophy=0.5)
+    anatomical = warp.source()
+    tissue = warp.apply(atlas[0].tissue, anatomical)
+    grey, _, _ = healthy(draw, 0.5)
+    low = 0
+    for _ in range(40):
+        _, labels = lesions.grow(draw, grid, tissue, anatomical, grey, 0.5)
+        where = anatomical[:, labels > 0]
+        low += bool(where.numel()) and float(where[2].mean()) < -27 and float(where[0].abs().mean()) < 14
+    assert 6 <= low <= 22
+
+
 def test_an_infarct_is_labelled_only_where_it_was_scanned(atlas, monkeypatch):
     def upper_half(draw, grid, image, brain, difficulty, **how):
         covered = brain & (grid.axes()[2] > 0)
         return image * covered, covered
 
     monkeypatch.setattr("brainmvp.phantom.generator.acquire", upper_half)
-    for seed in range(3):
+    marked = 0
+    for seed in range(4):
         phantom = make_phantom(seed, "stroke", anatomies=atlas, disease="stroke", sequences=(Sequence.DWI,))
         assert (phantom.images[Sequence.DWI][phantom.labels > 0] > 0).all()
-    assert (phantom.labels > 0).any()
+        marked += int((phantom.labels > 0).sum())
+    assert marked
 
 
 def test_labels_are_bent_only_with_an_image_that_is(monkeypatch):
