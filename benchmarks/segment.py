@@ -6,7 +6,7 @@ so the ratio is a lower bound. Its weights are random: they cost the same.
 
     python benchmarks/segment.py [STUDY] [--task tumour] [--threads 2] [--out result.json]
 
-Without a study it makes a synthetic one at 1 mm.
+Without a study it makes a synthetic one of 240 x 240 x 155 voxels of 1 mm.
 """
 
 import argparse
@@ -18,6 +18,10 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
+
+import numpy as np
+
+_SHAPE = (240, 240, 155)
 
 
 def published_model(task_name: str):
@@ -86,11 +90,19 @@ def main() -> None:
 
 
 def synthetic_study(folder: Path, task: str) -> Path:
-    """Write a synthetic study with all sequences of the task and return its folder."""
-    from brainmvp.phantom.write import make_study
+    """Write a synthetic study with all sequences of the task, of the size of BraTS, and return its folder."""
+    from brainmvp.phantom import make_phantom
+    from brainmvp.spatial import Grid, resample
     from brainmvp.tasks import get_task
+    from brainmvp.volume import Volume, write_volume
 
-    make_study(folder, 1, task, sequences=get_task(task).sequences, disease=task)
+    phantom = make_phantom(1, task, spacing=1.0, sequences=get_task(task).sequences, disease=task)
+    affine = phantom.affine.copy()
+    affine[:3, 3] -= (np.array(_SHAPE) - phantom.labels.shape) // 2
+    for sequence, image in phantom.images.items():
+        data = resample(Volume(image.numpy(), phantom.affine), Grid(_SHAPE, affine))
+        folder.mkdir(exist_ok=True)
+        write_volume(Volume(data, affine), folder / f"{folder.name}_{sequence.value.lower()}.nii.gz")
     return folder
 
 
