@@ -82,10 +82,13 @@ def fit_temperature(logits: Tensor, truth: Tensor) -> float:
     return round(float(np.exp((low + high) / 2)), 3)
 
 
-def best_threshold(probabilities: list[Tensor], truths: list[Tensor]) -> tuple[float, float]:
-    """Return the threshold of 0.3 to 0.6 with the best mean Dice over cases, and that Dice.
+def best_threshold(
+    probabilities: list[Tensor], truths: list[Tensor], slack: float = 0.0
+) -> tuple[float, float]:
+    """Return the threshold of 0.3 to 0.6 with the best mean Dice over cases, and its Dice.
 
-    probabilities: float, truths: bool, each pair of the same shape, none of the truths empty.
+    probabilities: float, truths: bool, each pair of the same shape, none of the truths empty; slack: the lowest
+    threshold is taken whose Dice is not worse than the best by more than this.
     """
 
     def mean_dice(threshold: float) -> float:
@@ -93,8 +96,9 @@ def best_threshold(probabilities: list[Tensor], truths: list[Tensor]) -> tuple[f
         return sum(dice(case > threshold, truth) for case, truth in pairs) / len(truths)
 
     by_threshold = {threshold: mean_dice(threshold) for threshold in _THRESHOLDS}
-    best = max(by_threshold, key=lambda threshold: by_threshold[threshold])
-    return best, by_threshold[best]
+    least = max(by_threshold.values()) - slack
+    lowest = min(threshold for threshold, mean in by_threshold.items() if mean >= least)
+    return lowest, by_threshold[lowest]
 
 
 def error_auc(uncertainty: np.ndarray, wrong: np.ndarray) -> float | None:

@@ -50,6 +50,8 @@ def test_the_threshold_is_the_best_of_all_cases_and_not_of_the_largest():
     low, high = torch.tensor([0.42, 0.37]), torch.tensor([0.8, 0.1])
     assert best_threshold([low, high, high], [truth] * 3) == (0.4, 1.0)
     assert best_threshold([torch.tensor([0.9, 0.52])], [truth]) == (0.55, 1.0)
+    assert best_threshold([torch.tensor([0.9, 0.52])], [truth], slack=0.1)[0] == 0.55
+    assert best_threshold([torch.tensor([0.9, 0.52])], [truth], slack=0.4) == (0.3, pytest.approx(2 / 3))
 
 
 def test_empty_bins_do_not_count():

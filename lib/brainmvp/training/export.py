@@ -27,6 +27,8 @@ _SMALLEST_ML = {"tumour": 0.2, "stroke": 0.03}
 # As many to fit temperatures and thresholds on, and, from this seed above training's on, to score with them.
 _CALIBRATION_PHANTOMS = 32
 _FIRST_SCORED = 1_000
+# Dice: less than that by which the mean of 32 phantoms would differ with others.
+_AS_GOOD = 0.005
 # Whole heads of up to 32 cm at 2 mm in one window: neighbours' windows would only cost time.
 _WINDOW = (160, 160, 160)
 
@@ -142,9 +144,10 @@ def _temperatures(task: Task, logits: Tensor, validation: ValidationSet) -> dict
 
 
 def best_thresholds(task: Task, probabilities: dict[str, Tensor], targets: Tensor) -> dict[str, float]:
-    """Return by region the threshold with the best mean Dice over all sets of sequences.
+    """Return by region the lowest threshold whose mean Dice over all sets of sequences is about the best.
 
-    A model is asked with sequences missing, too, and is then less sure of what it sees. probabilities: (N, R, X, Y, Z)
+    A model is asked with sequences missing, too, and is then less sure of what it sees; and it is less sure of patients
+    than of phantoms, on which a range of thresholds is equally good. probabilities: (N, R, X, Y, Z)
     by name of `SEQUENCE_SETS`; targets: (N, R, X, Y, Z); cases without a region do not count for it.
     """
     thresholds: dict[str, float] = {}
@@ -152,7 +155,7 @@ def best_thresholds(task: Task, probabilities: dict[str, Tensor], targets: Tenso
         found = _of_region(task, index, probabilities, targets)
         truths = targets[targets[:, index].flatten(1).any(1), index : index + 1]
         together = [case for cases in found.values() for case in cases]
-        thresholds[region.name], _ = best_threshold(together, list(truths) * len(found))
+        thresholds[region.name], _ = best_threshold(together, list(truths) * len(found), _AS_GOOD)
     return thresholds
 
 
