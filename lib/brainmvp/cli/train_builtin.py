@@ -24,7 +24,7 @@ def train_builtin(
     steps: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Length of the whole training; default: 17,000 (tumour) or 10,600 (stroke), hours."
+            min=1, help="Length of the whole training, a phantom each; default: 17,000, some hours."
         ),
     ] = None,
     start: Annotated[
