@@ -44,11 +44,11 @@ PATIENTS = (
     Patient(
         "patient-tumour",
         "tumour",
-        2_100_000_044,
+        2_100_000_046,
         (Sequence.T1, Sequence.T1CE, Sequence.T2, Sequence.FLAIR),
         False,
     ),
-    Patient("patient-stroke", "stroke", 2_100_000_029, (Sequence.DWI, Sequence.ADC), True),
+    Patient("patient-stroke", "stroke", 2_100_000_003, (Sequence.DWI, Sequence.ADC), True),
 )
 
 
