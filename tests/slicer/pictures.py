@@ -23,6 +23,8 @@ if __name__ == "__main__":
 
 from BrainMVPLib import views
 from BrainMVPLib.drawn import export_labels
+from BrainMVPLib.measure import middle
+from BrainMVPLib.scene import affine
 from desktop import Desktop
 from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 from vtk.util import numpy_support
@@ -79,9 +81,8 @@ def _slice(logic: Any, size: int, session: Any, labels: np.ndarray | None, table
     node.SetDimensions(size, size, 1)
     logic.FitSliceToBackground(size, size)
     reference = session.reference()[1]
-    if labels is not None and labels.any():
-        node.JumpSliceByCentering(*_centre(labels, reference))
-        logic.FitSliceToBackground(size, size)
+    if labels is not None and (point := middle(labels, affine(reference))):
+        node.JumpSliceByOffsetting(*point)
     logic.UpdatePipeline()
     port = logic.GetImageDataConnection()
     port.GetProducer().Update()
@@ -101,16 +102,7 @@ def _slice(logic: Any, size: int, session: Any, labels: np.ndarray | None, table
     return np.ascontiguousarray(pixels[::-1].clip(0, 255).astype(np.uint8))
 
 
-def _centre(labels: np.ndarray, reference: Any) -> np.ndarray:
-    from BrainMVPLib.scene import affine
-
-    z, y, x = (int(np.median(axis)) for axis in np.nonzero(labels))
-    return (affine(reference) @ [x, y, z, 1])[:3]
-
-
 def _on_slice(labels: np.ndarray, reference: Any, node: Any, size: int) -> np.ndarray:
-    from BrainMVPLib.scene import affine
-
     matrix = node.GetXYToRAS()
     to_ras = np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])
     y, x = np.mgrid[:size, :size]

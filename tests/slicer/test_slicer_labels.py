@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import slicer
+from BrainMVPLib import measure
 from BrainMVPLib import scene as ops
 from BrainMVPLib.drawn import copy_drawn, export_labels
 from BrainMVPLib.errors import ModuleError
@@ -250,3 +251,13 @@ def test_the_order_of_a_file_s_voxels_is_found_again(tmp_path, volume, axes):
     np.testing.assert_array_equal(reorder(ops.voxels(node), ops.affine(node), found), labels)
     with pytest.raises(ModuleError, match="open the study again"):
         reorder(labels, oblique((1, 2, 3)), affine)
+
+
+def test_the_middle_of_labels_is_a_labelled_point_of_their_largest_slice():
+    labels = np.zeros((4, 6, 8), np.uint8)
+    assert measure.middle(labels, np.eye(4)) is None
+    labels[1, 2, 3] = 1
+    labels[2, 1:6, 1:6] = 2
+    labels[2, 2:5, 2:5] = 0  # a ring: its middle is not labelled
+    x, y, z = measure.middle(labels, np.diag([1.0, 1.0, 2.0, 1.0]))
+    assert z == 4.0 and labels[2, round(y), round(x)] == 2

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import requests
+from BrainMVPLib import measure, views
 from BrainMVPLib import scene as ops
-from BrainMVPLib import views
 from BrainMVPLib.client import Client
 from BrainMVPLib.drawn import export_labels
 from BrainMVPLib.labelmap import Labelmap, read_labelmap
@@ -50,6 +50,11 @@ def test_a_study_goes_all_the_way_and_the_next_one_takes_its_place(
     assert not any("Uploading" in step for step in session.steps)  # the server has it all
 
     labels = export_labels(segmentation, submitting.table(), reference)
+    point = measure.middle(labels, ops.affine(reference))
+    for view in ops.nodes_of(scene, "vtkMRMLSliceNode"):  # each passes through what was found
+        plane = view.GetSliceToRAS()
+        offsets = [plane.GetElement(axis, 2) * (point[axis] - plane.GetElement(axis, 3)) for axis in range(3)]
+        assert sum(offsets) == pytest.approx(0, abs=1e-3), view.GetLayoutName()
     segment = segmentation.GetSegmentation().GetNthSegment(1)
     from vtk.util import numpy_support
 

@@ -47,6 +47,20 @@ def voxel_ml(affine: np.ndarray) -> float:
     return abs(float(np.linalg.det(affine[:3, :3]))) / 1000
 
 
+def middle(labels: np.ndarray, affine: np.ndarray) -> tuple[float, ...] | None:
+    """Return a labelled point, RAS mm, in the slice that shows most of a label map; None where nothing is labelled.
+
+    labels: (Z, Y, X); affine: (4, 4), index (x, y, z) to mm.
+    """
+    areas = np.count_nonzero(labels, axis=(1, 2))
+    if not areas.any():
+        return None
+    z = int(areas.argmax())
+    y, x = np.nonzero(labels[z])
+    nearest = int(((y - np.median(y)) ** 2 + (x - np.median(x)) ** 2).argmin())
+    return tuple(float(mm) for mm in (affine @ [x[nearest], y[nearest], z, 1])[:3])
+
+
 def pack(labels: np.ndarray) -> str:
     """Return a label map (Z, Y, X) uint8 as text, for the parameter node: some kilobytes for a lesion."""
     return base64.b64encode(zlib.compress(labels.tobytes(), 1)).decode("ascii")

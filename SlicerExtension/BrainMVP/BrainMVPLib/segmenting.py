@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import measure
+from . import measure, views
 from . import scene as ops
 from .background import Job
 from .client import Client, Inference
@@ -33,7 +33,7 @@ class Result:
     """What came back: the server, the image it is of, its facts, the labels, and the same packed for the scene.
 
     table: of its structures; drawn: the `state_of` its segmentation as it comes; sent: what the server has of each
-    volume, by the id of its node.
+    volume, by the id of its node; middle: a point of the labels, RAS mm, if there is any.
     """
 
     server: str
@@ -44,6 +44,7 @@ class Result:
     packed: str
     drawn: str
     sent: dict[str, Origin]
+    middle: tuple[float, ...] | None
 
 
 class Segmenting:
@@ -98,7 +99,8 @@ class Segmenting:
                 drawn = state_as_imported(labels, table)
                 seconds["read"] = time.perf_counter() - start
                 sent = {source.node_id: known[source.sequence] for source in sources}
-                return Result(client.url, image, answer.facts, labels, table, packed, drawn, sent)
+                middle = measure.middle(labels.voxels, grid)
+                return Result(client.url, image, answer.facts, labels, table, packed, drawn, sent, middle)
 
             def done(result: Result) -> None:
                 start = time.perf_counter()
@@ -137,6 +139,8 @@ class Segmenting:
             "volumes_ml": measure.volumes_ml(result.labels.counts, measure.voxel_ml(grid), table),
         }
         state.proposal = result.packed
+        if result.middle is not None:
+            views.pass_through(session.scene, result.middle)
         session.said.emit(f"{summary(result.facts)} {kept}".strip())
         session.ask_server()  # which may have another version by now
 

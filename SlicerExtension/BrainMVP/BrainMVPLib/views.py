@@ -72,6 +72,12 @@ def show_everywhere(scene: Any, volume: Any) -> None:
             composite.SetBackgroundVolumeID(volume.GetID())
 
 
+def pass_through(scene: Any, point: tuple[float, ...]) -> None:
+    """Move every slice view to the slice through a point, RAS mm; what part of it is shown stays."""
+    for node in nodes_of(scene, "vtkMRMLSliceNode"):
+        node.JumpSliceByOffsetting(*point)
+
+
 def overlay(scene: Any, volume: Any | None) -> None:
     """Lay a volume over what every slice view shows; None takes it away."""
     for composite in nodes_of(scene, "vtkMRMLSliceCompositeNode"):
