@@ -26,7 +26,7 @@ from brainmvp_app.classify import ClassificationTask, classification_tasks
 from brainmvp_app.conf import Conf
 from brainmvp_app.datastore import DRAFT, StudyDatastore
 from brainmvp_app.errors import RefusedError
-from brainmvp_app.ids import check_tag
+from brainmvp_app.ids import check_sequences, check_tag
 from brainmvp_app.infer import DICOM_SEG, SegmentationTask
 from brainmvp_app.pacs_store import PacsDatastore, archive_folder
 from brainmvp_app.scorer import Scorer
@@ -128,6 +128,12 @@ class BrainMVPApp(MONAILabelApp):
             if request.get("result_extension") == DICOM_SEG:
                 raise RefusedError(400, "Labels are stored as images; ask for DICOM SEG without save_label.")
             store.check_lies_on_reference(image)
+            wished = request.get("sequences")
+            if wished is not None and sequence not in check_sequences(wished):
+                raise RefusedError(
+                    400,
+                    f"A label to store lies on {sequence}; name it in sequences, or ask without save_label.",
+                )
         # The stock method runs the task; a path makes it look nothing up.
         result = super().infer(request | {"image": path, "study": image, "save_label": False}, store)
         if request.get("save_label"):

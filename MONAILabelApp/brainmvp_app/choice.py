@@ -14,7 +14,7 @@ from brainmvp.study import Study
 from brainmvp_app.datastore import DRAFT, StudyDatastore
 from brainmvp_app.errors import RefusedError
 
-_USELESS = "no model here can use its sequences, so that it comes last"
+_USELESS = "no model here can use its sequences"
 _Key = tuple[str, str | None, tuple[str, ...], tuple[str, ...], int]
 
 

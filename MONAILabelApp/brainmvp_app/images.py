@@ -56,8 +56,8 @@ class ImageStore(StudyIndex):
         """Store one sequence of a study, new or not, and return the study's id.
 
         The sequence is `image_info["sequence"]`, or else what the file's name says; `image_info["copy_of"]` may name
-        the study of which this one is a changed copy. Sending the same file again
-        changes nothing; a different one for a sequence that is there is refused (409).
+        the study of which this one is a changed copy. Sending the same file again changes nothing; a different one for
+        a sequence that is there is refused (409).
         """
         study_id, path = image_id, Path(image_filename)
         if study_id not in self.list_images():

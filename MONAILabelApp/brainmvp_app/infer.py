@@ -17,6 +17,7 @@ from brainmvp.tasks import Task
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.fetched import as_found, fetch, is_dicom
+from brainmvp_app.ids import image_id
 from brainmvp_app.inference_turn import TURN
 from brainmvp_app.served import ServedTask, device_of
 from brainmvp_app.temporary import written
@@ -49,6 +50,12 @@ class SegmentationTask(ServedTask[Segmenter]):
         if suffix not in RESULT_SUFFIXES:
             raise RefusedError(400, f"result_extension has to be one of {', '.join(RESULT_SUFFIXES)}.")
         study, reference = self.wanted(request)
+        if reference not in study.images:
+            other = image_id(study.id, next(iter(study.images)))
+            raise RefusedError(
+                400,
+                f"The result would lie on {reference}, which sequences leaves out; ask with image={other}.",
+            )
         if suffix == DICOM_SEG and not is_dicom(study):
             raise RefusedError(
                 400, 'DICOM SEG needs DICOM images; ask for "result_extension": ".seg.nrrd" in params.'

@@ -90,7 +90,7 @@ def outgrown_labels(
         if regions:
             titles = " and ".join(region.title.lower() for region in regions)
             problems[f"labels/final/{study_id}"] = (
-                f"{' and '.join(late)} came after the label was drawn, or was not looked at, so {titles} are left out "
+                f"The label was drawn without {' and '.join(late)}, so {titles} are left out "
                 "of training and tests; look at the study again and submit its label once more, unless that is useless."
             )
     return problems

@@ -16,7 +16,7 @@ from brainmvp.tasks import Task
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.fetched import only
-from brainmvp_app.ids import check_sequences, image_id
+from brainmvp_app.ids import check_sequences
 from brainmvp_app.recent import Recent
 
 Engine = TypeVar("Engine", Segmenter, StudyClassifier)
@@ -60,7 +60,7 @@ class ServedTask(InferTask, Generic[Engine]):
         """Return the study whose id is `request["study"]`, and the sequence that the id stands for.
 
         `request["sequences"]` names those that are looked at; all of them where it is None or absent. Raises
-        `RefusedError`: 404 if there is no such study or sequence, 400 if what the id stands for is left out.
+        `RefusedError` (404) if there is no such study or sequence.
         """
         study, reference = self.datastore.find(request["study"])
         if request.get("sequences") is None:
@@ -69,12 +69,6 @@ class ServedTask(InferTask, Generic[Engine]):
         if missing := [sequence for sequence in chosen if sequence not in study.images]:
             raise RefusedError(
                 404, f"{study.id} has no {', '.join(missing)}; it has {', '.join(study.images)}."
-            )
-        if reference not in chosen:
-            raise RefusedError(
-                400,
-                f"The result would lie on {reference}, which sequences leaves out; ask with "
-                f"image={image_id(study.id, chosen[0])}.",
             )
         return only(study, chosen), reference
 

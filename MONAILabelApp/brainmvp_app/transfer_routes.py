@@ -1,6 +1,5 @@
 """The routes that spare a client time: checksums, copies, the progress of an inference, uncertainty on demand."""
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from fastapi.responses import FileResponse, Response
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import remove_file
 
+from brainmvp.files import digest_of
 from brainmvp.volume import write_volume
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.recent import Recent
@@ -73,5 +73,4 @@ def _recent(model: str) -> Recent:
 
 @lru_cache(maxsize=4096)
 def _sha256(path: Path, changed: int, size: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest_of(path)

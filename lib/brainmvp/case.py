@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import digest_of
 from brainmvp.segnrrd import read_by_name
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
@@ -70,8 +71,7 @@ def labels_digest(cases: list[Case]) -> str:
 
 @lru_cache(maxsize=100_000)  # a comparison asks for each of its runs
 def _file_digest(path: Path, changed: int, size: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest_of(path)
 
 
 def class_index(task: Task, case: Case) -> int:

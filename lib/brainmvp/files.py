@@ -1,5 +1,6 @@
 """Files that are there complete or not at all, whatever stops the program while it writes them."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -111,3 +112,9 @@ def data_folders(root: Path, closed: list[str]) -> Iterator[tuple[PurePosixPath,
         folders[:] = folders_to_enter(folder, folders)
         relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
         yield relative, folders, sorted(name for name in names if not name.startswith("."))
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,10 +1,10 @@
 """A published checkpoint becomes a version in the model store."""
 
-import hashlib
 from datetime import date
 from pathlib import Path
 
 from brainmvp.card import Card
+from brainmvp.files import digest_of
 from brainmvp.modelstore import Model, ModelStore
 from brainmvp.networks.checkpoint import ImportReport, import_published
 from brainmvp.sequences import Sequence
@@ -36,7 +36,7 @@ def import_model(
         window=_WINDOW,
         created=date.today(),
         training={
-            "imported_from": path.name, "sha256": _sha256(path), "entries_matched": len(report.matched),
+            "imported_from": path.name, "sha256": digest_of(path), "entries_matched": len(report.matched),
         },
         licence="as the published checkpoint's",
     )  # fmt: skip
@@ -51,10 +51,5 @@ def find_imported(path: Path, store: ModelStore) -> Model | None:
     """Return the version that a checkpoint was imported as, by the file's content, or None."""
     if not path.is_file():
         return None
-    digest = _sha256(path)
+    digest = digest_of(path)
     return next((m for m in store.models() if m.card.training.get("sha256") == digest), None)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

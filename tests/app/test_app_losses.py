@@ -124,9 +124,7 @@ def test_a_label_says_nothing_of_what_a_sequence_shows_that_came_after_it(
     assert told() == {"p1": ["TC", "ET"], "p2": []}
     (problem,) = store.status()["problems"].items()
     assert problem[0] == "labels/final/p1"
-    assert problem[1].startswith(
-        "T1CE came after the label was drawn, or was not looked at, so tumour core and enhancing tumour are"
-    )
+    assert problem[1].startswith("The label was drawn without T1CE, so tumour core and enhancing tumour are")
     main.BrainMVPApp.submit(SimpleNamespace(_datastore=store, state=state), "p1", label, "final", {})
     assert told()["p1"] == []
     assert store.status()["problems"] == {}

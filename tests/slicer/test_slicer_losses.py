@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from BrainMVPLib import scene as ops
+from BrainMVPLib.background import Background
 from BrainMVPLib.client import Client
 from BrainMVPLib.drawn import export_labels, state_as_imported, state_of
 from BrainMVPLib.errors import ServerError
@@ -470,3 +471,14 @@ def test_a_proxy_is_not_asked_for_this_computer(stock, monkeypatch):
     monkeypatch.delenv("NO_PROXY", raising=False)
     assert Transport(stock.url).json("GET", "/info/")["name"] == "Stock"
     assert _answers(stock.url)
+
+
+def test_steps_that_are_left_are_undone_once_and_let_go():
+    background, undone = Background(), []
+    steps = ((name, 0.5) for name in ("one", "two"))
+    job = background.start_steps("Opening", steps, print, print, print, lambda: undone.append(1))
+    background.drain()
+    job.abandon()
+    background.drain()
+    background.close()
+    assert undone == [1]

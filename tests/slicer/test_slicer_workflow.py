@@ -108,7 +108,7 @@ def test_a_sequence_of_a_study_that_is_left_empty_is_not_looked_at(
         earlier.setattr(Client, "infer", lambda *values: infer(*values[:5]))
         Segmenting(session).segment()
         settle(session)
-    assert "The server looked at T1, T1CE, too" in session.errors.pop()
+    assert "The server looked at T1 and T1CE, too" in session.errors.pop()
     Segmenting(session).segment()
     settle(session)
     assert session.errors == []

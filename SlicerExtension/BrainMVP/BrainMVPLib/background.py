@@ -156,7 +156,7 @@ class Background:
         """Deliver what has arrived since the last call; a result whose job was abandoned is dropped."""
         for _ in range(self._arrived.qsize()):
             job, receiver, values, last = self._arrived.get()
-            if last and job in self._running:
+            if (last or job.abandoned) and job in self._running:  # an abandoned one takes no further step
                 self._running.remove(job)
             if receiver and not job.abandoned:
                 receiver(*values)

@@ -88,8 +88,8 @@ class Segmenting:
                 answer = _infer(client, model, image, None if all_of_it else list(known), folder, job)
                 if more := set(answer.facts.get("sequences_used") or ()) - known.keys():
                     raise ModuleError(
-                        f"The server looked at {', '.join(sorted(more))}, too, which has no volume here; ask whoever "
-                        "runs it to update it."
+                        f"The server looked at {' and '.join(sorted(more))}, too, of which there is no volume here; "
+                        "ask whoever runs it to update it."
                     )
                 seconds["segment and download"] = time.perf_counter() - start
                 job.report("Reading the result", None)

@@ -69,6 +69,7 @@ class Submitting:
                 segmentation.SetAttribute(ops.PROPOSED, state_of(segmentation))
                 session.state.set_segmentation(segmentation.GetID())
                 session.state.task = task.name
+                session.state.facts, session.state.proposal = {}, ""
             session.changed.emit()
 
     def submit(self, tag: str, then: Any = lambda: None) -> None:

@@ -1,4 +1,4 @@
-"""Where `brainmvp segment` may write: never over what somebody has, nor what would be taken for a scan later."""
+"""Where a command may write: never over what somebody has, nor what would be taken for a scan later."""
 
 import json
 import tempfile

@@ -112,7 +112,7 @@ def segment(
         result.save_picture(picture)
     if page:
         _write_page(result, page)
-    if picture or page:
+    if picture or (page and page.suffix.lower() == ".pdf"):
         warn_of_boxes(found.id)
     if report:
         write_json(report, _report(result))
@@ -193,7 +193,7 @@ def _save_all(result: "Segmentation", folder: Path) -> None:
     name = result.task.name
     folder.mkdir(parents=True, exist_ok=True)
     # What an earlier run left goes first: it would speak of another label map if this one ended midway.
-    for ending in (".json", ".png", ".pdf", ".dcm", ".seg.nrrd"):
+    for ending in (".json", ".png", "_alignment.png", ".pdf", ".dcm", ".seg.nrrd"):
         (folder / f"{name}{ending}").unlink(missing_ok=True)
     with computing(f"The result of {result.study.folder} could not be written"):
         result.save(folder / f"{name}.nii.gz")

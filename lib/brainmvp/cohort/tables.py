@@ -35,8 +35,8 @@ def with_table(index: Index, path: str | os.PathLike[str]) -> tuple[Index, list[
                     by, value = update.setdefault(key, (row, row[key]))
                     if value != row[key] and _rank(by) == _rank(row):
                         raise BrainMVPError(
-                            f"{path} gives {session.id} the {key}s '{value}' and '{row[key]}'; say in a column "
-                            "'session' which visit each row is of."
+                            f"{path} gives {session.id} the {key}s '{value}' and '{row[key]}'; give each visit "
+                            "one row, with its 'session'."
                         )
         sessions.append(session.model_copy(update={key: value for key, (_, value) in update.items()}))
     notes = [f"{path}: no study of subject {row['subject']}." for n, row in enumerate(rows) if n not in used]

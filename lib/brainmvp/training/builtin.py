@@ -17,7 +17,8 @@ from brainmvp.training.train import Recipe, Report, train
 # cards). In steps, not minutes, so that any machine comes to the same end. One brain a step: on a CPU more of them cost
 # as much more time.
 NETWORK = "unet-light"
-STEPS = {"tumour": 17_000, "stroke": 17_000}
+TASKS = ("tumour", "stroke")
+STEPS = 17_000
 _BATCH = 1
 
 
@@ -40,13 +41,13 @@ def train_builtin(
     Raises `BrainMVPError` if there is no such task, device or model, or `out` holds another run.
     """
     name = get_task(task).name
-    if name not in STEPS:
-        raise BrainMVPError(f"Made-up brains have no {name}; the task is one of {', '.join(STEPS)}.")
+    if name not in TASKS:
+        raise BrainMVPError(f"Made-up brains have no {name}; the task is one of {', '.join(TASKS)}.")
     # Weights that know the easy pictures already go on with the full mix.
     easy = {} if start is None else {"easy": 0.0}
     anatomies = load_anatomies(2.0, patients)
     recipe = Recipe(
-        name, NETWORK, steps=steps or STEPS[name], batch=_BATCH, start=start and _stored_id(start),
+        name, NETWORK, steps=steps or STEPS, batch=_BATCH, start=start and _stored_id(start),
         anatomies=tuple(anatomy.name for anatomy in anatomies), **easy,
     )  # fmt: skip
     _check_same_run(out, recipe)

@@ -23,7 +23,7 @@ from brainmvp.training.loss import dice
 from brainmvp.training.validation import SEQUENCE_SETS, ValidationSet
 
 # Below this a finding is more often noise than disease, mL.
-_SMALLEST_ML = {"tumour": 0.05, "stroke": 0.03}
+_SMALLEST_ML = {"tumour": 0.1, "stroke": 0.03}
 # As many to fit temperatures and thresholds on, and, from this seed above training's on, to score with them.
 _CALIBRATION_PHANTOMS = 32
 _FIRST_SCORED = 1_000

@@ -295,7 +295,9 @@ def test_of_several_rows_for_a_visit_its_own_counts_and_two_alike_are_refused(tm
     table.write_text("subject,session,label\np1,2022,MCI\np1,,CN\n")
     assert [s.label for s in with_table(index, table)[0].sessions] == ["CN", "MCI"]
     table.write_text("subject,visit,label\np1,2020,CN\np1,2022,MCI\n")
-    with pytest.raises(BrainMVPError, match=r"gives .*/p1/2020 the labels 'CN' and 'MCI'.* column 'session'"):
+    with pytest.raises(
+        BrainMVPError, match=r"gives .*/p1/2020 the labels 'CN' and 'MCI'; give each visit one row"
+    ):
         with_table(index, table)
 
 
