@@ -12,7 +12,6 @@ Without a study it makes a synthetic one of 240 x 240 x 155 voxels of 1 mm.
 import argparse
 import json
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
@@ -61,12 +60,11 @@ def measure(side: str, study: str, task: str, threads: int) -> dict:
         start = time.perf_counter()
         result = segmenter.segment(Study.from_folder(study))
         seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux: KiB
     shape = list(result.labels.shape)
     return {
         "seconds": seconds,
         "steps": result.seconds,
-        "peak_gib": peak,
+        "peak_gib": max(result.peak_gib.values()),
         "model": result.model,
         "shape": shape,
     }
