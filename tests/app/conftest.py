@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed")
 
-from app_server import Server, started, stock_command
+from app_server import APP, Server, started, stock_command
+from noted_folder import scan
 
 from brainmvp.modelstore import ModelStore
 from brainmvp.serve import free_port
@@ -26,6 +27,20 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Itera
     port = free_port()
     with started(stock_command(studies, port), studies, tiny_models, port, cwd=studies) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the app be imported."""
+    monkeypatch.syspath_prepend(str(APP))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder of three studies of FLAIR, two of them in a folder of their own."""
+    for name in ("p1", "siteA/p2", "siteA/p3"):
+        scan(tmp_path / "studies" / name / "flair.nii.gz")
+    return tmp_path / "studies"
 
 
 @pytest.fixture(autouse=True)

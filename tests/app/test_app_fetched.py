@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from app_server import APP
 
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
@@ -15,12 +14,6 @@ from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, read_volume, to_itk, write_volume
 
 IMAGE = Volume(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.diag([-1.0, 1.5, 2.0, 1.0]))
-
-
-@pytest.fixture(autouse=True)
-def app(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the app be imported."""
-    monkeypatch.syspath_prepend(str(APP))
 
 
 @pytest.fixture

@@ -7,15 +7,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from app_server import APP, Server
+from app_server import Server
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-
-
-@pytest.fixture(autouse=True)
-def app(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the app be imported."""
-    monkeypatch.syspath_prepend(str(APP))
 
 
 async def count(scope, receive, send):

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import requests
-from app_server import APP, Server, own_command, started
+from app_server import Server, own_command, started
 from archive_server import Archive, running_archive
 from dicom_files import write_series
 from pydicom import dcmread
@@ -115,10 +115,7 @@ def test_a_final_label_is_seen_in_the_archive_as_seg(
     assert (str(seg.PatientName), seg.PatientID) == ("Secret^Patient", "ID-4711")
 
 
-def test_without_t1ce_a_label_is_sent_as_the_whole_tumour_unless_more_was_drawn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.syspath_prepend(str(APP))
+def test_without_t1ce_a_label_is_sent_as_the_whole_tumour_unless_more_was_drawn() -> None:
     from brainmvp_app.pacs_store import names_of
 
     task, flair = get_task("tumour"), {Sequence.FLAIR}
@@ -145,7 +142,6 @@ def test_a_study_that_the_archive_does_not_give_is_scored_later(
     archive: Archive, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BRAINMVP_HOME", str(home))
-    monkeypatch.syspath_prepend(str(APP))
     from brainmvp_app import scorer as scoring
     from brainmvp_app.infer import SegmentationTask
     from brainmvp_app.pacs import ArchiveError
@@ -200,7 +196,6 @@ def test_the_archives_studies_are_changed_in_the_archive(
 def test_what_arrives_in_the_archive_is_listed_and_the_rest_is_left_as_it_was(
     archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(APP))
     from brainmvp_app import pacs_catalogue
     from brainmvp_app.pacs import Pacs
 
@@ -223,7 +218,7 @@ def test_what_arrives_in_the_archive_is_listed_and_the_rest_is_left_as_it_was(
 
 
 def test_an_archive_that_went_away_is_said_and_what_is_here_goes_on(
-    pacs_server: Server, archive: Archive, study: str, tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+    pacs_server: Server, archive: Archive, study: str, tiny_models: Path
 ) -> None:
     infer(pacs_server, study)
     (broken,) = {*pacs_server.get_json("/datastore/", output="all")["objects"]} - {study}
@@ -233,7 +228,6 @@ def test_an_archive_that_went_away_is_said_and_what_is_here_goes_on(
         answer = infer(pacs_server, broken)
         assert answer.status_code == 502
         assert "cannot be reached; check that the archive runs" in answer.json()["detail"]
-        monkeypatch.syspath_prepend(str(APP))
         from brainmvp_app.pacs import Pacs
         from brainmvp_app.pacs_catalogue import PacsCatalogue
 

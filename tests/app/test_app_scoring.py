@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from app_server import APP
 
 from brainmvp.annotation.scores import Basis
 from brainmvp.annotation.state import AnnotationState
@@ -24,7 +23,6 @@ def test_no_damaged_model_and_no_full_memory_spoils_the_other_scores(
     home: Path, tmp_path: Path, write_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BRAINMVP_HOME", str(home))
-    monkeypatch.syspath_prepend(str(APP))
     from brainmvp_app.datastore import StudyDatastore
     from brainmvp_app.infer import SegmentationTask
     from brainmvp_app.scorer import Scorer
@@ -74,7 +72,6 @@ def _from(cause: Exception) -> Exception:
 def test_what_passes_is_tried_again_later_and_what_is_a_studys_fault_only_after_a_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None, fault_of_the_study: bool
 ) -> None:
-    monkeypatch.syspath_prepend(str(APP))
     from brainmvp_app import scorer as module
 
     def fail(*_: object) -> None:
@@ -112,7 +109,6 @@ def test_a_score_is_worked_out_again_only_after_a_change(
     home: Path, tmp_path: Path, write_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BRAINMVP_HOME", str(home))
-    monkeypatch.syspath_prepend(str(APP))
     from brainmvp_app.datastore import StudyDatastore
     from brainmvp_app.infer import SegmentationTask
     from brainmvp_app.scorer import Scorer

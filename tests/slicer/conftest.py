@@ -23,6 +23,8 @@ import slicer
 from BrainMVPLib import scene as ops
 from BrainMVPLib import transport
 from BrainMVPLib.nrrd import write_nrrd
+from BrainMVPLib.opening import Opening
+from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.session import Session
 from BrainMVPLib.tables import LabelTable, Structure
 from stock_server import AFFINE, StockServer, answer
@@ -264,3 +266,21 @@ def click(desktop: object, wait: Callable[..., None]) -> Callable[[str], None]:
         wait(lambda: not desktop.widget.panel.session.busy)
 
     return click
+
+
+@pytest.fixture
+def opened(study, stock, settle, tmp_path):
+    """A session on a segmented study that the server proposed; it proposes another one next."""
+    image = np.arange(1680, dtype=np.int16).reshape(10, 12, 14)
+    write_nrrd(str(tmp_path / "image.nrrd"), image, AFFINE)
+    for name in ("first", "second"):
+        stock.images[name] = (tmp_path / "image.nrrd").read_bytes()
+    ops.remove(study.scene, study.reference()[1])
+    stock.proposal = {"id": "first", "name": "first.nrrd"}
+    Opening(study).next_study()
+    settle(study)
+    Segmenting(study).segment()
+    settle(study)
+    assert (study.errors, study.state.study) == ([], "first")
+    stock.proposal = {"id": "second", "name": "second.nrrd"}
+    return study

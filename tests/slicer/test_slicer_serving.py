@@ -9,7 +9,8 @@ import pytest
 import requests
 from BrainMVPLib import local_server
 from BrainMVPLib.local_server import LOOPBACK, LocalServer, _port_of, find_command
-from BrainMVPLib.serving import Serving
+from BrainMVPLib.serving import Serving, _answers
+from BrainMVPLib.transport import Transport
 
 
 def test_a_server_is_started_connected_and_stopped(session, settle, tmp_path, monkeypatch, tiny_models):
@@ -93,3 +94,12 @@ def test_a_server_that_does_not_start_shows_its_log(session, settle, tmp_path, m
     monkeypatch.setenv("BRAINMVP_COMMAND", "")
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     assert find_command() is None
+
+
+def test_a_proxy_is_not_asked_for_this_computer(stock, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert Transport(stock.url).json("GET", "/info/")["name"] == "Stock"
+    assert _answers(stock.url)

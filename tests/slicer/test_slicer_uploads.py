@@ -8,7 +8,7 @@ from BrainMVPLib.drawn import export_labels
 from BrainMVPLib.opening import Opening
 from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.submitting import Submitting
-from test_slicer_losses import fill
+from drawing import fill
 
 from brainmvp.volume import read_volume
 

@@ -1,0 +1,73 @@
+"""A training starts when it is due, once, and with what a client may set."""
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from noted_folder import TUMOUR
+
+from brainmvp.annotation.state import AnnotationState
+
+
+def test_labels_that_have_gone_do_not_put_the_next_training_off(root: Path) -> None:
+    from brainmvp_app.training import FineTuning
+
+    state = AnnotationState(root)
+    trainer = FineTuning(TUMOUR, (TUMOUR,), state, "cpu")
+    trainer._training.cases = lambda: ["a", "b", "c"]
+    assert trainer.new_labels() == 3
+    for task, detail in (
+        ("tumour", {"labels_seen": 8}),
+        ("tumour", {"labels_seen": 1}),
+        ("stroke", {"labels_seen": 9}),
+    ):
+        state.journal.add("training", task=task, detail=detail)
+    state.journal.add("training", task="tumour", detail={"state": "failed"})
+    assert trainer.new_labels() == 2
+
+
+def test_a_client_names_no_folder_of_modules_and_starts_one_training(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from monailabel.utils.async_tasks.task import AsyncTask
+
+    from brainmvp_app import training
+    from brainmvp_app.errors import RefusedError
+    from brainmvp_app.routes import run_batch
+
+    started: list[dict] = []
+
+    def run(method: str, request: dict, enqueue: bool) -> tuple[dict, None]:
+        started.append({"status": "SUBMITTED", "request": request})
+        return started[-1], None
+
+    monkeypatch.setattr(AsyncTask, "run", run)  # starts a process
+    monkeypatch.setattr(training, "tasks", lambda method: started)
+    both = threading.Barrier(2, timeout=0.5)
+
+    def check(request: dict) -> None:
+        with suppress(threading.BrokenBarrierError):
+            both.wait()
+
+    trainer = SimpleNamespace(task=TUMOUR, check=check)
+    state, refused = AnnotationState(root), []
+
+    def ask() -> None:
+        try:
+            training.start_training(trainer, state, {"bundle_path": "/tmp", "epochs": 3})
+        except RefusedError as error:
+            refused.append(error.status)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one["request"] for one in started] == [{"epochs": 3, "model": "tumour"}]
+    assert refused == [429]
+    started.append({"status": "DONE"})
+    for wish in ("bundle_path", "gpus", "model"):
+        with pytest.raises(RefusedError, match=f"may not set {wish}"):
+            run_batch(None, "tumour", params={wish: "/tmp"})

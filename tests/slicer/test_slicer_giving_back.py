@@ -1,0 +1,66 @@
+"""A study that is left is given back to the server, and nothing of it stays."""
+
+import threading
+
+import pytest
+from BrainMVPLib.background import Background
+from BrainMVPLib.opening import Opening
+from BrainMVPLib.submitting import Submitting
+from drawing import until
+
+
+def test_a_study_that_is_left_without_a_label_is_given_back(opened, stock, settle):
+    before = len(list((opened.folder / "work").glob("study-*")))
+    stock.wrong["/datastore/image"] = "slow"
+    opening, calls = Opening(opened), len(stock.calls)
+    for _ in range(2):  # the first is refused
+        opening.next_study()
+    assert opened.errors.pop()
+    until(lambda: "GET /datastore/image" in stock.calls[calls:])
+    opened.leave()
+    stock.release.set()
+    until(lambda: "POST /studies/release" in stock.calls)
+    assert len(list((opened.folder / "work").glob("study-*"))) == before
+    stock.wrong.clear()
+    opening.next_study()
+    settle(opened)
+    assert opened.state.study == "second"
+    assert stock.calls.count("POST /studies/release") == 2  # the first one, too
+    Submitting(opened).skip("blurred")
+    settle(opened)
+    stock.proposal["id"] = "first"
+    Opening(opened).next_study()
+    settle(opened)
+    assert stock.calls.count("POST /studies/release") == 2
+
+
+@pytest.mark.parametrize("drains", [0, 1, 2, 3], ids=["arrived", "not begun", "begun", "read"])
+def test_a_study_that_is_left_between_two_steps_is_given_back_and_leaves_nothing(
+    opened, stock, settle, drains
+):
+    Submitting(opened).submit("final")
+    settle(opened)
+    nodes, folders = opened.scene.GetNumberOfNodes(), set((opened.folder / "work").glob("study-*"))
+    Opening(opened).next_study()
+    (worker,) = (t for t in threading.enumerate() if t.name == "BrainMVP Next study")
+    worker.join(20)
+    for _ in range(drains):
+        opened.background.drain()
+    assert (opened.busy, opened.state.study) == (True, "first")
+    opened.leave()
+    settle(opened)
+    assert stock.calls.count("POST /studies/release") == 1
+    assert (opened.errors, opened.state.study) == ([], "first")
+    assert opened.scene.GetNumberOfNodes() == nodes
+    assert set((opened.folder / "work").glob("study-*")) == folders
+
+
+def test_steps_that_are_left_are_undone_once_and_let_go():
+    background, undone = Background(), []
+    steps = ((name, 0.5) for name in ("one", "two"))
+    job = background.start_steps("Opening", steps, print, print, print, lambda: undone.append(1))
+    background.drain()
+    job.abandon()
+    background.drain()
+    background.close()
+    assert undone == [1]

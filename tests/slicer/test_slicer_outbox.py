@@ -1,0 +1,111 @@
+"""A label waits until the server has it, in the order of drawing, and somebody is told what became of it."""
+
+import threading
+
+import pytest
+from BrainMVPLib.client import Client
+from BrainMVPLib.errors import ServerError
+from BrainMVPLib.opening import Opening
+from BrainMVPLib.submitting import Submitting
+from drawing import draw, until
+
+
+def test_whose_label_another_one_takes_the_place_of_is_told(opened, stock, settle):
+    stock.stored = {"replaced": "Ben"}
+    Submitting(opened).submit("final")
+    settle(opened)
+    assert "It takes the place of the label of Ben" in opened.heard[-1]
+
+
+def test_who_leaves_a_submission_is_told_that_the_label_goes_out(opened, stock, settle):
+    stock.wrong["/datastore/label"] = "slow"
+    Submitting(opened).submit("final")
+    until(lambda: "PUT /datastore/label" in stock.calls)
+    opened.leave()
+    assert opened.heard[-1] == "Submit: left. The label of first is kept here and sent."
+    stock.release.set()
+    until(lambda: stock.received)
+    opened.send_waiting()
+    settle(opened)
+    until(lambda: opened.outbox.letters() == [])
+    Opening(opened).next_study()  # nothing is left unsent
+    settle(opened)
+    assert (opened.errors, opened.state.study) == ([], "second")
+    assert "POST /studies/release" not in stock.calls
+
+
+def test_a_label_that_is_refused_after_it_was_left_stays_and_says_why(opened, stock, settle, monkeypatch):
+    refuse = threading.Event()
+
+    def refused(*args):
+        refuse.wait(20)
+        raise ServerError("It does not fit.", status=422)
+
+    monkeypatch.setattr(Client, "submit_label", refused)
+    Submitting(opened).submit("final")
+    until(lambda: opened.outbox.letters())
+    opened.leave()
+    refuse.set()
+    until(lambda: opened.outbox.letters()[0].problem == "It does not fit.")
+
+
+def test_an_older_label_that_waits_never_comes_after_the_newer_one(opened, stock, settle):
+    stock.wrong["/datastore/label"] = 503
+    for tag in ("draft", "final"):
+        Submitting(opened).submit(tag)
+        settle(opened)
+    stock.wrong.clear()
+    draw(opened.state.segmentation)
+    Submitting(opened).submit("final")
+    settle(opened)
+    opened.send_waiting()
+    settle(opened)
+    assert opened.outbox.letters() == []
+    assert len(stock.received) == 1
+
+
+def test_a_label_that_waits_outlives_the_refusal_of_a_newer_one(opened, stock, settle):
+    stock.wrong["/datastore/label"] = 503
+    Submitting(opened).submit("final")
+    settle(opened)
+    waits = opened.outbox.letters()
+    stock.wrong["/datastore/label"] = 422
+    draw(opened.state.segmentation)
+    Submitting(opened).submit("final")
+    settle(opened)
+    assert len(opened.errors) == 1
+    assert opened.outbox.letters() == waits != []
+
+
+def test_a_label_outlives_the_scene_that_is_closed_while_it_goes_up(opened, stock):
+    Submitting(opened).submit("final")
+    opened.close()
+    for thread in threading.enumerate():
+        if thread.name == "BrainMVP Submit":
+            thread.join(60)
+    assert opened.outbox.letters() or any(body.endswith(b"--\r\n") for body in stock.received)
+
+
+@pytest.mark.parametrize(("status", "again"), [(404, False), (401, True), (429, True), (507, True)])
+def test_what_was_not_sent_is_not_called_sent_and_hinders_no_other(opened, stock, settle, status, again):
+    stock.wrong["/datastore/label"] = 503
+    Submitting(opened).submit("final")
+    settle(opened)
+    Submitting(opened).submit("draft")
+    settle(opened)
+    stock.wrong["/datastore/label"] = status
+    heard, calls = len(opened.heard), len(stock.calls)
+    opened.send_waiting()
+    settle(opened)
+    assert stock.calls[calls:].count("PUT /datastore/label") == 2
+    assert (opened.heard[heard:], opened.errors, len(opened.outbox.letters())) == ([], [], 2)
+    opened.send_waiting(asked=True)  # by its button
+    settle(opened)
+    assert opened.errors.pop()
+    stock.wrong.clear()
+    opened.send_waiting()
+    settle(opened)
+    assert len(stock.received) == (2 if again else 0)
+    opened.send_waiting(asked=True)
+    settle(opened)
+    assert (len(stock.received), opened.outbox.letters()) == (2, [])
