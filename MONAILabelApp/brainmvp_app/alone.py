@@ -5,8 +5,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from brainmvp.annotation.database import HIDDEN
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import HIDDEN
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,8 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from pydantic import ValidationError
 
 from brainmvp.annotation.cases import LABEL_SUFFIXES
-from brainmvp.annotation.database import HIDDEN
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import sweep, write_text
+from brainmvp.files import HIDDEN, sweep, write_text
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import Task

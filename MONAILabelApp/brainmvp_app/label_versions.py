@@ -7,8 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from brainmvp.annotation.database import HIDDEN
-from brainmvp.files import atomically, write_text
+from brainmvp.files import HIDDEN, atomically, write_text
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.incoming import image_suffix
 

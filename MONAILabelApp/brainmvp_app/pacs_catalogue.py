@@ -15,13 +15,12 @@ from pydicom import Dataset
 
 import brainmvp.dicom
 import brainmvp.sequences
-from brainmvp.annotation.database import HIDDEN
 from brainmvp.dicom.choose import SeriesEntry, choose
 from brainmvp.dicom.headers import slices_of
 from brainmvp.dicom.series import images_of
 from brainmvp.dicom.verdict import Verdict
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import atomically, write_json
+from brainmvp.files import HIDDEN, atomically, write_json
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp_app.fetched import FetchedImages

@@ -1,7 +1,5 @@
 """The routes that spare a client time: checksums, copies, the progress of an inference, uncertainty on demand."""
 
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
@@ -25,8 +23,7 @@ def checksum(user: Reader, image: str) -> dict[str, Any]:
     """Return the SHA-256 and the size of an image's file, so that a client sends only what is not here yet."""
     study, sequence = app_instance().datastore().find(image)
     path = study.images[sequence]
-    facts = path.stat()
-    return {"image": image, "sha256": _sha256(path, facts.st_mtime_ns, facts.st_size), "bytes": facts.st_size}
+    return {"image": image, "sha256": digest_of(path), "bytes": path.stat().st_size}
 
 
 @router.put("/datastore/image/copy")
@@ -69,8 +66,3 @@ def _recent(model: str) -> Recent:
     if task is None:
         raise RefusedError(404, f"There is no model {model!r}.")
     return task.recent
-
-
-@lru_cache(maxsize=4096)
-def _sha256(path: Path, changed: int, size: int) -> str:
-    return digest_of(path)

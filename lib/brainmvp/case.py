@@ -3,7 +3,6 @@
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -63,15 +62,9 @@ def labels_digest(cases: list[Case]) -> str:
         content = None
         if case.label is not None:
             with suppress(OSError):
-                status = case.label.stat()
-                content = _file_digest(case.label, status.st_mtime_ns, status.st_size)
+                content = digest_of(case.label)
         said.append((content, case.target, None if case.drawn_with is None else sorted(case.drawn_with)))
     return hashlib.sha256(repr(said).encode()).hexdigest()
-
-
-@lru_cache(maxsize=100_000)  # a comparison asks for each of its runs
-def _file_digest(path: Path, changed: int, size: int) -> str:
-    return digest_of(path)
 
 
 def class_index(task: Task, case: Case) -> int:

@@ -8,11 +8,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from brainmvp.sequences import IMAGE_SUFFIXES
 
+# Where a folder of studies keeps what is noted about them: hidden, so that it does not look like a study.
+HIDDEN = ".brainmvp"
 TEMPORARY = ".writing-"  # how the names of files begin that are being written
 _NOBODY_WRITES_SO_LONG = 24 * 3600.0  # seconds
 
@@ -115,6 +118,12 @@ def data_folders(root: Path, closed: list[str]) -> Iterator[tuple[PurePosixPath,
 
 
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal digits."""
+    """Return the SHA-256 of a file's content, in hexadecimal digits; a file is read again once it has changed."""
+    status = path.stat()
+    return _digest(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=100_000)
+def _digest(path: Path, changed: int, size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

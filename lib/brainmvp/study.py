@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from brainmvp.annotation.given_ids import GivenIds, uid_of
 from brainmvp.dicom.choose import SeriesEntry, override
 from brainmvp.dicom.find import DicomStudy, dicom_studies
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import folders_to_enter, readable
+from brainmvp.given_ids import GivenIds, uid_of
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of
 from brainmvp.tasks import Task
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from threading import Lock
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import HIDDEN
 
-# Hidden, so that it does not look like a study.
-HIDDEN = ".brainmvp"
 _FILE = "annotation.sqlite"
 # Seconds to wait for another process that writes.
 _PATIENCE = 30.0

@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from brainmvp.annotation.cases import patient_of
-from brainmvp.annotation.database import HIDDEN
 from brainmvp.annotation.journal import iso
 from brainmvp.chance import by_chance
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import write_json
+from brainmvp.files import HIDDEN, write_json
 
 # Of the patients that are labelled.
 _SHARE = 0.2

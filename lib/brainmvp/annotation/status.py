@@ -8,9 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from brainmvp.annotation.database import HIDDEN
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import write_json
+from brainmvp.files import HIDDEN, write_json
 
 # Whoever asks whether a training runs holds its lock for less than so long, seconds.
 _LOOK = 2.0

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from brainmvp.annotation.cases import label_state, patient_of
-from brainmvp.annotation.database import HIDDEN
 from brainmvp.annotation.gate import Comparison
 from brainmvp.annotation.held_out import (
     LEFT,
@@ -29,7 +28,7 @@ from brainmvp.chance import by_chance
 from brainmvp.cohort.cases import listed
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import write_json
+from brainmvp.files import HIDDEN, write_json
 from brainmvp.finetune import FineTuned, Progress, finetune
 from brainmvp.modelstore import Model, ModelStore, write_model
 from brainmvp.segment import Segmenter

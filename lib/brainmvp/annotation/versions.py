@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from brainmvp.annotation.database import HIDDEN
 from brainmvp.annotation.gate import comparable
 from brainmvp.annotation.held_out import read_held_out
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import HIDDEN
 from brainmvp.modelstore import Model, ModelStore
 from brainmvp.tasks import get_task
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from brainmvp.annotation.cases import came_late, final_label, noted_sequences
-from brainmvp.annotation.database import HIDDEN, Database
+from brainmvp.annotation.database import Database
 from brainmvp.annotation.held_out import HeldOut, read_held_out
 from brainmvp.annotation.journal import Event, Journal
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import readable
+from brainmvp.files import HIDDEN, readable
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, strip_suffix
 from brainmvp.study import Study
 from brainmvp.tasks import Task, get_task

@@ -10,8 +10,8 @@ from dicom_files import right_handed, write_series
 from heads import centre_of, head, oblique
 from pydicom.uid import generate_uid
 
-from brainmvp.annotation.given_ids import GivenIds
 from brainmvp.errors import BrainMVPError
+from brainmvp.given_ids import GivenIds
 from brainmvp.sequences import Sequence
 from brainmvp.study import NoSequenceError, Study, find_studies
 from brainmvp.volume import read_volume

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brainmvp.annotation.database import HIDDEN
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import readable, write_json
+from brainmvp.files import HIDDEN, readable, write_json
 
 if TYPE_CHECKING:
     from brainmvp.study import Study
