@@ -27,35 +27,11 @@ from BrainMVPLib.opening import Opening
 from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.session import Session
 from BrainMVPLib.tables import LabelTable, Structure
+from scenes import make_scene
 from stock_server import AFFINE, StockServer, answer
 
 MODULE = Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP"
 _NUMBERS = count(1)
-
-
-def make_scene() -> slicer.vtkMRMLScene:
-    """Return a scene as Slicer has it at the start: a layout, slice views, a crosshair, default colours."""
-    scene = slicer.vtkMRMLScene()
-    colors = slicer.vtkMRMLColorLogic()
-    colors.SetMRMLScene(scene)
-    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
-    layout = scene.AddNewNodeByClass("vtkMRMLLayoutNode")
-    layouts = slicer.vtkMRMLLayoutLogic()
-    layouts.SetMRMLScene(scene)
-    scene.AddNewNodeByClass("vtkMRMLCrosshairNode")
-    layout.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-    segmentations = slicer.vtkSlicerSegmentationsModuleLogic()  # brings the rules that make segments' voxels
-    segmentations.SetMRMLScene(scene)
-    files, data = (
-        slicer.vtkMRMLRemoteIOLogic(),
-        slicer.vtkDataIOManagerLogic(),
-    )  # without them no bundle is written
-    files.SetMRMLScene(scene)
-    files.AddDataIOToScene()
-    data.SetMRMLApplicationLogic(application := slicer.vtkMRMLApplicationLogic())
-    data.SetAndObserveDataIOManager(files.GetDataIOManager())
-    scene.logics = colors, layouts, segmentations, files, data, application  # as long as the scene
-    return scene
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def _wait(until: Callable[[], bool]) -> None:
 def main(target: Path) -> None:
     """Make the pictures, with the built-in models and the demo's patient."""
     import pytest
-    from conftest import make_scene
+    from scenes import make_scene
 
     from brainmvp.demo import PATIENTS, make_patient
     from brainmvp.serve import running_server

@@ -12,6 +12,7 @@ from BrainMVPLib.segmentations import import_labels
 from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.submitting import Submitting
 from drawing import draw
+from scenes import make_scene
 from stock_server import AFFINE
 from test_slicer_labels import TUMOUR, drawn, paint
 
@@ -105,8 +106,6 @@ def test_what_is_drawn_while_the_next_study_comes_stays(opened, stock, settle):
 def test_the_files_that_a_saved_scene_names_stay_when_the_study_is_left(
     opened, settle, tmp_path, suffix, stays
 ):
-    from conftest import make_scene
-
     scene, saved = opened.scene, tmp_path / f"first{suffix}"
     file = opened.reference()[1].GetStorageNode().GetFileName()
     voxels = ops.voxels(opened.reference()[1]).copy()

@@ -17,6 +17,7 @@ import slicer
 from BrainMVPLib import views
 from BrainMVPLib.drawn import export_labels
 from PySide6 import QtCore, QtTest, QtWidgets
+from scenes import make_scene
 from stock_server import AFFINE
 
 _NUMBERS = count(1)
@@ -171,8 +172,6 @@ def test_a_colleague_s_scene_brings_neither_their_name_nor_a_training(panel, des
     panel.ui.annotatorEdit.editingFinished.emit()
     node = panel.session.state.node
     assert not any("Ben" in node.GetParameter(name) for name in node.GetParameterNames())
-    from conftest import make_scene
-
     theirs = make_scene()
     saved = slicer.vtkMRMLScriptedModuleNode()
     saved.SetSingletonTag("BrainMVP")

@@ -73,7 +73,7 @@ def _draw_sequences(task: Task, complete: float, generator: torch.Generator) -> 
 
     if chance() < complete:
         return set(task.sequences)
-    if chance() < 0.6:
+    if chance() < 0.75:
         sets = _COMMON[task.name]
         return set(sets[int(chance() * len(sets))])
     kept = {sequence for sequence in task.sequences if chance() < 0.6}

@@ -18,7 +18,7 @@ from brainmvp.training.train import Recipe, Report, train
 # as much more time.
 NETWORK = "unet-light"
 TASKS = ("tumour", "stroke")
-STEPS = 17_000
+STEPS = 30_000
 _BATCH = 1
 
 

@@ -45,8 +45,8 @@ class Recipe:
     batch: int = 4
     lr: float = 1.5e-3
     flat: float = 0.75
-    easy: float = 0.15
-    complete: tuple[float, float] = (0.7, 0.4)
+    easy: float = 0.08
+    complete: tuple[float, float] = (0.7, 0.35)
     seed: int = 0
     validation: int = 24
     start: str | None = None
