@@ -45,13 +45,19 @@ def turn(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def replace_channels(
-    image: Tensor, fill: Tensor | None, shown: Tensor, task: Task, most: int, generator: torch.Generator
+    image: Tensor,
+    fill: Tensor | None,
+    shown: Tensor,
+    task: Task,
+    most: int,
+    generator: torch.Generator,
+    always: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Replace up to `most` channels, never all; return the image and which sequences are still shown, (C,) bool.
 
-    Official code, RandomChannelCutmix: k of 0 to 3 channels become their template. Where there are no templates they
-    become what a missing sequence is filled with, zero; then the task's minimum is kept, and a sequence is not shown
-    any more. A template stands for its sequence: it counts as shown.
+    Official code, RandomChannelCutmix: k of 0 to 3 channels become their template, which stands for its sequence: it
+    counts as shown. Unless `always`, half of them become zero instead, as a missing sequence is at inference, and
+    where there are no templates all do; then the task's minimum is kept, and a sequence is not shown any more.
 
     image: (C, X, Y, Z); fill: the same, or None.
     """
@@ -60,13 +66,13 @@ def replace_channels(
     chosen = torch.randperm(len(present), generator=generator)[:count].tolist()
     image, shown = image.clone(), shown.clone()
     for channel in (present[index] for index in chosen):
-        if fill is not None:
-            image[channel] = fill[channel]
-            continue
         kept = {s for i, s in enumerate(task.sequences) if shown[i] and i != channel}
-        if task.accepts(kept):
+        missing = fill is None or (not always and chance(generator) < 0.5)
+        if missing and task.accepts(kept):
             image[channel] = 0
             shown[channel] = False
+        elif fill is not None:
+            image[channel] = fill[channel]
     return image, shown
 
 

@@ -55,7 +55,9 @@ class SegmentationProblem:
         views, seen = [], []
         for _ in range(2 if self.recipe.pair_weight > 0 else 1):
             shown = torch.from_numpy(case.shown)
-            view, shown = replace_channels(images, fill, shown, self.task, self.recipe.mixed, generator)
+            view, shown = replace_channels(
+                images, fill, shown, self.task, self.recipe.mixed, generator, "templates" in published
+            )
             views.append(view)
             seen.append(seen_regions(shown & torch.from_numpy(case.looked_at), self.task))
         if "pairs" in published and len(views) == 2:

@@ -18,7 +18,7 @@ PUBLISHED = {
     "head": "let a new head call every voxel one half at first (ours: that there is nothing)",
     "steps": "begin with the full learning rate, gradients of any size (ours: rise over 60 steps, clip them)",
     "pairs": "split doubled channels in the middle, so that a pair shows different sequences (ours: the same)",
-    "templates": "paste templates with the intensities they were learned in (ours: scaled to 0...1)",
+    "templates": "paste only templates, with the intensities they were learned in (ours: or zeros; scaled to 0...1)",
     "regions": "read every label as BraTS until 2021: enhancing tumour of 2023 is in no region (ours: the task's)",
     "flips": "flip all three axes together or none (ours: each by itself)",
     "crops": "place every crop at random (ours: a third of them on a labelled voxel)",

@@ -76,17 +76,33 @@ def test_published_flips_are_all_or_none():
 
 
 @pytest.mark.parametrize("task", [PED, STROKE, VS])
-def test_templates_replace_some_channels_and_never_all(task):
+def test_published_templates_replace_some_channels_and_never_all(task):
     channels = len(task.sequences)
     image, fill = torch.ones(channels, 2, 2, 2), torch.full((channels, 2, 2, 2), 7.0)
     counts = set()
     for seed in range(60):
         mixed, shown = replace_channels(
-            image, fill, torch.ones(channels, dtype=bool), task, 3, generator(seed)
+            image, fill, torch.ones(channels, dtype=bool), task, 3, generator(seed), always=True
         )
         counts.add(int((mixed[:, 0, 0, 0] == 7).sum()))
         assert shown.all()
     assert counts == set(range(min(3, channels - 1) + 1))
+
+
+@pytest.mark.parametrize("task", [PED, STROKE])
+def test_with_templates_half_of_the_replaced_channels_are_what_a_missing_sequence_is_at_inference(task):
+    fill = np.full((len(task.sequences), 20, 18, 12), 7, np.float16)
+    full = replace(case(task, fill=fill), images=np.ones_like(fill))
+    kinds = {0: 0, 7: 0}
+    for seed in range(60):
+        sample = problem(task, (8, 8, 8), pair_weight=0).sample(full, generator(seed))
+        first = sample["images"][0, :, 4, 4, 4]
+        for value in kinds:
+            kinds[value] += int((first == value).sum())
+        left = {s for s, value in zip(task.sequences, first, strict=True) if value != 0}
+        assert task.accepts(left)
+        assert sample["seen"][0].tolist() == [r in task.offered(left)[0] for r in task.regions]
+    assert min(kinds.values()) > 0.25 * sum(kinds.values())
 
 
 def test_without_templates_a_replaced_sequence_is_missing_and_the_minimum_stays():
