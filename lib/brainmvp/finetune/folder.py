@@ -16,7 +16,7 @@ from brainmvp.tasks import Recipe
 
 _STATE, _BEST, _RUN = "checkpoint.pt", "best.safetensors", "run.json"
 # Facts that an older version did not note.
-_NEWER = ("processes", "network", "grid", "labels")
+_NEWER = ("processes", "meaning", "network", "grid", "labels")
 
 
 class RunFolder:
@@ -51,6 +51,11 @@ class RunFolder:
                 raise BrainMVPError(
                     f"{self.path} holds a run of before a label or class was changed; choose an empty folder to learn "
                     "from those of now."
+                )
+            if "meaning" in different:
+                raise BrainMVPError(
+                    f"{self.path} holds a run of before the {facts['task']} task was changed: its sequences, labels, "
+                    "regions or classes; choose an empty folder to learn it as it is now."
                 )
             if different:
                 raise BrainMVPError(

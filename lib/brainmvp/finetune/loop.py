@@ -170,6 +170,7 @@ def facts(
     settled["published"] = sorted(settled["published"])
     return {
         "task": task.name,
+        "meaning": task.meaning,
         "start": start.card.id if start and not fresh else None,
         "network": network_of(task, start, recipe).model_dump(mode="json"),
         "grid": {"spacing": spacing, "window": list(window), "overlap": overlap},

@@ -128,9 +128,7 @@ class Preparation:
                 f"{error.filename} of {case.id} cannot be read ({error.strerror})."
             ) from error
         task = self.task
-        classes = [c.key for c in task.classes]
-        means = [label.value for label in task.labels], sorted(task.read_as.items()), case.target, classes
-        settled = (_VERSION, known, task.sequences, self.spacing, self.grid, means, self._filling)
+        settled = (_VERSION, known, task.meaning, case.target, self.spacing, self.grid, self._filling)
         return hashlib.sha256(repr(settled).encode()).hexdigest()[:24]
 
     @cached_property

@@ -1,7 +1,7 @@
 """A task: its sequences, its labels with colours and codes and the regions a model predicts, or its classes."""
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -113,6 +113,12 @@ class Task(Record):
     def outputs(self) -> tuple[str, ...]:
         """What a network's output channels mean: the names of the regions, or the keys of the classes."""
         return tuple(region.name for region in self.regions) or tuple(c.key for c in self.classes)
+
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """What learning it hangs on: what a channel, a label, a region or a class is, JSON-ready, without colours."""
+        learned = {"sequences", "minimum", "reference", "labels", "regions", "read_as", "classes"}
+        return self.model_dump(mode="json", include=learned, exclude={"labels": {"__all__": {"color"}}})
 
     @property
     def titles(self) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
 from labelled import make_cases
 
+from brainmvp.errors import BrainMVPError
 from brainmvp.finetune import experiment
 from brainmvp.finetune.experiment import Variant, run_experiment, summary_table
 from brainmvp.stop import Stop
@@ -24,6 +26,27 @@ def test_the_spread_over_seeds_is_that_of_a_sample():
         for values in ([0.5], [0.4, 0.5, 0.6])
     )
     assert (one, three) == ("0.5000", "0.5000 ± 0.1000")
+
+
+def test_other_classes_of_the_same_names_are_not_the_test_of_before(tmp_path, monkeypatch):
+    task = get_task("brats-2018-grade")
+    turned = task.model_copy(update={"classes": task.classes[::-1]})
+    cases = make_cases(task, 3, tmp_path)
+    parts = {"train": cases[:1], "validation": cases[1:2], "test": cases[2:]}
+    recipe = task.recipe.model_copy(
+        update={"grid": (16, 16, 16), "window": (16, 16, 16), "spacing": 4.0, "epochs": 1}
+    )
+    monkeypatch.setattr(experiment, "_test", lambda *_: {"auc": 0.5, "inference_s": 1.0, "parameters": 1})
+
+    def compared(task):
+        return run_experiment(
+            task, parts, [Variant("unet", None, "unet-compact")], [1.0], [0], recipe, tmp_path / "out",
+            lambda *_: None, Stop(), cache=tmp_path / "cache", device="cpu",
+        )  # fmt: skip
+
+    compared(task)
+    with pytest.raises(BrainMVPError, match="holds a run of before the brats-2018-grade task was changed"):
+        compared(turned)
 
 
 def test_a_corrected_class_of_the_test_is_tested_again(tmp_path, monkeypatch):

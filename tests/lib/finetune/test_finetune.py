@@ -9,6 +9,7 @@ from labelled import SHAPE, make_case, make_cases
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.finetune import Case, finetune
+from brainmvp.finetune.loop import facts
 from brainmvp.modelstore import ModelStore
 from brainmvp.sequences import Sequence
 from brainmvp.tasks import Recipe, downstream_names, get_task
@@ -128,8 +129,8 @@ def test_the_run_folder_of_another_run_is_left_alone(strokes, tmp_path):
     with pytest.raises(BrainMVPError, match=r"another run \(its recipe differs\); choose an empty folder"):
         finetune(STROKE, strokes[:1], strokes[2:], None, tiny(STROKE, epochs=2), tmp_path)
     assert (tmp_path / "run.json").read_text() == before
-    facts = json.loads(before)
-    (tmp_path / "run.json").write_text(json.dumps(facts | {"processes": 2}))
+    known = json.loads(before)
+    (tmp_path / "run.json").write_text(json.dumps(known | {"processes": 2}))
     with pytest.raises(BrainMVPError, match="holds a run of 2 processes, one per device, not of 1"):
         finetune(STROKE, strokes[:1], strokes[2:], None, tiny(STROKE, epochs=1), tmp_path)
     (tmp_path / "run.json").write_text(before)
@@ -153,10 +154,25 @@ def test_a_run_goes_on_only_with_the_labels_that_it_began_with(tmp_path):
     write_volume(label, cases[0].label)
     with pytest.raises(BrainMVPError, match="run of before a label or class was changed; choose an empty"):
         finetune(STROKE, cases[:1], cases[1:], None, recipe, tmp_path / "run")
-    facts = json.loads((tmp_path / "run" / "run.json").read_text())
-    del facts["labels"]  # as an older version left it
-    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    known = json.loads((tmp_path / "run" / "run.json").read_text())
+    del known["labels"]  # as an older version left it
+    (tmp_path / "run" / "run.json").write_text(json.dumps(known))
     assert finetune(STROKE, cases[:1], cases[1:], None, recipe, tmp_path / "run").finished
+
+
+def test_a_run_goes_on_only_with_the_task_that_it_began_with(tmp_path):
+    task = get_task("brats-2018-grade")
+    cases, recipe = make_cases(task, 2, tmp_path), tiny(task, epochs=1, network="unet-compact")
+    finetune(task, cases[:1], cases[1:], None, recipe, tmp_path / "run")
+    turned = task.model_copy(update={"classes": task.classes[::-1]})
+    with pytest.raises(BrainMVPError, match="run of before the brats-2018-grade task was changed: its seq"):
+        finetune(turned, cases[:1], cases[1:], None, recipe, tmp_path / "run")
+    tumour = get_task("brats-ped-2023")
+    smaller = tumour.regions[1].model_copy(update={"labels": tumour.regions[2].labels})
+    changes = ({"regions": (*tumour.regions[:1], smaller, *tumour.regions[2:])}, {"read_as": {4: 1}})
+    told = [facts(tumour.model_copy(update=c), cases[:1], cases[1:], None, recipe, False) for c in changes]
+    same = facts(tumour, cases[:1], cases[1:], None, recipe, False)
+    assert json.loads(json.dumps(same)) == same and same not in told and told[0] != told[1]
 
 
 def test_a_prepared_case_is_found_again_until_its_files_change(strokes, tmp_path):
