@@ -7,6 +7,7 @@ from brainmvp.dice import dice
 from brainmvp.tasks import Lesions
 
 _TOUCHING = np.ones((3, 3, 3), bool)  # 26 neighbours
+_GROWING = ndimage.generate_binary_structure(3, 2)  # 18: BraTS dilates without the corners
 
 
 def lesion_scores(
@@ -25,7 +26,7 @@ def lesion_dice(found: np.ndarray, true: np.ndarray, spacing: np.ndarray, rules:
     found parts that reach its dilated mask; one that nothing reaches scores 0, and so does every found part that
     reaches no lesion. Lesions below `rules.smallest_mm3` count neither for nor against.
     """
-    grown = ndimage.binary_dilation(true, _TOUCHING, rules.dilation) if rules.dilation else true
+    grown = ndimage.binary_dilation(true, _GROWING, rules.dilation) if rules.dilation else true
     lesions, count = ndimage.label(grown, _TOUCHING)
     parts, part_count = ndimage.label(found, _TOUCHING)
     voxel_mm3 = float(np.prod(spacing))
