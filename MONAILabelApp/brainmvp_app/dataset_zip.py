@@ -5,6 +5,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from brainmvp.study import Study
+from brainmvp_app.incoming import image_suffix
 
 
 def pack_labels(packed: ZipFile, labels: dict[tuple[str, str], Path], metadata: str) -> None:
@@ -15,7 +16,10 @@ def pack_labels(packed: ZipFile, labels: dict[tuple[str, str], Path], metadata: 
 
 
 def pack_images(packed: ZipFile, studies: Iterable[Study]) -> None:
-    """Put the images of studies into a ZIP file as `images/ID/FILE`: as they are, nearly all are compressed."""
+    """Put the images of studies into a ZIP file as they are: nearly all are compressed.
+
+    Each is named by its sequence, `images/ID/t1ce.nii.gz`: what its own file is called may say nothing.
+    """
     for study in studies:
-        for path in study.images.values():
-            packed.write(path, f"images/{study.id}/{path.name}")
+        for sequence, path in study.images.items():
+            packed.write(path, f"images/{study.id}/{sequence.lower()}{image_suffix(path.name)}")

@@ -1,5 +1,6 @@
 """All studies and labels are listed and packed while others work on."""
 
+import json
 import os
 import threading
 import zipfile
@@ -7,7 +8,7 @@ from collections import UserDict
 from dataclasses import replace
 from pathlib import Path
 
-from noted_folder import labelled
+from noted_folder import labelled, opened, scan
 
 from brainmvp.sequences import Sequence
 
@@ -33,6 +34,20 @@ def test_a_list_of_images_that_have_to_be_fetched_keeps_nobody_waiting(root: Pat
     ]
     assert listed[0]["sequences"] == {"FLAIR": "p1/flair.nii.gz"}
     assert others
+
+
+def test_images_are_packed_by_their_sequence_whatever_their_files_are_called(
+    root: Path, tmp_path: Path
+) -> None:
+    names = {"T1": "t1/image.nii.gz", "FLAIR": "flair/image.nii.gz", "T2": "scan_004.nii.gz"}
+    files = {sequence: scan(root / "p4" / name) for sequence, name in names.items()}
+    (root / "p4" / "study.json").write_text(json.dumps({"sequences": names}))
+    for number, file in enumerate(files.values()):
+        file.write_bytes(file.read_bytes() + bytes([number]))
+    with zipfile.ZipFile(opened(root).get_dataset_archive(None)) as archive:
+        packed = {name: archive.read(name) for name in archive.namelist() if name.startswith("images/p4/")}
+    os.unlink(archive.filename)
+    assert packed == {f"images/p4/{s.lower()}.nii.gz": file.read_bytes() for s, file in files.items()}
 
 
 def test_old_files_and_long_names_can_be_sent(root: Path) -> None:

@@ -199,7 +199,7 @@ def test_the_archive_holds_all_sequences_and_labels(
     answer = server.call("GET", "/datastore/dataset")
     assert answer.status_code == 200, answer.text
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
-    stored = {f"images/{study}/{study}_flair.nii.gz", f"images/{study}/{study}_t1ce.nii.gz"}
+    stored = {f"images/{study}/flair.nii.gz", f"images/{study}/t1ce.nii.gz"}
     assert stored | {f"labels/{tag}/{study}.nii.gz" for tag in ("final", "draft")} <= set(archive.namelist())
     assert archive.read(f"labels/final/{study}.nii.gz") == file.read_bytes()
     assert study in json.loads(archive.read("metadata.json"))["objects"]
