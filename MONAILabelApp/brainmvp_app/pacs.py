@@ -17,6 +17,7 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom import Dataset, dcmread
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.serve import check_no_password
 
 # It logs the identifiers of what it is asked for.
 logging.getLogger("dicomweb_client").setLevel(logging.ERROR)
@@ -43,12 +44,15 @@ class Listed:
 class Pacs:
     """An archive at an address such as `http://host:8042/dicom-web`.
 
-    What follows a question mark narrows the studies down, by DICOM keyword: `?StudyDescription=*head*`.
+    What follows a question mark narrows the studies down, by DICOM keyword: `?StudyDescription=*head*`. Raises
+    `BrainMVPError` if the address holds a user or a password.
     """
 
     def __init__(self, address: str, user: str = "", password: str = "") -> None:
+        check_no_password(address)
         parts = urlsplit(address)
-        self.address = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        # Spelled in one way: the folder of its labels goes by it.
+        self.address = urlunsplit((parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"), "", ""))
         self._filters = dict(parse_qsl(parts.query))
         session = _Session()
         if user:

@@ -18,7 +18,7 @@ from monailabel.config import settings
 from monailabel.interfaces.utils.app import app_instance
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.serve import is_archive
+from brainmvp.serve import check_no_password, is_archive
 
 _APP = Path(__file__).parents[1]
 _NOT_STARTED = 3  # the exit status of uvicorn's own command
@@ -36,12 +36,14 @@ def serve(
     """Serve the studies of a folder or a DICOMweb archive until interrupted; ready when `GET /info/` answers.
 
     origins: the web pages that may call the server from a browser, such as `http://localhost:3000`;
-    conf: the app's settings, see `Conf`. Raises `BrainMVPError` if one of them, an origin or what is kept
-    beside the studies cannot be used.
+    conf: the app's settings, see `Conf`. Raises `BrainMVPError` if one of them, an origin, the archive's address
+    or what is kept beside the studies cannot be used.
     """
     for origin in origins:
         _check_origin(origin)
-    if not is_archive(str(studies)):
+    if is_archive(str(studies)):
+        check_no_password(str(studies))  # before MONAI Label logs it
+    else:
         studies = Path(studies).resolve()
         studies.mkdir(parents=True, exist_ok=True)
     chosen = {

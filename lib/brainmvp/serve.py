@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from brainmvp.errors import BrainMVPError
 
@@ -47,8 +48,13 @@ def app_folder() -> Path:
 
 
 def check_can_serve(studies: Path | str, host: str, port: int) -> None:
-    """Raise `BrainMVPError` if there is no such folder, the port is taken or MONAI Label is not installed."""
-    if not is_archive(studies) and not Path(studies).is_dir():
+    """Raise `BrainMVPError` if there is no such folder, the port is taken or MONAI Label is not installed.
+
+    So does the address of an archive that holds a password.
+    """
+    if is_archive(studies):
+        check_no_password(str(studies))
+    elif not Path(studies).is_dir():
         raise BrainMVPError(f"{studies} is not a folder; give the folder that holds the studies.")
     if importlib.util.find_spec("monailabel") is None:
         raise BrainMVPError(f"MONAI Label is not installed; run `{INSTALL_MONAI_LABEL}`.")
@@ -128,6 +134,15 @@ def port_is_free(host: str, port: int) -> bool:
 def is_archive(studies: Path | str) -> bool:
     """Tell whether what is served is the address of a DICOMweb archive and not a folder."""
     return str(studies).startswith(("http://", "https://"))
+
+
+def check_no_password(address: str) -> None:
+    """Raise `BrainMVPError`, without the address, if that of an archive holds a user or a password: it is logged."""
+    if "@" in urlsplit(address).netloc:
+        raise BrainMVPError(
+            "The archive's address holds a user or a password, and it is logged; leave them out, and set "
+            "MONAI_LABEL_DICOMWEB_USERNAME and MONAI_LABEL_DICOMWEB_PASSWORD instead."
+        )
 
 
 def _arguments(

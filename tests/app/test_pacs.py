@@ -110,6 +110,20 @@ def test_the_studies_can_be_narrowed_down_in_the_address(answering, monkeypatch:
     assert "StudyDescription=" in asked[0]
 
 
+def test_an_archive_has_one_folder_however_its_address_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(APP))
+    from brainmvp_app.pacs import Pacs
+
+    written = (
+        "http://pacs.example/dicom-web",
+        "http://pacs.example/dicom-web/",
+        "http://PACS.Example/dicom-web",
+    )
+    (mark,) = {Pacs(address).mark for address in written}
+    assert mark.startswith("pacs.example-")
+    assert Pacs("http://pacs.example/other").mark != mark
+
+
 @pytest.mark.parametrize("held", [True, False])
 def test_what_an_archive_refuses_because_it_has_it_is_stored(
     answering, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, held: bool

@@ -52,6 +52,17 @@ def test_a_missing_folder_is_told_and_not_made(brainmvp, tmp_path):
     assert not (tmp_path / "absent").exists()
 
 
+def test_a_password_in_an_archives_address_is_refused_and_not_shown(brainmvp):
+    address = "http://me:secret@host/dicom-web"
+    command = [sys.executable, str(serve.app_folder() / "main.py"), "--studies", address]
+    by_app = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    by_command = brainmvp("serve", "--studies", address)
+    for code, says in ((by_app.returncode, by_app.stderr), (by_command.exit_code, by_command.stderr)):
+        assert code == 2
+        assert "set MONAI_LABEL_DICOMWEB_USERNAME and MONAI_LABEL_DICOMWEB_PASSWORD" in " ".join(says.split())
+        assert "secret" not in says
+
+
 def test_settings_go_through_to_the_app(brainmvp, tmp_path):
     serving = ("serve", "--studies", tmp_path, "--conf", "lease_minutes", "90")
     command = [sys.executable, "-m", "brainmvp", *map(str, serving), "--port", str(serve.free_port())]
