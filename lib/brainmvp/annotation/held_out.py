@@ -17,6 +17,7 @@ _SHARE = 0.2
 SMALLEST = 3
 # Patients that are left to train (two) and to validate.
 LEFT = 3
+_FILE = "held-out-{}.json"
 
 
 @dataclass(frozen=True)
@@ -77,4 +78,11 @@ def choose_held_out(
 
 def held_out_path(studies: Path, task: str) -> Path:
     """Return where the held-out set of a task is kept in a folder of studies."""
-    return studies / HIDDEN / f"held-out-{task}.json"
+    return studies / HIDDEN / _FILE.format(task)
+
+
+def held_out_tasks(studies: Path) -> list[str]:
+    """Return the tasks that have a held-out set in a folder of studies, sorted."""
+    start, end = _FILE.split("{}")
+    found = (studies / HIDDEN).glob(_FILE.format("*"))
+    return sorted(path.name.removeprefix(start).removesuffix(end) for path in found)

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from brainmvp.annotation.held_out import read_held_out
+from brainmvp.annotation.held_out import held_out_tasks, read_held_out
 from brainmvp.annotation.journal import Event, iso
 from brainmvp.annotation.versions import open_annotation
 from brainmvp.sequences import strip_suffix
@@ -31,7 +31,7 @@ def history(studies: Path) -> dict[str, Any]:
     labels.sort(key=lambda label: label["time"])
     versions = [{"time": e.when, "task": e.task, **e.detail} for e in journal.events("version", "served")]
     skips = journal.events("skipped")
-    sets = [held_out for name in task_names() if (held_out := read_held_out(studies, name))]
+    sets = [held_out for name in held_out_tasks(studies) if (held_out := read_held_out(studies, name))]
     return {
         "labels": labels,
         "annotators": _by_annotator(labels, skips),
@@ -39,7 +39,7 @@ def history(studies: Path) -> dict[str, Any]:
         "skipped": [{"time": e.when, "study": e.study, "annotator": e.annotator, **e.detail} for e in skips],
         "scored": {
             name: sum(not facts.failed for facts in state.scores.facts(name).values())
-            for name in task_names()
+            for name in sorted({*task_names(), *state.scores.tasks()})
         },
         "held_out": {s.task: {"patients": list(s.patients), "of": s.of, "chosen": s.chosen} for s in sets},
     }

@@ -42,6 +42,12 @@ class Scores:
             connection.execute("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         self.revision += 1
 
+    def tasks(self) -> list[str]:
+        """Return the tasks for which studies were scored, sorted."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT DISTINCT task FROM scores ORDER BY task")
+            return [row["task"] for row in rows]
+
     def bases(self, task: str) -> dict[str, Basis]:
         """Return by study what its score rests on."""
         with self._database.reading() as connection:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from brainmvp.annotation.cases import came_late, final_label, noted_sequences
 from brainmvp.annotation.database import Database
-from brainmvp.annotation.held_out import HeldOut, read_held_out
+from brainmvp.annotation.held_out import HeldOut, held_out_tasks, read_held_out
 from brainmvp.annotation.journal import Event, Journal
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
@@ -30,8 +30,7 @@ def held_out_sets(root: Path, task: Task | None) -> list[HeldOut]:
 
     Raises `BrainMVPError` if one of the files is damaged.
     """
-    stem = "held-out-"
-    names = sorted(path.stem.removeprefix(stem) for path in (root / HIDDEN).glob(f"{stem}*.json"))
+    names = held_out_tasks(root)
     wanted = [name for name in names if not (task and task.labels) or _has_labels_of(name, task)]
     return [found for name in wanted if (found := read_held_out(root, name))]
 

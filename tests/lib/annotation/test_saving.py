@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from brainmvp.annotation.chart import draw_history, write_table
+from brainmvp.annotation.held_out import choose_held_out
 from brainmvp.annotation.history import history
 from brainmvp.annotation.saving import labels_needed, summarise, write_simulation
 from brainmvp.annotation.scores import Basis
@@ -41,6 +42,15 @@ def test_a_simulation_is_summed_up_over_its_seeds(tmp_path: Path) -> None:
     rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
     assert (rows[0]["labels"], rows[0]["studies"]) == ("2", "a b")
     assert len(rows) == 8
+
+
+def test_the_history_tells_of_own_tasks_too(tmp_path: Path) -> None:
+    state = AnnotationState(tmp_path)
+    state.scores.store(Facts("p1", None, {"WT": 0.2}), "our-tumours", Basis("f", "a@1", "a@1"))
+    chosen = choose_held_out(tmp_path, "our-tumours", [f"p{number}" for number in range(8)], now=0.0)
+    told = history(tmp_path)
+    assert told["scored"] == {"our-tumours": 1, "stroke": 0, "tumour": 0}
+    assert told["held_out"]["our-tumours"]["patients"] == list(chosen.patients)
 
 
 def test_the_history_is_drawn_also_when_there_is_little_of_it(tmp_path: Path) -> None:
