@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,13 @@ def test_what_is_shared_is_copied_exactly_and_the_build_copies_the_same(tmp_path
     cmake = (MODULE / "CMakeLists.txt").read_text("utf-8")
     for pattern in copy_shared.FILES:
         assert ("${LIBRARY}/tasks/*.json" if "*" in pattern else f"\n  {pattern}\n") in cmake
+
+
+def test_what_is_shared_is_linted_for_the_python_of_slicer():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["ruff"]
+    code = {f"lib/brainmvp/{file}" for file in copy_shared.FILES if file.endswith(".py")}
+    held = {path for path, version in settings["per-file-target-version"].items() if version == "py39"}
+    assert code - held == {"lib/brainmvp/__init__.py", "lib/brainmvp/dicom/__init__.py"}  # a docstring
 
 
 def test_the_build_names_every_file_of_the_module():
