@@ -68,8 +68,10 @@ def check_label(
     label, order = read_upload(path), list(sequences)
     place = lies_on(label, path.name, study, order)
     values = read_by_name(label, task, path.name)
-    # Those that labels lie on rather were not there yet when it was begun, unless it holds what only they show.
-    late = set(order[: order.index(place)])
+    # Those that the task's labels lie on rather were not there yet when it was begun, unless it holds what only they
+    # show.
+    rather = [sequence for sequence in task.reference if sequence in study.images]
+    late = set(rather[: rather.index(place)]) if place in rather else set()
     if had := set(stated) & set(study.images):
         late |= set(study.images) - had
     if late:

@@ -46,10 +46,11 @@ class ServedTask(InferTask, Generic[Engine]):
         self._loading = Lock()
 
     def info(self) -> dict[str, Any]:
-        """Return what clients learn of the model, with the sequences that it takes and those it cannot do without."""
+        """Return what clients learn of the model, also which sequences it needs, and on which a label may lie."""
         return super().info() | {
             "sequences": [str(sequence) for sequence in self.task.sequences],
             "minimum": [[str(sequence) for sequence in alternative] for alternative in self.task.minimum],
+            "reference": [str(sequence) for sequence in self.task.reference],
         }
 
     def is_valid(self) -> bool:

@@ -70,6 +70,15 @@ def test_a_label_on_another_grid_was_begun_without_the_sequence_that_came_meanwh
     assert store.drawn_with("p1", "final") == seen
 
 
+def test_a_label_on_the_grid_that_its_task_prefers_was_drawn_with_the_study_s_reference(root: Path) -> None:
+    store, grid = labelled(root), np.diag([2.0, 2.0, 2.0, 1.0])
+    store.tasks = (TUMOUR, TUMOUR.model_copy(update={"name": "on-flair", "reference": ("FLAIR", "T1CE")}))
+    write_volume(Volume(np.arange(60, dtype=np.int16).reshape(5, 4, 3), grid), root / "p1" / "t1ce.nii.gz")
+    write_volume(Volume(np.full((3, 4, 5), 2, np.uint8), np.eye(4)), root.parent / "label.nii.gz")
+    store.save_label("p1", str(root.parent / "label.nii.gz"), "final", {"task": "on-flair"})
+    assert store.drawn_with("p1", "final") == ["FLAIR", "T1CE"]
+
+
 @pytest.mark.parametrize(
     ("value", "stated", "seen"),
     [

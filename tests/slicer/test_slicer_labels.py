@@ -177,7 +177,7 @@ def test_overlapping_finer_and_outlying_segments_become_one_label_map(scene, vol
         image.SetExtent(-5, 20, -4, 25, -3, 21)
         image.SetGeometryFromImageToWorldMatrix(ops.matrix_of(ops.affine(reference)))
         array = np.zeros((25, 30, 26), np.uint8)
-        array[box[0].start + 3 : box[0].stop + 3, box[1].start + 4 : box[1].stop + 4, 2:20] = 1
+        array[box[0].start + 3 : box[0].stop + 3, box[1].start + 4 : box[1].stop + 4, 5:20] = 1
         image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(array.ravel(), deep=True))
         segments(segmentation)[number].AddRepresentation("Binary labelmap", image)
         segments(segmentation)[number].SetLabelValue(1)
@@ -199,6 +199,37 @@ def test_overlapping_finer_and_outlying_segments_become_one_label_map(scene, vol
     assert (found[:4, :4, :4] == 1).all()
     assert (found == 1).sum() == 64
     np.testing.assert_array_equal(found == 2, (wanted == 2))
+
+
+def test_what_the_label_s_grid_cannot_hold_is_refused_not_dropped(scene, volume, brats):
+    thick = oblique((1.0, 1.0, 6.0))
+    reference = volume(np.zeros((6, 20, 20), np.int16), thick)
+    segmentation = new_segmentation(scene, reference, "Lesions", brats)
+
+    def draw(place, extent, values=1):
+        image = slicer.vtkOrientedImageData()
+        image.SetExtent(*extent)
+        image.SetGeometryFromImageToWorldMatrix(ops.matrix_of(place))
+        size = np.prod([last - first + 1 for first, last in zip(extent[::2], extent[1::2], strict=True)])
+        image.GetPointData().SetScalars(
+            numpy_support.numpy_to_vtk(np.full(size, values, np.uint8), deep=True)
+        )
+        segments(segmentation)[0].AddRepresentation("Binary labelmap", image)
+        segments(segmentation)[0].SetLabelValue(1)
+
+    thin = thick @ np.diag([1, 1, 1 / 6, 1])
+    for place, extent in (
+        (thick, (2, 4, -3, 4, 2, 3)),  # beyond its edge
+        (thin, (2, 4, -3, 4, 12, 18)),
+        (thin, (2, 5, 2, 5, 14, 15)),  # between its slices
+    ):
+        draw(place, extent)
+        with pytest.raises(ModuleError, match=r"mL of Lesions would be lost: they lie outside FLAIR"):
+            export_labels(segmentation, brats, reference)
+    draw(thick, (2, 4, -3, 4, 2, 3), 0)
+    assert not export_labels(segmentation, brats, reference).any()
+    draw(thin, (2, 5, 2, 5, 14, 19))
+    assert export_labels(segmentation, brats, reference).sum() == 16
 
 
 def test_another_grid_or_value_is_refused_and_adds_nothing(scene, volume, brats, tmp_path):

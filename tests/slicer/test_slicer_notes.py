@@ -55,13 +55,33 @@ def test_a_label_is_of_the_server_s_own_task_that_it_was_drawn_with(of_many, set
     assert submitted(of_many, settle)[2]["task"] == "our-tumours"
 
 
-def test_a_label_lies_on_the_reference_that_the_server_names(of_many, settle):
+def covering_half(of_many, volume):
+    """Let T1CE cover half of the head's height."""
+    ops.remove(of_many.scene, of_many.state.volume("T1CE"))
+    node = volume(np.zeros((10, 26, 32), np.int16), AFFINE @ np.diag([1, 1, 0.9, 1]), "T1CE")
+    ops.mark(node, "p1", "sequence", "T1CE")
+    of_many.state.set_volume("T1CE", node.GetID())
+
+
+def test_a_label_lies_on_the_volume_that_it_was_drawn_on_whatever_another_one_covers(of_many, volume, settle):
+    covering_half(of_many, volume)
     of_many.state.model, of_many.state.reference = "stroke", "T1CE"
     Submitting(of_many).start_empty()
     fill(of_many.state.segmentation, of_many.reference()[1])
     labels, grid, _ = submitted(of_many, settle)
-    np.testing.assert_allclose(grid, AFFINE @ np.diag([2, 2, 2, 1]), atol=1e-6)
-    assert labels.any()
+    assert labels.sum() == 27
+    np.testing.assert_allclose(grid, AFFINE, atol=1e-6)
+
+
+def test_what_the_label_s_volume_does_not_cover_is_not_cut_off_in_silence(of_many, volume, settle):
+    covering_half(of_many, volume)
+    of_many.state.model = "tumour"
+    Submitting(of_many).start_empty()
+    fill(of_many.state.segmentation, of_many.chosen_volumes()["FLAIR"])
+    Submitting(of_many).submit("final")
+    settle(of_many)
+    assert "would be lost: they lie outside T1CE" in of_many.errors.pop()
+    assert of_many.outbox.letters() == []
 
 
 @pytest.mark.parametrize("left_empty", [True, False])

@@ -14,6 +14,7 @@ from vtk.util import numpy_support
 from . import scene as ops
 from .errors import ModuleError
 from .labelmap import Labelmap
+from .lost import check_nothing_is_lost, place_of
 from .segmentations import LABELMAP, VALUE
 from .tables import LabelTable
 
@@ -65,7 +66,7 @@ def copy_drawn(segmentation: Any, table: LabelTable, reference: Any) -> Drawn:
     """Copy what is drawn in a segmentation, to be a label map on the grid of the reference with the table's values.
 
     Where segments overlap, the structure that comes later in the table wins: tables go from the outside inwards.
-    Raises `ModuleError` if a segment with content is none of the table's structures.
+    Raises `ModuleError` if a segment with content is none of the table's structures, or the grid does not hold it.
     """
     if segmentation.GetParentTransformNode() is not None:
         raise ModuleError(
@@ -73,16 +74,16 @@ def copy_drawn(segmentation: Any, table: LabelTable, reference: Any) -> Drawn:
         )
     pairs = sorted(_values(segmentation, table), key=lambda pair: table.values.index(pair[1]))
     shape = reference.GetImageData().GetDimensions()[::-1]
-    images = [
-        segmentation.GetSegmentation().GetSegment(segment_id).GetRepresentation(LABELMAP)
-        for segment_id, _ in pairs
-    ]
-    if not all(image is not None and _fits(image, reference) for image in images):
+    found = [segmentation.GetSegmentation().GetSegment(segment_id) for segment_id, _ in pairs]
+    drawn = [(segment.GetRepresentation(LABELMAP), segment.GetLabelValue()) for segment in found]
+    if not all(image is not None and _fits(image, reference) for image, _ in drawn):
         merged = _merged(segmentation, pairs, reference)  # drawn finer, say, or as a surface
-        return Drawn(shape, tuple((merged, value, value) for _, value in pairs))
+        check_nothing_is_lost(drawn, merged.voxels, reference, segmentation.GetName())
+        return Drawn(shape, tuple((merged, number, value) for number, (_, value) in enumerate(pairs, 1)))
+    check_nothing_is_lost(drawn, None, reference, segmentation.GetName())
     layers: dict[str, Layer] = {}
     segments = []
-    for (segment_id, value), image in zip(pairs, images):
+    for (_, value), (image, number) in zip(pairs, drawn):
         if image.IsEmpty():
             continue
         key = image.GetAddressAsString("")
@@ -90,8 +91,7 @@ def copy_drawn(segmentation: Any, table: LabelTable, reference: Any) -> Drawn:
             array = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
             voxels = array.reshape(image.GetDimensions()[::-1]).copy()
             layers[key] = Layer(voxels, tuple(image.GetExtent()[4::-2]))
-        segment = segmentation.GetSegmentation().GetSegment(segment_id)
-        segments.append((layers[key], segment.GetLabelValue(), value))
+        segments.append((layers[key], number, value))
     return Drawn(shape, tuple(segments))
 
 
@@ -147,20 +147,17 @@ def _fits(image: Any, reference: Any) -> bool:
     """Tell whether voxels lie where those of the reference do; how many there are does not matter."""
     if image.IsEmpty():
         return True
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    own = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
-    apart = np.linalg.inv(ops.affine(reference)) @ own - np.eye(4)
+    apart = np.linalg.inv(ops.affine(reference)) @ place_of(image) - np.eye(4)
     far = np.array([*reference.GetImageData().GetDimensions(), 1])
     return bool((np.abs(apart) @ far).max() < _VOXELS)
 
 
 def _merged(segmentation: Any, pairs: list[tuple[str, int]], reference: Any) -> Layer:
-    """Return all segments on the reference's grid, put there by Slicer."""
+    """Return all segments on the reference's grid, put there by Slicer, with their places in `pairs`, from 1."""
     ids, values = vtk.vtkStringArray(), vtk.vtkIntArray()
-    for segment_id, value in pairs:
+    for number, (segment_id, _) in enumerate(pairs, 1):
         ids.InsertNextValue(segment_id)
-        values.InsertNextValue(value)
+        values.InsertNextValue(number)
     merged = slicer.vtkOrientedImageData()
     mode = slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY
     if not segmentation.GenerateMergedLabelmapForAllSegments(

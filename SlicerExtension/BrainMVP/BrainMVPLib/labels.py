@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
+
 from . import scene as ops
 from .client import Draft
 from .drawn import state_of
@@ -13,15 +15,20 @@ from .segmentations import import_labels
 from .session import Session
 
 _SOURCE = "The draft"
+_GEOMETRY = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
 
 
 def volume_of_labels(session: Session) -> Any:
     """Return the volume on whose grid the labels of the open study have to lie, or None.
 
-    It is the one that the server names, unless it is left empty: labels of all models lie on one grid, whichever
-    sequence a model is for.
+    It is the one that the segmentation was made on, if the task's labels may lie on it: on another grid what is drawn
+    beyond that volume, or between its slices, is lost. Else it is the one that the server names, unless it is left
+    empty.
     """
     state = session.state
+    drawn_on = _drawn_on(session)
+    if drawn_on is not None:
+        return drawn_on
     named = [
         node
         for node in ops.nodes_of(session.scene, "vtkMRMLScalarVolumeNode")
@@ -32,6 +39,23 @@ def volume_of_labels(session: Session) -> Any:
     ]
     drawn = session.reference(session.drawn_task)
     return named[0] if named else drawn and drawn[1]
+
+
+def _drawn_on(session: Session) -> Any:
+    """Return the volume that the segmentation was made on, if it is one of the study's that labels may lie on."""
+    state, task = session.state, session.drawn_task
+    if state.segmentation is None or task is None:
+        return None
+    node = state.segmentation.GetNodeReference(_GEOMETRY)
+    if node is None or node.GetImageData() is None:
+        return None
+    if state.from_server:  # another volume may have been chosen since: of that the server knows nothing
+        known = node.GetAttribute(ops.STUDY) == state.study_name
+        sequence = node.GetAttribute(ops.SEQUENCE) if known else None
+    else:
+        chosen = session.chosen_volumes(task)
+        sequence = next((each for each, volume in chosen.items() if volume is node), None)
+    return node if sequence in task.reference else None
 
 
 def show_draft(session: Session, draft: Draft) -> None:

@@ -184,7 +184,8 @@ def task_of_model(name: str, facts: dict[str, Any], tasks: dict[str, TaskSpec]) 
     sequences = tuple(facts.get("sequences") or (ANY_SEQUENCE,))
     minimum = tuple(tuple(alternative) for alternative in facts.get("minimum") or (sequences,))
     title = str(facts.get("description") or name)
-    return TaskSpec(name, title, sequences, minimum, sequences, LabelTable(tuple(structures)))
+    reference = tuple(facts.get("reference") or sequences)
+    return TaskSpec(name, title, sequences, minimum, reference, LabelTable(tuple(structures)))
 
 
 def _declared_labels(labels: Any) -> dict[str, int]:
