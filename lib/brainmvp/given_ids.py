@@ -1,11 +1,14 @@
 """The ids of the labelled studies of a served folder: labels are called by them, so that they stay."""
 
+import glob
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import HIDDEN, readable, write_json
@@ -14,22 +17,25 @@ if TYPE_CHECKING:
     from brainmvp.study import Study
 
 _FILE = "ids.json"
+_LOOKED_AT = 1 << 12  # bytes in the middle of an image: studies of one grid may have files of one size
 
 
 class GivenIds:
-    """The file `.brainmvp/ids.json` of a studies folder: by id, where its study lies and, of DICOM, which one it is.
+    """The file `.brainmvp/ids.json` of a studies folder: by id, where its study lies and which one it is.
 
-    Raises `BrainMVPError` if the file is damaged.
+    A DICOM study is told by its UID, one in files by the names, sizes and a piece of its images. Raises `BrainMVPError`
+    if the file is damaged.
     """
 
     def __init__(self, root: Path) -> None:
         self._root, self._path = root, root / HIDDEN / _FILE
-        self._given: dict[str, dict[str, str]] = {}
+        self._given: dict[str, dict[str, Any]] = {}
         try:
             if os.path.isfile(self._path):  # no error where the folder is closed
                 self._given = json.loads(self._path.read_text("utf-8"))
             self._ids = {kept["study"]: name for name, kept in self._given.items() if "study" in kept}
             self._places = {kept["folder"] for kept in self._given.values()}
+            self._images = {n: dict(kept["images"]) for n, kept in self._given.items() if "images" in kept}
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise BrainMVPError(
                 f"{self._path} is damaged; restore it from a backup, or move it away and see that each label in "
@@ -48,20 +54,45 @@ class GivenIds:
         free = name not in self._given or self._given[name]["folder"] == self._place(folder)
         return name if alone and free else f"{name}-{key[:6]}"
 
+    def check(self, study: "Study") -> None:
+        """Raise `BrainMVPError` if a study in files has the name of a labelled one that is elsewhere, or away.
+
+        One that was moved has the same images; of one that was labelled with an earlier release they are not known.
+        """
+        kept = self._given.get(study.id)
+        if kept is None or kept["folder"] == self._place(study.folder):
+            return
+        images = self._images.get(study.id, {})
+        same = images.items() <= _marks(study).items() and "study" not in kept
+        if not same and any((self._root / "labels").glob(f"*/{glob.escape(study.id)}.*")):
+            raise BrainMVPError(
+                f"{study.folder} has the name of the labelled study {kept['folder']}, but other images; rename the "
+                f"folder, or, if it is that study, write where it lies now into {self._path}."
+            )
+
     def knows(self, folder: Path) -> bool:
         """Tell whether a study that lies in a folder has an id."""
         return self._place(folder) in self._places
 
     def keep(self, studies: "Iterable[Study]") -> None:
         """Keep the ids of some studies."""
-        found = {
-            study.id: {"folder": self._place(study.folder)}
-            | ({"study": _key(uid_of(study))} if study.series else {})
-            for study in studies
-        }
+        found = {study.id: self._kept_of(study) for study in studies}
         if any(self._given.get(name) != kept for name, kept in found.items()):
             self._given |= found
             write_json(self._path, self._given)
+
+    def _kept_of(self, study: "Study") -> dict[str, Any]:
+        place = {"folder": self._place(study.folder)}
+        if study.series:
+            return place | {"study": _key(uid_of(study))}
+        known = self._images.get(study.id)
+        if (
+            known is not None
+            and known.keys() == _files(study).keys()
+            and place.items() <= self._given[study.id].items()
+        ):
+            return self._given[study.id]  # no file is opened again
+        return place | {"images": _marks(study)}
 
     def _place(self, folder: Path) -> str:
         return readable(Path(os.path.relpath(folder, self._root)).as_posix())
@@ -74,3 +105,20 @@ def uid_of(study: "Study") -> str:
 
 def _key(uid: str) -> str:
     return hashlib.sha256(uid.encode()).hexdigest()[:32]
+
+
+def _files(study: "Study") -> dict[str, Path]:
+    """Return the files of a study's images by name, seen from its folder."""
+    images = getattr(study.images, "sources", study.images)  # not those that a server makes
+    return {readable(path.relative_to(study.folder).as_posix()): path for path in images.values()}
+
+
+def _marks(study: "Study") -> dict[str, str]:
+    """Return for each image of a study that can be read what tells it from those of other patients."""
+    marks = {}
+    for name, path in _files(study).items():
+        with suppress(OSError), path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(size // 2)
+            marks[name] = f"{size}-{zlib.crc32(file.read(_LOOKED_AT)):08x}"
+    return marks

@@ -110,8 +110,9 @@ def find_studies(
 
     A folder that holds images is a study, and a BIDS session or subject with `anat` or `dwi` is one; so is every
     DICOM study, in whatever folders its files lie: its own is the innermost one that holds them all. A study that was
-    labelled in a server of `root` keeps its id, whatever others come. A bad study raises `BrainMVPError`, unless
-    `on_error(folder, error)` is given: then the search goes on. So does a second study of the same id.
+    labelled in a server of `root` keeps its id, whatever others come, and no other gets it. A bad study raises
+    `BrainMVPError`, unless `on_error(folder, error)` is given: then the search goes on. So does a second study of the
+    same id.
     """
     root = Path(root)
     if not root.is_dir():
@@ -192,6 +193,7 @@ def _from_images(folder: Path, given: GivenIds) -> Study:
     study = Study.from_folder(folder)
     if study.series:  # by a `study.json` that names series
         return replace(study, id=given.id_of(uid_of(study), study.id, folder))
+    given.check(study)
     return study
 
 

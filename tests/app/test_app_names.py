@@ -68,6 +68,44 @@ def test_a_study_keeps_its_label_when_one_of_the_same_name_comes(root: Path) -> 
     assert list(store.status()["problems"]) == ["A/p2"]
 
 
+def test_a_label_goes_to_no_study_of_the_same_name_while_its_own_is_away(root: Path) -> None:
+    store, grid = labelled(root), np.eye(4)
+    assert store.study("p2").folder == root / "siteA" / "p2"
+    other = Volume(np.arange(60, dtype=np.int16)[::-1].reshape(3, 4, 5), grid)
+    write_volume(other, root / "siteB" / "p2" / "flair.nii.gz")
+    assert list(store.status()["problems"]) == ["siteB/p2"]
+    away = (root / "siteA").rename(root.parent / "siteA")
+    problem = store.status()["problems"]["siteB/p2"]
+    assert "has the name of the labelled study siteA/p2, but other images" in problem
+    assert [case.id for case in AnnotationState(root).cases(TUMOUR, (TUMOUR,))] == ["p1"]
+    away.rename(root / "siteA")
+    assert store.study("p2").folder == root / "siteA" / "p2"
+    assert annotators(store) == ["Anna", "Anna"]
+
+
+@pytest.mark.parametrize("release", ["this", "earlier"])
+def test_a_labelled_study_that_is_moved_keeps_its_id(root: Path, release: str) -> None:
+    store, path = labelled(root), root / ".brainmvp" / "ids.json"
+    if release == "earlier":
+        kept = json.loads(path.read_text("utf-8"))
+        path.write_text(json.dumps({name: {"folder": one["folder"]} for name, one in kept.items()}), "utf-8")
+    (root / "siteA").rename(root / "done")
+    scan(root / "done" / "p2" / "t1ce.nii.gz")
+    assert annotators(store) == ["Anna", "Anna"]
+    assert store.study("p2").folder == root / "done" / "p2"
+    kept = json.loads(path.read_text("utf-8"))["p2"]
+    assert (kept["folder"], list(kept["images"])) == ("done/p2", ["flair.nii.gz", "t1ce.nii.gz"])
+
+
+def test_the_name_of_a_study_that_was_removed_is_free_again(root: Path) -> None:
+    store = labelled(root)
+    store.remove_image("p2")
+    other = Volume(np.arange(60, dtype=np.int16)[::-1].reshape(3, 4, 5), np.eye(4))
+    image = write_volume(other, root.parent / "flair.nii.gz")
+    store.add_image("p2", str(image), {"sequence": "FLAIR"})
+    assert store.study("p2").folder == root / "p2"
+
+
 def test_a_held_out_patient_who_is_gone_is_told_and_how_the_test_stays_one(root: Path) -> None:
     store = labelled(root)
     path = root / ".brainmvp" / "held-out-tumour.json"
