@@ -17,6 +17,19 @@ def test_whose_label_another_one_takes_the_place_of_is_told(opened, stock, settl
     assert "It takes the place of the label of Ben" in opened.heard[-1]
 
 
+def test_whose_label_is_replaced_by_one_that_waited_is_told(opened, stock, settle):
+    stock.wrong["/datastore/label"] = 503
+    Submitting(opened).submit("final")
+    settle(opened)
+    stock.wrong.clear()
+    stock.stored = {"replaced": "Ben"}
+    opened.send_waiting()
+    settle(opened)
+    assert opened.heard[-1].startswith(
+        "1 waiting label sent. The label of first takes the place of the label of Ben"
+    )
+
+
 def test_who_leaves_a_submission_is_told_that_the_label_goes_out(opened, stock, settle):
     stock.wrong["/datastore/label"] = "slow"
     Submitting(opened).submit("final")

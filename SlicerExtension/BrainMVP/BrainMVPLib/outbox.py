@@ -95,20 +95,24 @@ class Outbox:
             self.remove(letter)
             return answer
 
-    def send_all(self, letters: list[Letter], client: Client) -> tuple[int, ServerError | None]:
-        """Send labels; return how many arrived, and why the last one that did not did not.
+    def send_all(self, letters: list[Letter], client: Client) -> tuple[int, list[str], ServerError | None]:
+        """Send labels; return how many arrived, whose labels they replaced, and why the last one did not that did not.
 
         One that the server does not take hinders no other; where nobody answers, the rest need not try.
         """
-        number, problem = 0, None
+        number, replaced, problem = 0, [], None
         for letter in letters:
             try:
-                number += self.send(letter, client) is not None
-            except ServerError as error:  # noqa: PERF203
+                answer = self.send(letter, client)
+            except ServerError as error:
                 problem = error
                 if error.status is None:
                     break
-        return number, problem
+                continue
+            if answer is not None:
+                number += 1
+                replaced += filter(None, [replaced_in_words(answer, f"The label of {letter.study}")])
+        return number, replaced, problem
 
     def remove(self, letter: Letter) -> None:
         """Forget a label."""
@@ -128,3 +132,13 @@ class Outbox:
         temporary = letter.file.with_suffix(".part")
         temporary.write_text(json.dumps(data, indent=1), "utf-8")
         os.replace(temporary, letter.file.with_suffix(".json"))
+
+
+def replaced_in_words(answer: dict[str, Any], label: str = "It") -> str:
+    """Say whose label one took the place of, if it was another annotator's; answer: the server's."""
+    whose = answer.get("replaced")
+    return (
+        f"{label} takes the place of the label of {whose}, which the server keeps as a version."
+        if whose
+        else ""
+    )

@@ -173,11 +173,13 @@ class Session:
         client = self.client
         letters = [letter for letter in self.outbox.letters(client.url) if asked or not letter.problem]
 
-        def sent(result: tuple[int, ModuleError | None]) -> None:
+        def sent(result: tuple[int, list[str], ModuleError | None]) -> None:
             self._sending = False
-            number, problem = result
+            number, replaced, problem = result
             if number:
-                self.said.emit(f"{number} waiting label{'s' if number > 1 else ''} sent.")
+                self.said.emit(
+                    " ".join([f"{number} waiting label{'s' if number > 1 else ''} sent.", *replaced])
+                )
                 self.ask_server()
             if problem is not None and asked:
                 self.failed.emit(problem)
@@ -186,7 +188,7 @@ class Session:
         if letters:
             self._sending = True
             self.background.start(
-                "Sending", lambda job: self.outbox.send_all(letters, client), sent, lambda e: sent((0, e))
+                "Sending", lambda job: self.outbox.send_all(letters, client), sent, lambda e: sent((0, [], e))
             )
 
     # Task and study

@@ -18,6 +18,7 @@ from .labels import volume_of_labels
 from .measure import Change
 from .nrrd import write_nrrd
 from .origin import Origin
+from .outbox import replaced_in_words
 from .segmentations import new_segmentation
 from .sending import Source, remember, send
 from .session import Session
@@ -117,7 +118,8 @@ class Submitting:
                     session.outbox.replace_older(letter)
                     why = "The server is away." if error.status is None else error.sentence
                     return f"{why} The label of {study} is kept here and sent by itself later.", changes
-                return f"The {tag} label of {study} is stored at the server.{_replaced(answer)}", changes
+                stored = f"The {tag} label of {study} is stored at the server."
+                return f"{stored} {replaced_in_words(answer or {})}".strip(), changes
 
             def keep() -> None:
                 segmentation.SetAttribute(ops.SENT, as_sent)
@@ -210,14 +212,6 @@ def changes_in_words(changes: list[Change]) -> str:
         "Changed: "
         + "; ".join(f"{c.name} Dice {c.dice:.2f}, {c.before_ml:.1f} to {c.after_ml:.1f} mL" for c in touched)
         + "."
-    )
-
-
-def _replaced(answer: dict[str, Any] | None) -> str:
-    """Say whose label one took the place of, if it was another annotator's."""
-    whose = (answer or {}).get("replaced")
-    return (
-        f" It takes the place of the label of {whose}, which the server keeps as a version." if whose else ""
     )
 
 
