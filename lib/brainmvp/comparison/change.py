@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from brainmvp.comparison.limits import limits
 from brainmvp.comparison.visit import Visit
 from brainmvp.registration import Alignment, align
 from brainmvp.tasks import Task
@@ -89,8 +90,10 @@ def compare(before: Visit, after: Visit, task: Task) -> Comparison:
         )
         for region in shared
     ]
-    alignment = align(_reference(after), _reference(before))
-    return Comparison(task, before, after, changes, alignment, _remarks(before, after, task, alignment))
+    images = _reference(before), _reference(after)
+    alignment = align(images[1], images[0])
+    remarks = limits(before, after, task, alignment, images)
+    return Comparison(task, before, after, changes, alignment, remarks)
 
 
 def _reference(visit: Visit) -> Volume:
@@ -99,22 +102,3 @@ def _reference(visit: Visit) -> Volume:
 
 def _millilitres(mask: np.ndarray, grid: Volume) -> float:
     return float(mask.sum()) * grid.voxel_ml
-
-
-def _remarks(before: Visit, after: Visit, task: Task, alignment: Alignment) -> list[str]:
-    remarks = []
-    if alignment.doubt:
-        remarks.append(
-            f"The two visits may not align ({alignment.doubt}): do not compare places, only volumes."
-        )
-    if before.reference is not after.reference:
-        remarks.append(f"Measured on {before.reference} before and on {after.reference} after.")
-    remarks += [f"Before: {doubt}" for doubt in before.doubts] + [f"After: {doubt}" for doubt in after.doubts]
-    if differ := set(before.used) ^ set(after.used):
-        names = ", ".join(s for s in task.sequences if s in differ)
-        remarks.append(f"Only one of the visits could use {names}: part of a change may come from that.")
-    if before.source != after.source:
-        remarks.append(f"Segmented by {before.source} before and by {after.source} after.")
-    if not np.allclose(before.labels.spacing, after.labels.spacing, rtol=0.05):
-        remarks.append("The voxels differ in size: small structures may seem to change for that.")
-    return remarks

@@ -56,6 +56,12 @@ class Alignment:
     brains: float | None = None
     doubt: str | None = None
 
+    @property
+    def loose(self) -> bool:
+        """Whether it is in doubt by some millimetres only: it fits, covers enough, and needs no other size."""
+        others = _doubt(self.similarity_before, self.similarity, self.overlap, 0.0, self.stretch)
+        return self.spread_mm > _AGREEMENT_MM and others is None
+
     def report(self) -> dict[str, Any]:
         """Return the alignment as JSON-ready values."""
         return {
@@ -82,8 +88,9 @@ def doubts(alignments: Mapping[Sequence, Alignment]) -> dict[Sequence, str]:
 def align(moving: Volume, fixed: Volume, seed: int = 0) -> Alignment:
     """Return how `moving` lies on `fixed`: as its header says where the images agree with that, else registered.
 
-    A registration is doubtful if it fits no better than the headers, covers too little of the head, has too little
-    in common, ends elsewhere when it starts some millimetres and degrees away, or would need another size.
+    It is doubtful if `moving` covers too little of the head. So is a registration that fits no better than the headers,
+    has too little in common, ends elsewhere when it starts some millimetres and degrees away, or would need another
+    size.
     """
     extent = float((fixed.spacing * fixed.shape).min())
     fit = Similarity(fixed, moving, float(np.clip(extent / _STEPS, *_SPACINGS)), seed)
@@ -91,7 +98,10 @@ def align(moving: Volume, fixed: Volume, seed: int = 0) -> Alignment:
     before = fit(still)
     tolerance = _SAME_GRID_MM if moving.same_grid(fixed) else _OTHER_GRID_MM
     if fit.distance_to_peak(still) <= tolerance and before >= _LEAST_SIMILARITY:
-        return Alignment(still, False, before, before, fit.overlap(still))
+        overlap = fit.overlap(still)
+        return Alignment(
+            still, False, before, before, overlap, doubt=_doubt(before, before, overlap, 0.0, 0.0)
+        )
     try:
         return _registered(moving, fixed, fit, before, seed)
     except NoOverlapError:

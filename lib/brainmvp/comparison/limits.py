@@ -1,0 +1,52 @@
+"""What limits a comparison of two visits, one sentence each."""
+
+import numpy as np
+
+from brainmvp.comparison.visit import Visit
+from brainmvp.coverage import ENOUGH, brain_inside, share_inside
+from brainmvp.registration import Alignment
+from brainmvp.tasks import Task
+from brainmvp.volume import Volume
+
+
+def limits(
+    before: Visit, after: Visit, task: Task, alignment: Alignment, images: tuple[Volume, Volume]
+) -> list[str]:
+    """Return the sentences; images: the references of both visits, (X, Y, Z) each."""
+    remarks = []
+    if alignment.doubt:
+        what = (
+            "do not compare places, only volumes" if alignment.loose else "compare neither places nor volumes"
+        )
+        remarks.append(f"The two visits may not align ({alignment.doubt}): {what}.")
+    if not alignment.doubt or alignment.loose:
+        remarks += _not_scanned("earlier", before, "later", images, alignment.world)
+        remarks += _not_scanned("later", after, "earlier", images[::-1], np.linalg.inv(alignment.world))
+    if before.reference is not after.reference:
+        remarks.append(f"Measured on {before.reference} before and on {after.reference} after.")
+    remarks += [f"Before: {doubt}" for doubt in before.doubts] + [f"After: {doubt}" for doubt in after.doubts]
+    if differ := set(before.used) ^ set(after.used):
+        names = ", ".join(s for s in task.sequences if s in differ)
+        remarks.append(f"Only one of the visits could use {names}: part of a change may come from that.")
+    if before.source != after.source:
+        remarks.append(f"Segmented by {before.source} before and by {after.source} after.")
+    if not np.allclose(before.labels.spacing, after.labels.spacing, rtol=0.05):
+        remarks.append("The voxels differ in size: small structures may seem to change for that.")
+    return remarks
+
+
+def _not_scanned(
+    one: str, visit: Visit, other: str, images: tuple[Volume, Volume], world: np.ndarray
+) -> list[str]:
+    """Say how much of one visit the other one was not scanned over; images: their references, in this order."""
+    remarks = []
+    if (share := brain_inside(*images, world, visit.brain)) < ENOUGH:
+        remarks.append(
+            f"The {other} visit shows {100 * share:.0f} % of the {one} one's brain: what lies outside counts as none."
+        )
+    marked = Volume(visit.labels.data > 0, visit.labels.affine)
+    if (share := share_inside(marked, images[1], world)) < ENOUGH:
+        remarks.append(
+            f"{100 * (1 - share):.0f} % of what is marked at the {one} visit was not scanned at the {other} one."
+        )
+    return remarks

@@ -1,0 +1,31 @@
+"""What an image was scanned over is told by the brain, not by the neck."""
+
+import numpy as np
+import pytest
+
+from brainmvp.coverage import brain_inside
+from brainmvp.phantom.rescan import scan
+from brainmvp.volume import Volume
+
+
+def test_a_neck_that_only_one_shows_is_no_loss_and_a_brain_is(head):
+    whole = scan(head["T1"], (2.0, 2.0, 2.0))
+    lowest = np.flatnonzero(scan(head["brain"], (2.0, 2.0, 2.0)).data.any((0, 1)))[0]
+    middle = whole.shape[2] // 2
+    without_neck, upper = (
+        scan(head["FLAIR"], (2.0, 2.0, 2.0), None, slice(k, None)) for k in (lowest, middle)
+    )
+    assert lowest > 5
+    assert brain_inside(whole, without_neck, np.eye(4)) > 0.97
+    assert brain_inside(without_neck, whole, np.eye(4)) > 0.99
+    assert 0.3 < brain_inside(whole, upper, np.eye(4)) < 0.8
+
+
+def test_a_stripped_brain_is_compared_with_a_head(head):
+    whole = scan(head["T1"], (2.0, 2.0, 2.0))
+    brain = (
+        scan(Volume(head["brain"].data.astype(np.float32), head["brain"].affine), (2.0, 2.0, 2.0)).data > 0.5
+    )
+    stripped = Volume(np.where(brain, whole.data, 0), whole.affine)
+    assert brain_inside(stripped, whole, np.eye(4)) == pytest.approx(1)
+    assert brain_inside(whole, stripped, np.eye(4)) > 0.95
