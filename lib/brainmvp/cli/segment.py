@@ -18,6 +18,7 @@ from brainmvp.cli.console import (
     warn,
 )
 from brainmvp.cli.doubts import say_doubts
+from brainmvp.cli.drafts import spare_corrected, write_drafts
 from brainmvp.cli.outputs import (
     LABEL_SUFFIXES,
     check_names,
@@ -80,8 +81,9 @@ def segment(
     """Segment a study; the result lies on the original grid of one of its sequences.
 
     Given an output folder, each study gets a folder of its own there (TASK.nii.gz, TASK.seg.nrrd, TASK.json,
-    TASK.png, TASK.pdf, and TASK.dcm if it is DICOM); a bad study is passed over and listed at the end, with exit
-    code 2. A sequence that does not align with the others is not used; a picture (…_alignment.png) then shows why.
+    TASK.png, TASK.pdf, and TASK.dcm if it is DICOM); a bad study, or one whose draft there was corrected, is passed
+    over and listed at the end, with exit code 2. A sequence that does not align with the others is not used; a picture
+    (…_alignment.png) then shows why.
     """
     into_folder = not out.name.lower().endswith(LABEL_SUFFIXES)
     extras = {
@@ -147,6 +149,7 @@ def _segment_many(
     for number, study in enumerate(studies, start=1):
         try:
             spare_another(study, segmenter.task.name, out / study.id)
+            spare_corrected(out / study.id, segmenter.task.name)
             result = run(segmenter, study, reference, f"{number}/{len(studies)} ")
             _save_all(result, out / study.id)
         except BrainMVPError as error:
@@ -188,17 +191,18 @@ def _report(result: "Segmentation") -> dict[str, Any]:
 def _save_all(result: "Segmentation", folder: Path) -> None:
     """Write a result as TASK.nii.gz, .seg.nrrd, .json, .png and .pdf into a folder.
 
-    Raises `BrainMVPError` if memory is short for it, and `OSError` if a file cannot be written.
+    Raises `BrainMVPError` if memory is short for it or a label map was corrected meanwhile, and `OSError` if a file
+    cannot be written.
     """
     name = result.task.name
     folder.mkdir(parents=True, exist_ok=True)
-    # What an earlier run left goes first: it would speak of another label map if this one ended midway.
-    for ending in (".json", ".png", "_alignment.png", ".pdf", ".dcm", ".seg.nrrd"):
+    spare_corrected(folder, name)
+    # What an earlier run left goes first: it would speak of another label map if this one ended midway. The report goes
+    # last, for it knows the label maps.
+    for ending in (".nii.gz", ".seg.nrrd", ".dcm", ".png", "_alignment.png", ".pdf", ".json"):
         (folder / f"{name}{ending}").unlink(missing_ok=True)
     with computing(f"The result of {result.study.folder} could not be written"):
-        result.save(folder / f"{name}.nii.gz")
-        result.save(folder / f"{name}.seg.nrrd")
-        write_json(folder / f"{name}.json", _report(result))
+        write_drafts(folder, name, (".nii.gz", ".seg.nrrd"), result.save, _report(result))
         result.save_picture(folder / f"{name}.png")
         _write_page(result, folder / f"{name}.pdf")
         _draw_alignments(result, folder / f"{name}_alignment.png")
@@ -209,7 +213,7 @@ def _save_dicom(result: "Segmentation", folder: Path) -> None:
     if result.dicom_reference:
         try:
             with computing(f"The DICOM SEG of {result.study.folder} could not be written"):
-                result.save(folder / f"{result.task.name}.dcm")
+                write_drafts(folder, result.task.name, (".dcm",), result.save, _report(result))
         except OSError as error:
             raise refused(error) from error
 
