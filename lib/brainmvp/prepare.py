@@ -10,6 +10,7 @@ from torch import Tensor
 from brainmvp.bias import evened
 from brainmvp.brain import BUILT_IN, STRIPPED, Brain, find_brain, voted
 from brainmvp.clock import Clock
+from brainmvp.coverage import with_coverage
 from brainmvp.errors import BrainMVPError
 from brainmvp.foreground import background_value, clean, foreground
 from brainmvp.intensity import normalise
@@ -93,21 +94,25 @@ def prepare(
     if not found.mask.any():
         raise _no_brain(target)
     clock.lap("brain")
-    volumes, alignments, votes = {reference: target}, {}, []
+    volumes, alignments, own, votes = {reference: target}, {}, dict[Sequence, Volume](), []
     for sequence in (s for s in sequences if s in study.images and s is not reference):
         volume = volumes[sequence] = read_volume(study.images[sequence])
         clock.lap("read")
         alignment = align(volume, target)
         clock.lap("align")
         if alignment.moved:
-            own = Volume(find_brain(volume).mask, volume.affine)
-            alignment, laid = with_overlap(alignment, own, Volume(found.mask, target.affine))
+            own[sequence] = Volume(find_brain(volume).mask, volume.affine)
+            alignment, laid = with_overlap(alignment, own[sequence], Volume(found.mask, target.affine))
             if found.source == BUILT_IN and alignment.brains > _ALIKE:
                 votes.append(laid.vote(found.mask))
             clock.lap("brain")
         alignments[sequence] = alignment
 
     found = voted(found, votes, target.voxel_ml)
+    for sequence, alignment in alignments.items():
+        brain = own[sequence].data if sequence in own else None
+        alignments[sequence] = with_coverage(alignment, volumes[sequence], target, found.mask, brain)
+    clock.lap("align")
     grid, brain = _brain_grid(found.mask, target, spacing)
     used = tuple(s for s in sequences if s in volumes and not (s in alignments and alignments[s].doubt))
     channels = []

@@ -13,6 +13,7 @@ from brainmvp.brain import BUILT_IN, find_brain
 from brainmvp.calibration import temper
 from brainmvp.cleaning import fill_enclosed, without_specks
 from brainmvp.clock import Clock
+from brainmvp.coverage import is_cut
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
@@ -118,7 +119,7 @@ class Segmenter:
         return Segmentation(
             study, self.task, self.card.id, labels, by_region, uncertainty, chosen, prepared.used, prepared.filled,
             left_out, self.task.label_names(list(by_region)), clock.seconds, clock.peak_gib,
-            prepared.alignments, prepared.found,
+            prepared.alignments, prepared.found, is_cut(labels.data > 0, prepared.reference),
         )  # fmt: skip
 
     def _labels(self, probabilities: dict[str, np.ndarray], reference: Volume) -> Volume:

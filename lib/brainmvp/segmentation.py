@@ -1,5 +1,6 @@
 """What a model found in a study, and how it is written down."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from brainmvp.brain import Brain
+from brainmvp.coverage import CUT, ENOUGH
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
 from brainmvp.picture import draw_segmentation
@@ -26,7 +28,8 @@ class Segmentation:
     labels: uint8, on the reference's original grid with its affine; probabilities: (X, Y, Z) float32 by region;
     uncertainty: (X, Y, Z) float32, 0…1; left_out: why a structure is not offered, by region; label_names: what
     each value means in this result; volumes_ml: by label name; seconds, peak_gib: by step; alignments: how each other
-    sequence was put onto the reference, by sequence; brain: on the reference's grid.
+    sequence was put onto the reference, by sequence; brain: on the reference's grid; cut: whether the finding touches
+    the edge of the scan.
     """
 
     study: Study
@@ -44,6 +47,7 @@ class Segmentation:
     peak_gib: dict[str, float] = field(default_factory=dict)
     alignments: dict[Sequence, Alignment] = field(default_factory=dict)
     brain: Brain | None = None
+    cut: bool = False
 
     @property
     def flagged(self) -> dict[Sequence, str]:
@@ -52,8 +56,24 @@ class Segmentation:
 
     @property
     def notes(self) -> list[str]:
-        """What to know about the series that were used, of a study that is DICOM: a sentence each."""
-        return self.study.notes(self.used)
+        """What to know about the scans that were used, a sentence each without its full stop.
+
+        How much of the brain they were scanned over, and what is odd about DICOM series.
+        """
+        return [*self._not_scanned(), *([CUT] if self.cut else []), *self.study.notes(self.used)]
+
+    def _not_scanned(self) -> Iterator[str]:
+        alignments = {s: self.alignments[s] for s in self.used if s in self.alignments}
+        covered = {s: a.covered for s, a in alignments.items() if a.covered is not None}
+        if covered and (least := min(covered.values())) < ENOUGH:
+            other = next(s for s in covered if covered[s] == least)
+            share = f"{self.reference} covers {100 * least:.0f} % of the brain that {other} shows"
+            yield f"{share}: what lies outside is not measured"
+        for sequence, alignment in alignments.items():
+            if alignment.covers is not None and alignment.covers < ENOUGH:
+                needing = [r.title for r in self.task.regions if sequence in r.requires]
+                lost = f": outside, {' and '.join(needing)} cannot be seen" if needing else ""
+                yield f"{sequence} covers {100 * alignment.covers:.0f} % of the brain{lost}"
 
     @property
     def volumes_ml(self) -> dict[str, float]:
@@ -80,10 +100,10 @@ class Segmentation:
         return self.brain and round(float(self.brain.mask.sum() * self.labels.voxel_ml), 1)
 
     @property
-    def mean_uncertainty(self) -> float:
-        """Mean uncertainty over the voxels that are marked, or that might be (uncertainty above one half)."""
+    def mean_uncertainty(self) -> float | None:
+        """Mean uncertainty over the voxels that are marked, or that might be (above one half); None without any."""
         inside = (self.labels.data > 0) | (self.uncertainty > 0.5)
-        return round(float(self.uncertainty[inside].mean()), 4) if inside.any() else 0.0
+        return round(float(self.uncertainty[inside].mean()), 4) if inside.any() else None
 
     def report(self) -> dict[str, Any]:
         """Return the result as JSON-ready values."""

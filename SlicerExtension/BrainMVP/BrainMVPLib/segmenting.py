@@ -177,6 +177,7 @@ def summary(facts: dict[str, Any]) -> str:
     if facts.get("sequences_filled"):
         parts.append(f"Without {', '.join(facts['sequences_filled'])}.")
     parts.extend((facts.get("left_out") or {}).values())
+    parts.extend(f"{note}." for note in facts.get("notes") or ())
     return " ".join(parts)
 
 

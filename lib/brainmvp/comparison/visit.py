@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from brainmvp.case import Case, read_label
+from brainmvp.coverage import CUT, is_cut
 from brainmvp.segmentation import Segmentation
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import Task
-from brainmvp.volume import Volume
+from brainmvp.volume import Volume, read_volume
 
 
 @dataclass(frozen=True)
@@ -59,5 +60,6 @@ class Visit:
         marked = zip(task.regions, task.regions_of(volume.data), strict=True)
         regions = tuple(region.name for region, mask in marked if region in shown or mask.any())
         used = tuple(sequence for sequence in task.sequences if sequence in study.images)
-        doubts = tuple(f"{note}." for note in study.notes(used))
+        notes = [CUT] if is_cut(volume.data > 0, read_volume(study.images[reference])) else []
+        doubts = tuple(f"{note}." for note in [*notes, *study.notes(used)])
         return cls(study, volume, reference, regions, "hand or another program", used, doubts)

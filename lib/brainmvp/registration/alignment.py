@@ -40,7 +40,9 @@ class Alignment:
     and under `world`; overlap: share of the reference's head that the sequence covers; spread_mm: how far apart
     disturbed registrations end, at the head's surface; stretch: by which share the sequence would still have to grow
     or shrink in some direction; shift_mm: of the head's middle; brains_before, brains: Dice of the brains found in
-    both, under the headers and under `world`, where they were measured; doubt: why it should not be trusted, or None.
+    both, under the headers and under `world`, where they were measured; covers, covered: share of the reference's brain
+    that the sequence was scanned over, and of the sequence's brain that the reference was, where they were measured;
+    doubt: why it should not be trusted, or None.
     """
 
     world: np.ndarray
@@ -54,6 +56,8 @@ class Alignment:
     stretch: float = 0.0
     brains_before: float | None = None
     brains: float | None = None
+    covers: float | None = None
+    covered: float | None = None
     doubt: str | None = None
 
     @property
@@ -76,6 +80,8 @@ class Alignment:
             "stretch": round(self.stretch, 3),
             "brain_dice_before": None if self.brains_before is None else round(self.brains_before, 3),
             "brain_dice": None if self.brains is None else round(self.brains, 3),
+            "covers_of_reference_brain": None if self.covers is None else round(self.covers, 3),
+            "brain_covered_by_reference": None if self.covered is None else round(self.covered, 3),
             "doubt": self.doubt,
         }
 
