@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from brainmvp.files import atomically
 from brainmvp.fonts import fonts
+from brainmvp.millilitres import written_ml
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import resample_labels
 from brainmvp.study import Study
@@ -108,7 +109,7 @@ def show_slice(
 def _legend(axis: Axes, labels: Volume, names: dict[int, str], colours: dict[int, np.ndarray]) -> None:
     counts = np.bincount(labels.data.ravel(), minlength=256)
     handles = [
-        Patch(color=colours[value], label=f"{name}\n{counts[value] * labels.voxel_ml:.1f} mL")
+        Patch(color=colours[value], label=f"{name}\n{written_ml(counts[value] * labels.voxel_ml)} mL")
         for value, name in names.items()
     ]
     title = "Nothing found" if not labels.data.any() else "Volumes"

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from brainmvp.card import NOTICE
 from brainmvp.files import atomically
 from brainmvp.fonts import fonts
+from brainmvp.millilitres import written_ml
 from brainmvp.picture import finding_centre, show_slice
 from brainmvp.spatial import resample_labels
 from brainmvp.view import View
@@ -56,5 +57,6 @@ def _table(comparison: "Comparison") -> str:
     lines = []
     for change in comparison.changes:
         percent = "new" if change.percent is None and change.after_ml else f"{change.percent or 0:+.0f} %"
-        lines.append(f"{change.name}\n   {change.before_ml:.1f} → {change.after_ml:.1f} mL   ({percent})")
+        before, after = written_ml(change.before_ml), written_ml(change.after_ml)
+        lines.append(f"{change.name}\n   {before} → {after} mL   ({percent})")
     return "\n".join(lines)

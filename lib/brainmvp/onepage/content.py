@@ -76,10 +76,7 @@ def _facts(result: Segmentation) -> list[tuple[str, str]]:
         ("Flagged, not used", "; ".join(f"{s}: {why}" for s, why in result.flagged.items()) or "none"),
         ("Registered", ", ".join(moved) or ("none" if result.flagged else "none needed it")),
         ("Measured on", f"the grid of {result.reference}, {_spacing(result.labels)}"),
-        (
-            "Mean uncertainty",
-            f"{result.mean_uncertainty:.2f} where something is marked or might be (0: sure, 1: a toss-up)",
-        ),
+        ("Mean uncertainty", _uncertainty(result.mean_uncertainty)),
     ]
     if result.brain:
         doubt = f"; {result.brain.doubt}" if result.brain.doubt else ""
@@ -89,6 +86,12 @@ def _facts(result: Segmentation) -> list[tuple[str, str]]:
     if result.left_out:
         facts.append(("Left out", " ".join(result.left_out.values())))
     return facts
+
+
+def _uncertainty(mean: float | None) -> str:
+    if mean is None:
+        return "nothing is marked and nothing is likely; that is no proof of absence"
+    return f"{mean:.2f} where something is marked or might be (0: sure, 1: a toss-up)"
 
 
 def _spacing(volume: Volume) -> str:

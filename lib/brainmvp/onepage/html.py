@@ -5,6 +5,7 @@ from html import escape
 from importlib import resources
 from string import Template
 
+from brainmvp.millilitres import written_ml
 from brainmvp.onepage.content import Content, Row
 
 
@@ -30,5 +31,5 @@ def _row(row: Row) -> str:
     size = f"{row.diameters[0]:.0f} x {row.diameters[1]:.0f}" if row.diameters else ""
     return (
         f"<tr><td>{swatch}{escape(row.name)}</td>"
-        f'<td class="number">{row.volume_ml:.1f}</td><td class="number">{size}</td></tr>'
+        f'<td class="number">{escape(written_ml(row.volume_ml))}</td><td class="number">{size}</td></tr>'
     )

@@ -10,6 +10,7 @@ from matplotlib.image import imread
 from matplotlib.lines import Line2D
 
 from brainmvp.fonts import fonts
+from brainmvp.millilitres import written_ml
 from brainmvp.onepage.content import Content, Row
 
 _A4 = (8.27, 11.69)  # inches
@@ -86,7 +87,7 @@ def _row(page: Figure, row: Row, y: float) -> None:
         indent = 0.02
         page.text(_LEFT, y, "■", color=tuple(value / 255 for value in row.colour))
     page.text(_LEFT + indent, y, row.name, parse_math=False)
-    page.text(_VALUES, y, f"{row.volume_ml:.1f}", ha="right")
+    page.text(_VALUES, y, written_ml(row.volume_ml), ha="right")
     if row.diameters:
         page.text(_SIZES, y, f"{row.diameters[0]:.0f} x {row.diameters[1]:.0f}", ha="right")
 

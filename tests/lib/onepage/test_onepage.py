@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from io import BytesIO
 
+import numpy as np
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from brainmvp import fonts
 from brainmvp.card import NOTICE
 from brainmvp.errors import BrainMVPError
+from brainmvp.millilitres import written_ml
 from brainmvp.modelstore import ModelStore
 from brainmvp.onepage import write_page
 from brainmvp.onepage.content import Content, Row, content_of
@@ -20,6 +22,7 @@ from brainmvp.onepage.diameters import HOW_MEASURED
 from brainmvp.onepage.pdf import lay_out
 from brainmvp.segment import Segmenter
 from brainmvp.study import Study
+from brainmvp.volume import Volume
 
 
 @pytest.fixture
@@ -97,6 +100,14 @@ def two_letters(path, letters):
     return path
 
 
+@pytest.mark.parametrize(
+    ("volume", "text"),
+    [(0, "0.00"), (0.003, "<0.01"), (0.036, "0.04"), (0.996, "1.00"), (1, "1.0"), (9.96, "10.0")],
+)
+def test_a_small_volume_has_two_decimals(volume, text):
+    assert written_ml(volume) == text
+
+
 def test_an_infarct_is_one_row_with_its_colour(tiny_models, write_study):
     segmenter = Segmenter.load("stroke", device="cpu", store=ModelStore(tiny_models))
     content = content_of(segmenter.segment(Study.from_folder(write_study("p", "DWI ADC"))))
@@ -108,6 +119,17 @@ def test_what_is_known_of_the_series_stands_on_the_page(result, monkeypatch):
     assert "Notes" not in dict(content_of(result).facts)
     monkeypatch.setattr(Study, "notes", lambda self, used: [f"{used[0]}: slices may be missing", "and more"])
     assert dict(content_of(result).facts)["Notes"] == f"{result.used[0]}: slices may be missing; and more"
+
+
+def test_nothing_found_is_not_told_as_certain(result):
+    nothing = np.zeros_like(result.labels.data)
+    empty = replace(
+        result, labels=Volume(nothing, result.labels.affine), uncertainty=nothing.astype(np.float32)
+    )
+    assert empty.report()["mean_uncertainty"] is None
+    assert dict(content_of(empty).facts)["Mean uncertainty"] == (
+        "nothing is marked and nothing is likely; that is no proof of absence"
+    )
 
 
 def test_another_ending_is_refused(result, tmp_path):

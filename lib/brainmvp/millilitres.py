@@ -1,0 +1,8 @@
+"""How a volume is written for people: a small infarct of 0.04 mL is not 0.0."""
+
+
+def written_ml(volume: float) -> str:
+    """Return a number of millilitres, not negative, with one decimal from 1 mL on, with two below."""
+    if 0 < volume < 0.005:
+        return "<0.01"
+    return f"{volume:.1f}" if volume >= 1 else f"{volume:.2f}"
