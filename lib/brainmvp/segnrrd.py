@@ -69,6 +69,13 @@ def read_by_name(labels: Volume, task: Task, source: str) -> np.ndarray:
     return result
 
 
+def named_values(path: Path, task: Task) -> set[int] | None:
+    """Return the task's values that the segments of a file stand for, empty ones too; None where it has no segments."""
+    segments = _segments_of(path)
+    meanings = (_value_of(fields, task) for fields in segments.values())
+    return {value for value in meanings if value is not None} if segments else None
+
+
 def _segments_of(path: Path | None) -> dict[str, dict[str, str]]:
     """Return the fields of each segment of a NRRD file by its value; empty where it is no Slicer segmentation."""
     if path is None or path.suffix.lower() not in (".nrrd", ".nhdr"):
@@ -84,20 +91,24 @@ def _segments_of(path: Path | None) -> dict[str, dict[str, str]]:
 
 
 def _meaning(fields: dict[str, str], value: float, task: Task, source: str) -> int:
-    name = fields.get("Name", "")
-    code = _TYPE_CODE.search(fields.get("Tags", ""))
-    found = (
-        task.value_called(name)
-        or task.value_called(fields.get("ID", ""))
-        or (task.value_coded(code[1]) if code else None)
-    )
+    found = _value_of(fields, task)
     if found is None:
+        name = fields.get("Name", "")
         what = f"the segment “{name}”" if name else f"the value {value:g} without a segment"
         raise BrainMVPError(
             f"{source} holds {what}, which is none of the {task.name} task's structures; remove it, or call it by its "
             f"name ({', '.join(label.name for label in task.labels)})."
         )
     return found
+
+
+def _value_of(fields: dict[str, str], task: Task) -> int | None:
+    code = _TYPE_CODE.search(fields.get("Tags", ""))
+    return (
+        task.value_called(fields.get("Name", ""))
+        or task.value_called(fields.get("ID", ""))
+        or (task.value_coded(code[1]) if code else None)
+    )
 
 
 def _geometry(labels: Volume) -> str:

@@ -22,6 +22,7 @@ def limits(
     if not alignment.doubt or alignment.loose:
         remarks += _not_scanned("earlier", before, "later", images, alignment.world)
         remarks += _not_scanned("later", after, "earlier", images[::-1], np.linalg.inv(alignment.world))
+    remarks += _not_shown("earlier", before, after, task) + _not_shown("later", after, before, task)
     if before.reference is not after.reference:
         remarks.append(f"Measured on {before.reference} before and on {after.reference} after.")
     remarks += [f"Before: {doubt}" for doubt in before.doubts] + [f"After: {doubt}" for doubt in after.doubts]
@@ -32,6 +33,20 @@ def limits(
         remarks.append(f"Segmented by {before.source} before and by {after.source} after.")
     if not np.allclose(before.labels.spacing, after.labels.spacing, rtol=0.05):
         remarks.append("The voxels differ in size: small structures may seem to change for that.")
+    return remarks
+
+
+def _not_shown(one: str, visit: Visit, other: Visit, task: Task) -> list[str]:
+    """Say which structures of the other visit this one cannot show, or may not have been searched for."""
+    remarks = []
+    marked = {
+        r.name for r, mask in zip(task.regions, task.regions_of(other.labels.data), strict=True) if mask.any()
+    }
+    missing = [r.title for r in task.regions if r.name in other.regions and r.name not in visit.regions]
+    if missing:
+        remarks.append(f"Not compared, since the {one} visit does not show it: {', '.join(missing)}.")
+    if unsaid := [r.title for r in task.regions if r.name in visit.unsaid and r.name in marked]:
+        remarks.append(f"The {one} label map has no {' or '.join(unsaid)}: drawn as none, or not looked for.")
     return remarks
 
 

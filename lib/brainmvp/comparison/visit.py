@@ -8,6 +8,7 @@ import numpy as np
 from brainmvp.case import Case, read_label
 from brainmvp.coverage import CUT, is_cut
 from brainmvp.segmentation import Segmentation
+from brainmvp.segnrrd import named_values
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import Task
@@ -20,7 +21,8 @@ class Visit:
 
     labels: (X, Y, Z) uint8, values of the task; regions: the names of those that it tells apart; source: the model that
     made it, or that it was given; used: the sequences that it was made from, or could have been; doubts: what to look
-    at, a sentence each; brain: (X, Y, Z) bool on the labels' grid, or None where it was not looked for.
+    at, a sentence each; brain: (X, Y, Z) bool on the labels' grid, or None where it was not looked for; unsaid: those
+    of the regions that it marks nothing of and does not name.
     """
 
     study: Study
@@ -31,6 +33,7 @@ class Visit:
     used: tuple[Sequence, ...]
     doubts: tuple[str, ...] = ()
     brain: np.ndarray | None = None
+    unsaid: tuple[str, ...] = ()
 
     @classmethod
     def of_result(cls, result: Segmentation) -> "Visit":
@@ -50,16 +53,22 @@ class Visit:
         """Return the visit of a label map of any known convention.
 
         It tells apart the regions that its sequences can show, and others only if it has some of them: without T1CE,
-        no core in the label map does not mean that there is none.
+        no core in the label map does not mean that there is none. Where it has segments, they have to name them.
 
         Raises `BrainMVPError` if the file cannot be read, has values unknown to the task, or lies on the grid of none
         of the study's sequences.
         """
         volume, reference = read_label(task, Case(study, labels))
         shown, _ = task.offered(set(study.images))
-        marked = zip(task.regions, task.regions_of(volume.data), strict=True)
-        regions = tuple(region.name for region, mask in marked if region in shown or mask.any())
+        named = named_values(labels, task)
+        marked = {
+            region.name: mask.any()
+            for region, mask in zip(task.regions, task.regions_of(volume.data), strict=True)
+            if mask.any() or (region in shown and (named is None or named.intersection(region.labels)))
+        }
+        unsaid = tuple(name for name, some in marked.items() if named is None and not some)
         used = tuple(sequence for sequence in task.sequences if sequence in study.images)
         notes = [CUT] if is_cut(volume.data > 0, read_volume(study.images[reference])) else []
         doubts = tuple(f"{note}." for note in [*notes, *study.notes(used)])
-        return cls(study, volume, reference, regions, "hand or another program", used, doubts)
+        source = "hand or another program"
+        return cls(study, volume, reference, tuple(marked), source, used, doubts, unsaid=unsaid)

@@ -15,6 +15,7 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.registration import Alignment
 from brainmvp.registration.motion import rigid
 from brainmvp.segmentation import Segmentation
+from brainmvp.segnrrd import write_seg_nrrd
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import get_task
@@ -64,6 +65,8 @@ def test_what_limits_the_comparison_is_said(visits):
     assert [change.name for change in result.changes] == ["Whole tumour"]
     assert any("Only one of the visits could use FLAIR" in remark for remark in result.remarks)
     assert any("tumour@1" in remark for remark in result.remarks)
+    lost = "Not compared, since the later visit does not show it: Tumour core, Enhancing tumour."
+    assert lost in result.report()["remarks"]
 
 
 def test_what_was_doubted_is_said_and_not_taken_for_used(visits, monkeypatch):
@@ -96,6 +99,30 @@ def test_what_a_visit_could_not_show_is_not_counted_as_none(visits):
     write_volume(Volume(np.where(volume.data, 2, 0).astype(np.uint8), volume.affine), labels)
     result = compare(*map(_visit, visits), get_task("tumour"))
     assert [change.name for change in result.changes] == ["Whole tumour"]
+
+
+def test_a_draft_of_the_whole_tumour_alone_says_nothing_of_its_core(visits):
+    task, study = get_task("tumour"), Study.from_folder(visits[0])
+    draft = read_volume(visits[0] / "v1_seg.nii.gz")
+    whole = Volume(np.where(draft.data, 2, 0).astype(np.uint8), draft.affine)
+    path = write_seg_nrrd(whole, task, visits[0].parent / "draft.seg.nrrd", task.label_names(["WT"]))
+    first = Visit.of_file(study, task, path)
+    assert first.regions == ("WT",)
+    result = compare(first, _visit(visits[1]), task)
+    assert [change.name for change in result.changes] == ["Whole tumour"]
+    assert (
+        "Not compared, since the earlier visit does not show it: Tumour core, Enhancing tumour."
+        in result.remarks
+    )
+    # Segments that are there and empty were looked for.
+    path = write_seg_nrrd(whole, task, visits[0].parent / "all.seg.nrrd")
+    assert Visit.of_file(study, task, path).regions == ("WT", "TC", "ET")
+
+
+def test_a_label_map_without_names_may_have_left_a_structure_out(visits):
+    remarks = compare(*map(_visit, visits), get_task("tumour")).remarks
+    assert "The earlier label map has no Enhancing tumour: drawn as none, or not looked for." in remarks
+    assert not any("later label map" in remark for remark in remarks)
 
 
 def test_the_command_writes_report_and_picture(visits, tmp_path):
