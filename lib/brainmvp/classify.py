@@ -37,6 +37,11 @@ class Classification:
         """The key of the most probable class."""
         return max(self.probabilities, key=lambda key: self.probabilities[key])
 
+    @property
+    def notes(self) -> list[str]:
+        """What is odd about the DICOM series that were used, a sentence each without its full stop."""
+        return self.study.notes(self.used)
+
     def report(self) -> dict[str, Any]:
         """Return the result as JSON-ready values."""
         return {
@@ -49,6 +54,7 @@ class Classification:
             "sequences_used": [str(sequence) for sequence in self.used],
             "sequences_filled": [str(sequence) for sequence in self.filled],
             "sequences_flagged": {str(sequence): reason for sequence, reason in self.flagged.items()},
+            "notes": self.notes,
             "brain_doubt": self.brain_doubt,
         }
 

@@ -76,9 +76,7 @@ class Study:
             images, label = _from_names(folder)
             return cls(study_id(folder), folder, _in_order(images), label)
         if len(found) > 1:
-            raise BrainMVPError(
-                f"{folder} holds {len(found)} DICOM studies; give the folder of one, or an output folder for all."
-            )
+            raise BrainMVPError(f"{folder} holds {len(found)} DICOM studies; give the folder of one.")
         return _from_dicom(found[0], study_id(folder), folder)
 
     def only(self, sequences: tuple[Sequence, ...]) -> "Study":

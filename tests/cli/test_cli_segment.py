@@ -159,6 +159,14 @@ def contents(folder):
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
+def test_a_cohort_into_one_file_is_told_what_to_give(brainmvp, write_study, tmp_path):
+    for name in "ab":
+        write_study(name, "FLAIR", tmp_path / "all")
+    result = brainmvp("segment", tmp_path / "all", "--task", "tumour", "--out", tmp_path / "x.seg.nrrd")
+    assert result.exit_code == 2
+    assert "holds 2 studies" in result.stderr and "or an output folder for all" in result.stderr
+
+
 def test_results_of_a_cohort_do_not_become_studies_of_it(brainmvp, write_study, tmp_path):
     write_study("a", "FLAIR", tmp_path / "all")
     result = brainmvp("segment", tmp_path / "all", "--task", "tumour", "--out", tmp_path / "all" / "results")

@@ -31,4 +31,6 @@ def classify(
     rows = [(names[key], f"{value:.3f}") for key, value in result.probabilities.items()]
     print_table(f"{found.id}, {result.model}", {"Class": "left", "probability": "right"}, rows)
     say(f"  used {', '.join(result.used)}")
+    for note in result.notes:
+        say(f"  {note}")
     say_doubts(result.flagged, result.brain_doubt, result.filled)

@@ -98,9 +98,7 @@ def segment(
         _segment_many(study, task, out, model, device, reference, brain, as_json)
         return
 
-    from brainmvp.study import Study
-
-    found = Study.from_folder(study)
+    found = _single(study, out)
     checkerboards = alignment or out.parent / f"{stem(out)}_alignment.png"
     spare_scans(found, {"--out": out, **extras, "--alignment": checkerboards})
     if out.suffix.lower() == ".dcm" and not found.series:
@@ -124,6 +122,21 @@ def segment(
         show(result)
         written = {path: None for path in (out, *extras.values(), drawn) if path}
         say(f"Written: {', '.join(map(str, written))}")
+
+
+def _single(folder: Path, out: Path) -> "Study":
+    """Read a folder's study; where it holds several, the sentence that is raised says what goes with these."""
+    from brainmvp.study import Study, find_studies
+
+    try:
+        return Study.from_folder(folder)
+    except BrainMVPError:
+        if folder.is_dir() and (many := len(find_studies(folder, on_error=lambda *bad: None))) > 1:
+            raise BrainMVPError(
+                f"{folder} holds {many} studies, and {out} is one file; give the folder of one study, or an output "
+                "folder for all."
+            ) from None
+        raise
 
 
 def _segment_many(

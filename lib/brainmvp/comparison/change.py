@@ -8,6 +8,7 @@ import numpy as np
 
 from brainmvp.comparison.limits import limits
 from brainmvp.comparison.visit import Visit
+from brainmvp.files import readable
 from brainmvp.registration import Alignment, align
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume, read_volume
@@ -50,8 +51,8 @@ class Comparison:
         """Return the comparison as JSON-ready values."""
         return {
             "task": self.task.name,
-            "before": {"study": self.before.study.id, "segmented_by": self.before.source},
-            "after": {"study": self.after.study.id, "segmented_by": self.after.source},
+            "before": _told(self.before),
+            "after": _told(self.after),
             "changes": [
                 {
                     "structure": change.name,
@@ -94,6 +95,12 @@ def compare(before: Visit, after: Visit, task: Task) -> Comparison:
     alignment = align(images[1], images[0])
     remarks = limits(before, after, task, alignment, images)
     return Comparison(task, before, after, changes, alignment, remarks)
+
+
+def _told(visit: Visit) -> dict[str, str]:
+    # Two CDs have the same name.
+    folder = readable(str(visit.study.folder))
+    return {"study": visit.study.id, "folder": folder, "segmented_by": visit.source}
 
 
 def _reference(visit: Visit) -> Volume:

@@ -131,9 +131,9 @@ def test_the_command_writes_report_and_picture(visits, tmp_path):
     arguments += ["--before-labels", f"{before}/v1_seg.nii.gz", "--after-labels", f"{after}/v2_seg.nii.gz"]
     done = CliRunner().invoke(app, [*arguments, "--picture", str(tmp_path / "c.png")])
     assert done.exit_code == 0, done.output
-    assert json.loads((tmp_path / "c.json").read_text())["changes"][1]["change_percent"] == pytest.approx(
-        162.5
-    )
+    report = json.loads((tmp_path / "c.json").read_text())
+    assert report["changes"][1]["change_percent"] == pytest.approx(162.5)
+    assert [report[visit]["folder"] for visit in ("before", "after")] == [before, after]
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -121,9 +121,11 @@ def classifier(tmp_path):
     return StudyClassifier(model, "cpu")
 
 
-def test_a_doubtful_sequence_is_shown_beside_a_class(classifier, unfit_study):
+def test_a_doubtful_sequence_is_shown_beside_a_class(classifier, unfit_study, monkeypatch):
+    monkeypatch.setattr(Study, "notes", lambda self, used: [f"{used[0]}: slices may be missing"])
     result = classifier.classify(unfit_study)
     report = result.report()
+    assert report["notes"] == ["T1CE: slices may be missing"]
     assert report["sequences_used"] == ["T1CE"] and list(report["sequences_flagged"]) == ["FLAIR"]
     assert set(report["sequences_filled"]) == {"T1", "T2", "FLAIR"}
     assert "brain_doubt" in report
