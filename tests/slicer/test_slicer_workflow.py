@@ -13,7 +13,7 @@ from BrainMVPLib.drawn import export_labels
 from BrainMVPLib.labelmap import Labelmap, read_labelmap
 from BrainMVPLib.opening import Opening
 from BrainMVPLib.segmentations import import_labels
-from BrainMVPLib.segmenting import Segmenting
+from BrainMVPLib.segmenting import Segmenting, summary
 from BrainMVPLib.submitting import Submitting
 from BrainMVPLib.training import Training
 from test_slicer_labels import paint
@@ -337,3 +337,8 @@ def test_training_versions_and_going_back(connected, settle, tiny_models):
     training.restore(99)
     settle(session)
     assert session.errors
+
+
+def test_what_is_known_of_the_scans_is_said_with_the_result():
+    facts = {"model": "tumour@1", "sequences_filled": ["T2"], "notes": ["T1CE covers 52 % of the brain"]}
+    assert summary(facts) == "Segmented by tumour@1. Without T2. T1CE covers 52 % of the brain."
