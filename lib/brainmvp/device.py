@@ -1,5 +1,7 @@
 """Where a network runs."""
 
+import os
+
 import torch
 
 from brainmvp.errors import BrainMVPError
@@ -22,6 +24,35 @@ def pick_device(name: str) -> torch.device:
             f"There is no '{name}' here; this computer's last is cuda:{torch.cuda.device_count() - 1}."
         )
     return device
+
+
+def started_processes() -> tuple[int, int] | None:
+    """Return (processes on each computer, computers) as torchrun or SLURM's srun has started them, or None."""
+    told = os.environ.get
+    if told("TORCHELASTIC_RUN_ID"):
+        each = int(os.environ["LOCAL_WORLD_SIZE"])
+        return each, int(os.environ["WORLD_SIZE"]) // each
+    # srun's step: a batch script has the job's numbers, too, but is one process. Lightning knows these two names.
+    if told("SLURM_STEP_NUM_TASKS") and told("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        nodes = int(told("SLURM_STEP_NUM_NODES", "1"))
+        return int(os.environ["SLURM_STEP_NUM_TASKS"]) // nodes, nodes
+    return None
+
+
+def processes_for(devices: int | None, nodes: int | None) -> tuple[int, int]:
+    """Return (devices of each computer, computers), where None: as many as were started, or one.
+
+    Raises `BrainMVPError` if torchrun or srun has started other processes than are asked for.
+    """
+    started = started_processes()
+    if started is None:
+        return devices or 1, nodes or 1
+    if (devices or started[0], nodes or started[1]) != started:
+        raise BrainMVPError(
+            f"torchrun or srun started {started[0]} x {started[1]} processes (devices, nodes), not those asked for; "
+            "leave --devices and --nodes out, or start as many."
+        )
+    return started
 
 
 def leave_group() -> None:

@@ -3,6 +3,8 @@
 from datetime import date
 from pathlib import Path
 
+from filelock import FileLock
+
 from brainmvp.card import Card
 from brainmvp.files import digest_of
 from brainmvp.modelstore import Model, ModelStore
@@ -45,6 +47,20 @@ def import_model(
         return store.add(card, learned), report, []
     model = store.add(card, learned, lambda folder: export_templates(templates, folder / "templates"))
     return model, report, [model.folder / "templates" / f"{sequence}.nii.gz" for sequence in Sequence]
+
+
+def import_once(path: Path, store: ModelStore) -> tuple[Model, ImportReport | None]:
+    """Return the version that a checkpoint is stored as; imported now if it was not, then with what became of it.
+
+    Processes that ask at the same time get the same version. Raises as `import_model` does.
+    """
+    known = find_imported(path, store)
+    if known:
+        return known, None
+    store.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(store.root / ".import.lock"):
+        known = find_imported(path, store)
+        return (known, None) if known else import_model(path, store)[:2]
 
 
 def find_imported(path: Path, store: ModelStore) -> Model | None:

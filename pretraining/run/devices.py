@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 
+from brainmvp.device import started_processes
+
 from .config import Precision
 
 
@@ -20,9 +22,9 @@ def make_fabric(
     """
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun has started the processes and says how many
-        devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    started = started_processes()
+    if started:
+        devices, nodes = started
     elif devices == "auto":
         devices = torch.cuda.device_count() if accelerator == "cuda" else 1
     # A CPU's bfloat16 convolutions are slower than single precision, and on small grids their gradients are wrong.

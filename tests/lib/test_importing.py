@@ -1,12 +1,14 @@
 """A published file becomes a model to fine-tune from, with its templates; anything else is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.importing import find_imported, import_model
+from brainmvp.importing import find_imported, import_model, import_once
 from brainmvp.modelstore import ModelStore
 from brainmvp.networks import NetworkConfig, build_network
 from brainmvp.networks.checkpoint import export_published
@@ -43,6 +45,14 @@ def test_weights_and_templates_are_stored(published, tmp_path):
     assert len(report.matched) == len(learned) + 1 and len(report.dropped) == 2
     assert [file.name for file in files] == [f"{sequence}.nii.gz" for sequence in Sequence]
     assert nib.load(files[0]).shape == (24, 24, 15)
+
+
+def test_processes_that_ask_at_once_get_one_version(published, tmp_path):
+    path, _ = published
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: import_once(path, ModelStore(tmp_path / "home")), range(4)))
+    assert {model.card.id for model, _ in found} == {found[0][0].card.id}
+    assert sum(report is not None for _, report in found) == 1
 
 
 @pytest.mark.parametrize("shape", [(3, 24, 24, 15), (8, 24, 24)])

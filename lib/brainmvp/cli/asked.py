@@ -75,7 +75,8 @@ def check_many(many: bool, fold: int | None, devices: int, seeds: int, name: str
         raise BrainMVPError(
             "--seeds is for a comparison or a curve; add --fraction 1.0 to see the spread of one run."
         )
-    ignored = {"--fold all": fold is None, "--devices or --nodes": devices > 1, "--name": name is not None}
+    several = "more than one process (--devices, --nodes, torchrun, srun)"
+    ignored = {"--fold all": fold is None, several: devices > 1, "--name": name is not None}
     for option, asked in ignored.items():
         if many and asked:
             raise BrainMVPError(

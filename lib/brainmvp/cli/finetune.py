@@ -118,8 +118,13 @@ def finetune(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that prepare studies and crops.")] = 2,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="Per node; more than one needs Lightning.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Started by torchrun or SLURM.")] = 1,
+    devices: Annotated[
+        int | None,
+        typer.Option(min=1, help="Per node; default: one, or as many as torchrun or SLURM started."),
+    ] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, help="Started by torchrun or SLURM; default: as many.")
+    ] = None,
 ) -> None:
     """Fine-tune on the training part of a cohort; the best weights by the validation part go into the model store.
 
@@ -129,6 +134,7 @@ def finetune(
     compares them on the same split and budget. With --folds 5 --fold all it trains one model for each fold.
     """
     from brainmvp.card import check_name
+    from brainmvp.device import processes_for
     from brainmvp.finetune.folder import RunFolder
     from brainmvp.finetune.split import split_path
     from brainmvp.modelstore import ModelStore
@@ -137,6 +143,7 @@ def finetune(
     chosen, store = get_task(task), ModelStore()
     many = fraction is not None or "," in (network or "") or "," in (start or "")
     number = fold_number(fold)
+    devices, nodes = processes_for(devices, nodes)
     check_many(many, number, devices * nodes, seeds, name)
     name = check_name(name or chosen.name)
     changes = {
@@ -195,14 +202,14 @@ def _start(reference: str, store: "ModelStore") -> "Model":
     path = Path(reference)
     if not path.is_file():
         return store.resolve(reference)
-    from brainmvp.importing import find_imported, import_model
+    from brainmvp.importing import import_once
 
-    known = find_imported(path, store)
-    if known:
-        say(f"{path.name} is in the store as {known.card.id}.")
-        return known
-    model, report, _ = import_model(path, store)
-    say(f"{report}\nStored as {model.card.id}")
+    model, report = import_once(path, store)
+    say(
+        f"{report}\nStored as {model.card.id}"
+        if report
+        else f"{path.name} is in the store as {model.card.id}."
+    )
     return model
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from brainmvp.device import leave_group, pick_device
-from brainmvp.errors import BrainMVPError
+from brainmvp.errors import BrainMVPError, first_line
 
 
 class OneDevice:
@@ -48,7 +48,10 @@ class ManyDevices(OneDevice):
                 "Several devices need Lightning, which is not installed; run `pip install 'brainmvp[train]'`."
             ) from error
         accelerator = pick_device(device).type
-        self.fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
+        try:
+            self.fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
+        except (ValueError, RuntimeError) as error:
+            raise BrainMVPError(f"So many devices cannot be used: {first_line(error)}.") from error
 
     def launch(self) -> None:
         """Start the other processes."""

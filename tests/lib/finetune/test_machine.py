@@ -1,5 +1,6 @@
 """Two processes share a step out and take it as one with the double batch would."""
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -8,6 +9,7 @@ import torch
 from labelled import make_cases
 from torch.nn import functional
 
+from brainmvp.device import processes_for
 from brainmvp.errors import BrainMVPError
 from brainmvp.finetune import finetune, loop
 from brainmvp.finetune.machine import ManyDevices, OneDevice
@@ -81,6 +83,31 @@ def _diverge(root: Path, machine: OneDevice) -> None:
             cache=root / f"kept-{machine.rank}",
         )
     (root / f"{machine.rank}.txt").write_text(str(told.value))
+
+
+def test_the_processes_that_torchrun_or_srun_has_started_train_together(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+    assert processes_for(None, None) == (1, 1)
+    srun = {"STEP_NUM_TASKS": 4, "STEP_NUM_NODES": 2, "NTASKS": 4, "NTASKS_PER_NODE": 2, "NNODES": 2}
+    srun |= {"PROCID": 3, "NODEID": 1, "LOCALID": 1}
+    torchrun = {
+        "TORCHELASTIC_RUN_ID": "a",
+        "WORLD_SIZE": 2,
+        "LOCAL_WORLD_SIZE": 2,
+        "RANK": 1,
+        "LOCAL_RANK": 1,
+    }
+    for started, expected in (
+        ({f"SLURM_{name}": number for name, number in srun.items()}, (2, 2)),
+        (torchrun, (2, 1)),
+    ):
+        for name, value in started.items():
+            monkeypatch.setenv(name, str(value))
+        assert processes_for(None, None) == processes_for(2, None) == expected
+        assert ManyDevices("cpu", *expected).world == expected[0] * expected[1]
+        with pytest.raises(BrainMVPError, match=r"started 2 x .*; leave --devices and --nodes out"):
+            processes_for(4, None)
 
 
 def test_a_loss_that_is_no_number_in_one_process_ends_all(tmp_path):
