@@ -16,6 +16,8 @@ from ..data.stream import Batch, Stream
 
 # More deaths than this are no accident, such as too little memory.
 _PATIENCE = 3
+# What PyTorch says of a death; the thread that pins batches for a GPU dies of that of a worker that hands one over.
+_DEATHS = ("DataLoader worker", "Pin memory thread exited unexpectedly")
 
 
 class Batches:
@@ -39,7 +41,7 @@ class Batches:
                 yield from self._from_workers()
             except (RuntimeError, OSError, EOFError) as error:
                 # OSError, EOFError: the worker died while it handed a batch over.
-                of_worker = isinstance(error, OSError | EOFError) or "DataLoader worker" in str(error)
+                of_worker = isinstance(error, OSError | EOFError) or any(d in str(error) for d in _DEATHS)
                 if not of_worker or deaths == _PATIENCE:
                     raise
                 deaths += 1
