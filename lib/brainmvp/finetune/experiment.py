@@ -135,10 +135,10 @@ def _write(task: Task, rows: list[Row], out: Path, studies: int) -> None:
 
 def _tested(folder: Path, test: dict[str, Any]) -> Row | None:
     """Return what an earlier call measured, or None if it was another run or test; test: JSON-ready, what is tested."""
-    path = folder / _TESTED
-    if not path.is_file():
+    try:
+        known = json.loads((folder / _TESTED).read_text("utf-8"))
+    except (FileNotFoundError, ValueError):  # not yet, or cut short as the power went
         return None
-    known = json.loads(path.read_text("utf-8"))
     return known["row"] if {key: known.get(key) for key in test} == test else None
 
 

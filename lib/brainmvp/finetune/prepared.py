@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,16 +84,17 @@ class Preparation:
         return results
 
     def one(self, case: Case, folder: Path) -> PreparedCase:
-        """Prepare a case, or find it in `folder`."""
+        """Prepare a case, or find it in `folder`; one of whose files a part is missing is prepared anew."""
         stem = folder / self._key(case)
-        facts = stem.with_suffix(".json")
-        if not facts.is_file():
-            arrays, shown, target = self._make(case)
-            for name, array in arrays.items():
+        try:
+            known, arrays = _found(stem)
+        except (FileNotFoundError, ValueError, EOFError, KeyError):  # not yet, or cut short as the power went
+            made, shown, target = self._make(case)
+            for name, array in made.items():
                 write_array(stem.with_suffix(f".{name}.npy"), array)
-            write_json(facts, {"id": case.id, "shown": shown, "target": target, "arrays": list(arrays)})
-        known = json.loads(facts.read_text("utf-8"))
-        arrays = {n: OnDisk(stem.with_suffix(f".{n}.npy")) for n in known["arrays"]}
+            told = {"id": case.id, "shown": shown, "target": target, "arrays": list(made)}
+            write_json(stem.with_suffix(".json"), told)
+            known, arrays = _found(stem)
         drawn = np.array([sequence in case.looked_at for sequence in self.task.sequences])
         return PreparedCase(
             case.id, case.group, shown=np.array(known["shown"]), target=known["target"], drawn=drawn, **arrays
@@ -137,6 +139,12 @@ class Preparation:
         return self.templates and [
             hashlib.sha256(t.data.tobytes() + t.affine.tobytes()).hexdigest() for t in self.templates.values()
         ]
+
+
+def _found(stem: Path) -> tuple[dict[str, Any], dict[str, OnDisk]]:
+    """Return what is known of a prepared case, and its arrays."""
+    known = json.loads(stem.with_suffix(".json").read_text("utf-8"))
+    return known, {name: OnDisk(stem.with_suffix(f".{name}.npy")) for name in known["arrays"]}
 
 
 def scaled_templates(templates: dict[Sequence, Volume]) -> dict[Sequence, Volume]:

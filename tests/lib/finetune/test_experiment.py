@@ -62,6 +62,7 @@ def test_a_corrected_class_of_the_test_is_tested_again(tmp_path, monkeypatch):
         return {"auc": 0.5, "inference_s": 1.0, "parameters": 1}
 
     monkeypatch.setattr(experiment, "_test", score)
+    found = tmp_path / "out" / "unet-1-0" / "test.json"
     for case in (cases[2], cases[2], replace(cases[2], target="MCI")):
         parts = {"train": cases[:1], "validation": cases[1:2], "test": [case]}
         run_experiment(
@@ -69,3 +70,6 @@ def test_a_corrected_class_of_the_test_is_tested_again(tmp_path, monkeypatch):
             lambda *_: None, Stop(), cache=tmp_path / "cache", device="cpu",
         )  # fmt: skip
     assert tested == [["CN"], ["MCI"]]
+    assert experiment._tested(found.parent, {}) is not None
+    found.write_text(found.read_text()[:40])  # as the power went
+    assert experiment._tested(found.parent, {}) is None

@@ -33,6 +33,23 @@ def test_a_shared_folder_keeps_other_orders_of_the_classes_apart(tmp_path):
     assert targets == [0, 1]
 
 
+def test_what_was_cut_short_is_prepared_anew(tmp_path):
+    case, kept = make_case(STROKE, "a", tmp_path), tmp_path / "kept"
+    whole = Preparation(STROKE, 8.0).one(case, kept)
+    images, labels = np.asarray(whole.images), np.asarray(whole.labels)
+    files = sorted(kept.iterdir())
+    assert [file.suffixes[-1] for file in files] == [".npy", ".json", ".npy"]
+    for file in files:
+        content = file.read_bytes()
+        for left in (0, 20, len(content) - 8):
+            file.write_bytes(content[:left])
+            again = Preparation(STROKE, 8.0).one(case, kept)
+            assert np.array_equal(again.images, images) and np.array_equal(again.labels, labels)
+            assert file.stat().st_size == len(content)
+        file.unlink()
+        assert np.array_equal(Preparation(STROKE, 8.0).one(case, kept).images, images)
+
+
 def test_more_studies_than_open_files_are_allowed(tmp_path):
     resource = pytest.importorskip("resource")
     case, preparation = make_case(GRADE, "a", tmp_path), Preparation(GRADE, 8.0, (8, 8, 8))
