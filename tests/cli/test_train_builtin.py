@@ -22,7 +22,13 @@ def test_a_task_that_phantoms_do_not_have_is_refused(brainmvp, tmp_path):
 @pytest.mark.parametrize("other", [{"task": "tumour"}, {"network": "unet-compact"}, {"start": "stroke@1"}])
 def test_a_folder_with_another_run_is_refused(brainmvp, tmp_path, other):
     recipe = tmp_path / "recipe.json"
-    stored = {"task": "stroke", "network": "unet-light", "start": None, "anatomies": ["MNI152"]} | other
+    stored = {
+        "task": "stroke",
+        "network": "unet-light",
+        "start": None,
+        "anatomies": ["MNI152"],
+        "steps": 9,
+    } | other
     recipe.write_text(json.dumps(stored))
     result = brainmvp("train-builtin", "--task", "stroke", "--out", tmp_path, "--minutes", "0")
     assert result.exit_code == 2
@@ -44,8 +50,9 @@ def test_a_finished_model_is_stored_once_and_can_be_used(brainmvp, home, tmp_pat
     monkeypatch.setattr("brainmvp.training.export._CALIBRATION_PHANTOMS", 2)
     monkeypatch.setattr("brainmvp.training.train.Recipe.validation", 2)
     command = ("train-builtin", "--task", "stroke", "--device", "cpu", "--out", tmp_path / "run")
-    for steps, version in ((1, 2), (1, 2), (2, 3), (2, 3)):  # made longer, it is another model
-        result = brainmvp(*command, "--steps", steps)
+    # Made longer, it is another model; it stays as long unless told.
+    for length, steps, version in ((("--steps", 1), 1, 2), ((), 1, 2), (("--steps", 2), 2, 3), ((), 2, 3)):
+        result = brainmvp(*command, *length)
         assert result.exit_code == 0, result.output
         assert f"--model stroke@{version}" in result.stdout
         assert ModelStore(home).resolve(f"stroke@{version}").card.training["steps"] == steps

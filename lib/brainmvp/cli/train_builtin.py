@@ -25,7 +25,8 @@ def train_builtin(
         int | None,
         typer.Option(
             min=1,
-            help="Length of the whole training, a phantom each; default: 30,000, four to six hours on two CPU cores.",
+            help="Length of the whole training, a phantom each; default: as it was begun, or 30,000, four to six hours "
+            "on two CPU cores.",
         ),
     ] = None,
     start: Annotated[

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from brainmvp.allocation import kept_memory
@@ -36,8 +37,9 @@ def train_builtin(
     """Train the built-in model of a task, or go on from what `out` holds; return its folder once it is finished.
 
     minutes: stop after so long and return None, unless it is finished by then; patients: real brains to put lesions
-    into (see `load_anatomies`), else the MNI152 atlas alone; steps: else `STEPS`; start: a stored model of the task to
-    go on from (`NAME@VERSION`), which becomes the parent; report: called with each line of the log.
+    into (see `load_anatomies`), else the MNI152 atlas alone; steps: the run's whole length, else the one it began with, or
+    `STEPS`; start: a stored model of the task to go on from (`NAME@VERSION`), which becomes the parent; report: called
+    with each line of the log.
     Raises `BrainMVPError` if there is no such task, device or model, or `out` holds another run.
     """
     name = get_task(task).name
@@ -50,7 +52,9 @@ def train_builtin(
         name, NETWORK, steps=steps or STEPS, batch=_BATCH, start=start and _stored_id(start),
         anatomies=tuple(anatomy.name for anatomy in anatomies), **easy,
     )  # fmt: skip
-    _check_same_run(out, recipe)
+    begun = _length_of_same_run(out, recipe)
+    if begun and steps is None:
+        recipe = replace(recipe, steps=begun)
     machine = pick_device(device)
     with kept_memory() if machine.type == "cpu" else nullcontext():
         train(
@@ -73,14 +77,18 @@ def _stored_id(name: str) -> str:
     return ModelStore().resolve(name).card.id
 
 
-def _check_same_run(out: Path, recipe: Recipe) -> None:
+def _length_of_same_run(out: Path, recipe: Recipe) -> int | None:
+    """Return the steps of the run that `out` holds, None without one; raises `BrainMVPError` if it is another run.
+
+    Only the length of a run may change.
+    """
     path = out / "recipe.json"
     if not path.is_file():
-        return
+        return None
     try:
         stored = json.loads(path.read_text("utf-8"))
         task, network, start = stored["task"], stored["network"], stored["start"]
-        brains = tuple(stored["anatomies"])
+        brains, steps = tuple(stored["anatomies"]), int(stored["steps"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrainMVPError(
             f"{path} is damaged; delete it to go on with this task and these brains, or choose an empty folder."
@@ -94,3 +102,10 @@ def _check_same_run(out: Path, recipe: Recipe) -> None:
             f"{out} holds a run on other brains ({', '.join(brains)}); name the same "
             "--patients, or choose an empty folder."
         )
+    now = json.loads(json.dumps(asdict(replace(recipe, steps=steps))))
+    if other := [f"{key} {stored.get(key)}, not {now[key]}" for key in now if stored.get(key) != now[key]]:
+        raise BrainMVPError(
+            f"{out} holds a run by the recipe of another version ({'; '.join(other)}); go on with that version, or "
+            "choose an empty folder."
+        )
+    return steps

@@ -1,7 +1,7 @@
 """Training on phantoms: what it may learn from, and that it goes on where it stopped."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
@@ -179,9 +179,12 @@ def test_a_damaged_run_is_refused(tmp_path, name, content):
         load_run(tmp_path, Learner("unet-compact", TUMOUR, 2e-3, CPU, 0), CPU)
 
 
+def _store(recipe, folder):
+    (folder / "recipe.json").write_text(json.dumps(asdict(recipe)))
+
+
 def test_a_run_of_another_task_is_not_continued(tmp_path):
-    recipe = {"task": "stroke", "network": "unet-light", "start": None, "anatomies": ["MNI152"]}
-    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    _store(Recipe("stroke", "unet-light", 9, anatomies=("MNI152",)), tmp_path)
     with pytest.raises(
         BrainMVPError, match="holds a run of stroke, unet-light, from nothing; choose an empty"
     ):
@@ -189,10 +192,18 @@ def test_a_run_of_another_task_is_not_continued(tmp_path):
 
 
 def test_a_run_on_other_brains_is_not_continued(tmp_path):
-    recipe = {"task": "tumour", "network": "unet-light", "start": None, "anatomies": ["MNI152", "someone"]}
-    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    _store(Recipe("tumour", "unet-light", 9, anatomies=("MNI152", "someone")), tmp_path)
     with pytest.raises(BrainMVPError, match=r"other brains \(MNI152, someone\); name the same --patients"):
         train_builtin("tumour", tmp_path, steps=1, device="cpu")
+
+
+def test_a_run_by_a_recipe_of_then_is_not_continued(tmp_path):
+    _store(
+        Recipe("tumour", "unet-light", 9, 1, easy=0.15, complete=(0.7, 0.4), anatomies=("MNI152",)), tmp_path
+    )
+    told = r"another version \(easy 0\.15, not 0\.08; complete \[0\.7, 0\.4\], not \[0\.7, 0\.35\]\); go on with that"
+    with pytest.raises(BrainMVPError, match=told):
+        train_builtin("tumour", tmp_path, steps=9, device="cpu")
 
 
 def test_a_run_starts_from_a_stored_model_and_refuses_another_network(
