@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "SlicerExtension" / "BrainMVP
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "slicer"))
 
 from BrainMVPLib.nrrd import write_nrrd
-from conftest import make_scene
 from desktop import Desktop
 from PySide6 import QtCore, QtTest
+from scenes import make_scene
 
 from brainmvp.card import Card
 from brainmvp.modelstore import ModelStore
@@ -55,6 +55,7 @@ def main() -> None:
         patch.setenv("MONAI_LABEL_TASKS_SCORING", "false")
         _make_model(folder)
         _make_studies(folder)
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
         desktop = Desktop(make_scene(), folder)
         desktop.folder = str(folder / "patient")
         desktop.install(patch, _MODULE)

@@ -14,9 +14,9 @@ from brainmvp.training.checkpoints import read_weights
 from brainmvp.training.export import export_model
 from brainmvp.training.train import Recipe, Report, train
 
-# The network of the shipped models, and hours of two CPU cores: fewer phantoms than these have learned from (see their
-# cards). In steps, not minutes, so that any machine comes to the same end. One brain a step: on a CPU more of them cost
-# as much more time.
+# The network of the shipped models, and hours of two CPU cores: of tumours fewer phantoms than the shipped model has
+# learned from, of strokes more (see their cards). In steps, not minutes, so that any machine comes to the same end. One
+# brain a step: on a CPU more of them cost as much more time.
 NETWORK = "unet-light"
 TASKS = ("tumour", "stroke")
 STEPS = 30_000
@@ -37,9 +37,9 @@ def train_builtin(
     """Train the built-in model of a task, or go on from what `out` holds; return its folder once it is finished.
 
     minutes: stop after so long and return None, unless it is finished by then; patients: real brains to put lesions
-    into (see `load_anatomies`), else the MNI152 atlas alone; steps: the run's whole length, else the one it began with, or
-    `STEPS`; start: a stored model of the task to go on from (`NAME@VERSION`), which becomes the parent; report: called
-    with each line of the log.
+    into (see `load_anatomies`), else the MNI152 atlas alone; steps: the run's length; if not given, the one it
+    began with, or `STEPS`; start: a stored model of the task to go on from (`NAME@VERSION`), which becomes the parent;
+    report: called with each line of the log.
     Raises `BrainMVPError` if there is no such task, device or model, or `out` holds another run.
     """
     name = get_task(task).name
