@@ -23,7 +23,7 @@ _LOOKED_AT = 1 << 12  # bytes in the middle of an image: studies of one grid may
 class GivenIds:
     """The file `.brainmvp/ids.json` of a studies folder: by id, where its study lies and which one it is.
 
-    A DICOM study is told by its UID, one in files by the names, sizes and a piece of its images. Raises `BrainMVPError`
+    A DICOM study is told by its UID, one in files by the size and a piece of each image. Raises `BrainMVPError`
     if the file is damaged.
     """
 
@@ -86,11 +86,8 @@ class GivenIds:
         if study.series:
             return place | {"study": _key(uid_of(study))}
         known = self._images.get(study.id)
-        if (
-            known is not None
-            and known.keys() == _files(study).keys()
-            and place.items() <= self._given[study.id].items()
-        ):
+        here = self._given.get(study.id, {}).get("folder") == place["folder"]
+        if here and known is not None and known.keys() == set(map(str, study.images)):
             return self._given[study.id]  # no file is opened again
         return place | {"images": _marks(study)}
 
@@ -107,18 +104,13 @@ def _key(uid: str) -> str:
     return hashlib.sha256(uid.encode()).hexdigest()[:32]
 
 
-def _files(study: "Study") -> dict[str, Path]:
-    """Return the files of a study's images by name, seen from its folder."""
-    images = getattr(study.images, "sources", study.images)  # not those that a server makes
-    return {readable(path.relative_to(study.folder).as_posix()): path for path in images.values()}
-
-
 def _marks(study: "Study") -> dict[str, str]:
-    """Return for each image of a study that can be read what tells it from those of other patients."""
+    """Return for each image of a study that can be read, by sequence, what tells it from those of other patients."""
+    images = getattr(study.images, "sources", study.images)  # not those that a server makes
     marks = {}
-    for name, path in _files(study).items():
+    for sequence, path in images.items():
         with suppress(OSError), path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(size // 2)
-            marks[name] = f"{size}-{zlib.crc32(file.read(_LOOKED_AT)):08x}"
+            marks[str(sequence)] = f"{size}-{zlib.crc32(file.read(_LOOKED_AT)):08x}"
     return marks
