@@ -155,6 +155,21 @@ class BrainMVPApp(MONAILabelApp):
         chosen = self._strategies[strategy](request, self._datastore)
         return chosen | self._datastore.get_image_info(chosen["id"]) if "id" in chosen else chosen
 
+    def add_image(self, image: str, file: Path, notes: dict[str, Any]) -> str:
+        """Store one sequence of a study, see `StudyDatastore.add_image`, and return the study's id.
+
+        Whoever sends it under a name has the study, if nobody else has: from before its first sequence is here.
+        """
+        store, annotator = self._datastore, annotator_of(notes) if notes.get("annotator") else ""
+        if annotator and image not in store.get_labeled_images():
+            self.state.leases.take([image], annotator)
+        try:
+            return store.add_image(image, str(file), notes)
+        except BaseException:
+            if image not in store.list_images():
+                self.state.leases.forget(image)
+            raise
+
     def submit(self, image: str, file: Path, tag: str, notes: dict[str, Any], user: str = "") -> str:
         """Store an annotator's label, write down who drew it and how long it took, and return the label's id.
 

@@ -119,12 +119,15 @@ def add_image(
     image: str = "",
     params: Params = "{}",
 ) -> dict[str, str]:
-    """Store one sequence of a study; params may name it, `{"sequence": "FLAIR"}`, else the file's name has to."""
+    """Store one sequence of a study; params may name it, `{"sequence": "FLAIR"}`, else the file's name has to.
+
+    `annotator` in params has the study then, unless another one has.
+    """
     if not image:
         raise RefusedError(400, "Give the id of the study as image; its sequences go up one by one.")
     notes = json_object(params) | {"user": user.username}
     with received(file.file, file.filename) as path:
-        return {"image": app_instance().datastore().add_image(image, str(path), notes)}
+        return {"image": app_instance().add_image(image, path, notes)}
 
 
 def save_label(

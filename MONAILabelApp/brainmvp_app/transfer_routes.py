@@ -27,16 +27,17 @@ def checksum(user: Reader, image: str) -> dict[str, Any]:
 
 
 @router.put("/datastore/image/copy")
-def copy_image(user: Annotator, image: str, sequence: str, source: str, copy_of: str = "") -> dict[str, str]:
+def copy_image(
+    user: Annotator, image: str, sequence: str, source: str, copy_of: str = "", annotator: str = ""
+) -> dict[str, str]:
     """Store an image that is here, `source`, as a sequence of the study `image`, so that nobody sends it again.
 
-    copy_of: the study of which `image` is a changed copy.
+    copy_of: the study of which `image` is a changed copy; annotator: who has it then, unless another one has.
     """
-    store = app_instance().datastore()
-    study, found = store.find(source)
-    path = study.images[found]
-    notes = {"sequence": sequence, "user": user.username} | ({"copy_of": copy_of} if copy_of else {})
-    return {"image": store.add_image(image, str(path), notes)}
+    study, found = app_instance().datastore().find(source)
+    said = {"copy_of": copy_of, "annotator": annotator}
+    notes = {"sequence": sequence, "user": user.username} | {key: text for key, text in said.items() if text}
+    return {"image": app_instance().add_image(image, study.images[found], notes)}
 
 
 @router.get("/infer/{model}/progress")

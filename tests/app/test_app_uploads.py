@@ -3,13 +3,17 @@
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import requests
 from app_server import Server
 from heads import centre_of, head, oblique
+from noted_folder import opened
 
+from brainmvp.annotation.state import AnnotationState
+from brainmvp.errors import BrainMVPError
 from brainmvp.volume import Volume, read_volume, write_volume
 
 SHAPE, AFFINE = (44, 52, 46), oblique((1.1, 1.0, 1.05), "LPS")
@@ -38,6 +42,26 @@ def test_a_study_grows_with_each_sequence_sent(server: Server, scan: Callable[..
     assert list(info["sequences"]) == ["FLAIR", "T1CE"]
     stored = read_volume(info["path"])
     assert np.array_equal(stored.affine, AFFINE)
+
+
+def test_who_uploads_a_study_has_it(root: Path) -> None:
+    import main
+    from brainmvp_app.choice import Chooser
+
+    store, state = opened(root), AnnotationState(root)
+    app = SimpleNamespace(_datastore=store, state=state)
+    image = write_volume(Volume(np.ones((3, 4, 5), np.int16), np.eye(4)), root.parent / "flair.nii.gz")
+    said = {"sequence": "FLAIR", "annotator": "A"}
+    for study in ("own", "p1"):
+        main.BrainMVPApp.add_image(app, study, image, said | {"sequence": "T2" if study == "p1" else "FLAIR"})
+    chooser = Chooser(store, state, 0)
+    assert [chooser.choose("sequential", name).get("id") for name in "BCD"] == ["p2", "p3", None]
+    assert chooser.choose("sequential", "A")["id"] in ("own", "p1")
+    with pytest.raises(BrainMVPError, match="not a sequence"):
+        main.BrainMVPApp.add_image(app, "other", image, said | {"sequence": "X"})
+    assert state.leases.holder("other") is None
+    main.BrainMVPApp.add_image(app, "free", image, said | {"annotator": ""})
+    assert chooser.choose("sequential", "D")["id"] == "free"
 
 
 def test_the_name_tells_the_sequence_where_params_do_not(server: Server, scan: Callable[..., Path]) -> None:

@@ -159,3 +159,24 @@ def test_a_study_of_the_server_that_is_changed_here_goes_up_as_its_copy(connecte
     (copy,) = set(server.studies.iterdir()) - before
     assert session.client.image_info(copy.name)["copy_of"] == study.name
     shutil.rmtree(copy)
+
+
+def test_an_own_study_that_is_changed_is_proposed_once(connected, server, settle, write_study):
+    session = connected
+    Opening(session).open_folder(write_study("twice", "T1CE FLAIR"))
+    settle(session)
+    states = []
+    for _ in range(3):
+        Segmenting(session).segment()
+        settle(session)
+        assert session.errors == []
+        states.append(session.state.study)
+        if len(states) == 2:
+            Submitting(session).submit("final")
+            settle(session)
+        change(session.chosen_volumes()["FLAIR"])
+    assert len(set(states)) == 3
+    copies = [session.client.image_info(study).get("copy_of") for study in states]
+    assert copies == [states[1], "", states[1]]  # the second one is labelled
+    for study in states:
+        shutil.rmtree(server.studies / study)

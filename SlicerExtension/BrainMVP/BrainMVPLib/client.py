@@ -108,20 +108,47 @@ class Client:
         return target
 
     def upload_image(
-        self, study: str, sequence: str | None, file: Path, report: Report, copy_of: str = ""
+        self,
+        study: str,
+        sequence: str | None,
+        file: Path,
+        report: Report,
+        annotator: str = "",
+        copy_of: str = "",
     ) -> None:
         """Send one image of a study; `sequence` is None for a server that knows no sequences.
 
-        copy_of: the study of which it is a changed copy.
+        annotator: whose study it is, to whom it is reserved; copy_of: the study of which it is a changed copy.
         """
-        notes = {"sequence": sequence, "copy_of": copy_of}
+        notes = {"sequence": sequence, "annotator": annotator, "copy_of": copy_of}
         fields = {"params": json.dumps({name: value for name, value in notes.items() if value})}
         self.transport.upload("/datastore/image", "file", file, fields, report, params={"image": study})
 
-    def copy_image(self, source: str, study: str, sequence: str, copy_of: str = "") -> None:
+    def copy_image(
+        self, source: str, study: str, sequence: str, annotator: str = "", copy_of: str = ""
+    ) -> None:
         """Have the server take an image that it has as a sequence of another study; see `upload_image`."""
-        query = {"image": study, "sequence": sequence, "source": source, "copy_of": copy_of}
+        query = {"image": study, "sequence": sequence, "source": source}
+        query |= {"annotator": annotator, "copy_of": copy_of}
         self.transport.json("PUT", "/datastore/image/copy", params=query)
+
+    def note_copy(self, copy: str, original: str) -> None:
+        """Have the server propose the study `original`, and not `copy`, which is the same patient's."""
+        for study, other in ((copy, original), (original, "")):
+            notes = {"info": json.dumps({"copy_of": other})}
+            self.transport.json("PUT", "/datastore/image/info", params={"image": study}, data=notes)
+
+    def has_label(self, study: str, tag: str) -> bool:
+        """Tell whether a study has a label."""
+        try:
+            self.transport.json(
+                "GET", "/datastore/label/info", _STATE_SECONDS, params={"label": study, "tag": tag}
+            )
+        except ServerError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
 
     # Segmentations
 

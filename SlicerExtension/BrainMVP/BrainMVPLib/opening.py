@@ -176,7 +176,7 @@ class Opening:
         """Give the open study back to the server if it heard nothing of it, so that others need not wait for it."""
         session, state = self.session, self.session.state
         client, study, annotator = session.client, state.study, session.annotator
-        if state.from_server and not state.answered and client is not None and client.url == state.server:
+        if study and not state.answered and client is not None and client.url == state.server:
             self._aside(lambda: client.release(study, annotator))
 
     def _drawn(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from .errors import Abandoned, ModuleError
 from .labelmap import Labelmap, read_labelmap
 from .origin import Origin
 from .segmentations import import_labels
-from .sending import Source, remember, send
+from .sending import Source, remember, send, settle_copies, study_of
 from .session import Session
 from .tables import LabelTable, TaskSpec
 from .uncertainty import Uncertainty
@@ -74,16 +74,26 @@ class Segmenting:
             begin = time.perf_counter()
             folder = session.workplace("segment")
             sources = [Source.of(sequence, node) for sequence, node in volumes.items()]
-            proposed = state.study if state.from_server and state.server == client.url else ""
-            name, model = state.study_name or reference[1].GetName(), state.model
+            known_there = state.study if state.server == client.url else ""
+            proposed = known_there if state.from_server else ""
+            before = known_there if not state.from_server and state.task == task.name else ""
+            name, model, annotator = (
+                state.study_name or reference[1].GetName(),
+                state.model,
+                session.annotator,
+            )
             volume_id = reference[1].GetID()
             node_name, shape = reference[1].GetName(), reference[1].GetImageData().GetDimensions()[::-1]
             grid = ops.affine(reference[1])
             seconds = {"prepare": time.perf_counter() - begin}
 
             def work(job: Job) -> Result:
-                known, all_of_it = send(client, task, name, sources, folder, job, seconds, proposed)
+                known, all_of_it = send(
+                    client, task, name, sources, folder, job, seconds, annotator, proposed
+                )
                 image = known[reference[0]].image
+                if before and _went_on(sources, before, study_of(image)):
+                    settle_copies(client, before, study_of(image), annotator)
                 start = time.perf_counter()
                 answer = _infer(client, model, image, None if all_of_it else list(known), folder, job)
                 if more := set(answer.facts.get("sequences_used") or ()) - known.keys():
@@ -169,6 +179,11 @@ class Segmenting:
         earlier.SetName(f"{earlier.GetName()} (version {number})")
         earlier.GetDisplayNode().SetVisibility(False)
         return f"The one before is kept, hidden, as {earlier.GetName()}."
+
+
+def _went_on(sources: list[Source], before: str, now: str) -> bool:
+    """Tell whether volumes of one study at the server are now of another one, as one of them was changed or came."""
+    return now != before and any(s.origin is not None and study_of(s.origin.image) == before for s in sources)
 
 
 def summary(facts: dict[str, Any]) -> str:

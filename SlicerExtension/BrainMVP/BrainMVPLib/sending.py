@@ -14,6 +14,7 @@ import numpy as np
 from . import scene as ops
 from .background import Job
 from .client import Client
+from .errors import ServerError
 from .grids import file_affine
 from .nrrd import write_nrrd
 from .origin import Origin, content_of, note, noted, sha256_of
@@ -44,15 +45,15 @@ class Source:
 
 def send(
     client: Client, task: TaskSpec, name: str, sources: list[Source], folder: Path, job: Job,
-    seconds: dict[str, float], copy_of: str = "",
+    seconds: dict[str, float], annotator: str = "", copy_of: str = "",
 ) -> tuple[dict[str, Origin], bool]:  # fmt: skip
     """Have the server know the volumes as sequences of one study.
 
     Returns what it has of each, by sequence, and whether they are all that the study has of the task's sequences.
     Nothing goes up that the server has: in this study (after a saved scene was opened again, or where a sequence is
     left empty), under an id that follows from the content (after Slicer was started again), or in another study (after
-    one sequence of it was changed). `seconds` notes the time of each step. copy_of: the study that the server proposed,
-    of which another one is then a copy.
+    one sequence of it was changed). `seconds` notes the time of each step. annotator: to whom the server is to reserve
+    what goes up; copy_of: the study that it proposed, of which another one is then a copy.
     """
     start = time.perf_counter()
     job.report("Comparing with the server", None)
@@ -84,12 +85,28 @@ def send(
         if client.checksum(image) == sums[sequence] or client.image_info(image) is not None:
             continue  # the id follows from the content: what is there under it is this
         if sequence in copied:
-            client.copy_image(copied[sequence].image, study, sequence, copy_of)
+            client.copy_image(copied[sequence].image, study, sequence, annotator, copy_of)
         else:
             kind = None if task.takes_any_image else sequence
-            client.upload_image(study, kind, files[sequence], sent, copy_of)
+            client.upload_image(study, kind, files[sequence], sent, annotator, copy_of)
     seconds["upload"] = time.perf_counter() - start
     return found, True
+
+
+def settle_copies(client: Client, before: str, now: str, annotator: str) -> None:
+    """Have the server propose the user's own study once, after it was changed and went up again under another id.
+
+    before, now: the two ids. The one that is proposed is the later one, unless the earlier one has a final label.
+    """
+    try:
+        if (client.image_info(before) or {}).get("annotator") != annotator:
+            return  # a study of the server's own: it stays as it is
+        if client.has_label(before, "final"):
+            client.note_copy(now, before)
+        else:
+            client.note_copy(before, now)
+    except ServerError:  # a server that notes no such thing
+        return
 
 
 def study_id(name: str, sums: dict[str, str]) -> str:

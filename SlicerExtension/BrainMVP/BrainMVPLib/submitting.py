@@ -146,10 +146,11 @@ class Submitting:
         session = self.session
         client, task = session.need_client(), session.drawn_task
         name, folder = session.state.study_name or name, session.workplace("send")
+        annotator = session.annotator
         sources = [Source.of(sequence, node) for sequence, node in session.chosen_volumes(task).items()]
 
         def work(job: Job) -> dict[str, Origin]:
-            known, _ = send(client, task, name, sources, folder, job, {})
+            known, _ = send(client, task, name, sources, folder, job, {}, annotator)
             return {source.node_id: known[source.sequence] for source in sources}
 
         def done(sent: dict[str, Origin]) -> None:
