@@ -1,6 +1,7 @@
 """Label values survive import, editing and export exactly, whatever the grid and whatever the user does to segments."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -249,6 +250,13 @@ def test_another_grid_or_value_is_refused_and_adds_nothing(scene, volume, brats,
     with pytest.raises(ModuleError, match="holds the values 3, which the model does not declare"):
         import_labels(scene, Labelmap.of(drawn((3,))), brats, reference, "s", "The result")
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, np.int8, np.float64])
+def test_a_volume_of_any_type_is_written(tmp_path, kind):
+    voxels = np.arange(60).reshape(3, 4, 5).astype(kind)
+    stored = read_volume(Path(write_nrrd(str(tmp_path / "image.nrrd"), voxels, oblique())))
+    np.testing.assert_array_equal(stored.data.transpose(2, 1, 0), voxels)
 
 
 def test_a_label_map_knows_what_is_in_it():

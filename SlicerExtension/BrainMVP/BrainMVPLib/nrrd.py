@@ -13,8 +13,8 @@ import numpy as np
 
 _CHUNK = 1 << 20
 _TYPES = {
-    "u1": "uint8", "i1": "int8", "u2": "uint16", "i2": "int16", "u4": "uint32", "i4": "int32", "f4": "float",
-    "f8": "double",
+    "u1": "uint8", "i1": "int8", "u2": "uint16", "i2": "int16", "u4": "uint32", "i4": "int32", "u8": "uint64",
+    "i8": "int64", "f4": "float", "f8": "double",
 }  # fmt: skip
 
 
