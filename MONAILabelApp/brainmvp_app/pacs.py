@@ -33,6 +33,10 @@ class ArchiveError(BrainMVPError):
     """The archive did not give what it was asked for; it may another time."""
 
 
+class ArchiveAwayError(ArchiveError):
+    """The archive did not answer."""
+
+
 @dataclass(frozen=True)
 class Listed:
     """A study in the archive's list: the number of its instances, and the patient's number, empty if not told."""
@@ -139,11 +143,11 @@ class Pacs:
         except BrainMVPError:
             raise
         except requests.Timeout as error:
-            raise ArchiveError(
+            raise ArchiveAwayError(
                 f"{self.address} did not answer in time when asked {what}; try again when it is less busy."
             ) from error
         except requests.ConnectionError as error:
-            raise ArchiveError(
+            raise ArchiveAwayError(
                 f"{self.address} cannot be reached; check that the archive runs and that the address is right."
             ) from error
         except requests.HTTPError as error:

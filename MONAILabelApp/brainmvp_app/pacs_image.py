@@ -65,7 +65,7 @@ class ArchivedImage(DicomImage):
         try:
             return self.pacs.retrieve(*self._uids)
         except ArchiveError as error:
-            raise ArchiveError(f"{self.name} could not be fetched: {error}") from error
+            raise type(error)(f"{self.name} could not be fetched: {error}") from error
 
     def as_json(self) -> dict[str, Any]:
         """Return what is known of the image as JSON-ready values."""

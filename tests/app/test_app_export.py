@@ -10,6 +10,7 @@ from pathlib import Path
 
 from noted_folder import labelled, opened, scan
 
+from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
 
 
@@ -81,3 +82,29 @@ def test_labels_that_come_while_all_studies_are_packed_spoil_nothing(root: Path)
     assert "images/p1/flair.nii.gz" in names
     assert "labels/draft/p3.nii.gz" in names
     assert store.get_labels_by_image_id("p3").keys() == {"final"}
+
+
+def test_what_cannot_be_fetched_is_left_out_and_told(root: Path) -> None:
+    store = labelled(root)
+    (root / "p1" / "flair.nii.gz").unlink()
+    (root / "p1" / "flair.nii.gz").symlink_to(
+        root / ".git" / "annex" / "flair.nii.gz"
+    )  # as DataLad leaves it
+
+    class Damaged(UserDict):
+        def __getitem__(self, sequence: Sequence) -> Path:
+            raise BrainMVPError("Series 7 cannot be decoded.")
+
+    store.refresh()
+    known = store.catalogue.studies
+    known["p3"] = replace(known["p3"], images=Damaged(known["p3"].images))
+    with zipfile.ZipFile(store.get_dataset_archive(None)) as archive:
+        assert [name for name in archive.namelist() if name.startswith("images/")] == [
+            "images/p2/flair.nii.gz"
+        ]
+        problems = json.loads(archive.read("problems.json"))
+    os.unlink(archive.filename)
+    assert problems == {
+        "images/p1/flair": "flair.nii.gz cannot be read (No such file or directory); fetch it, or put it back.",
+        "images/p3/flair": "Series 7 cannot be decoded.",
+    }
