@@ -78,6 +78,10 @@ def test_what_a_part_of_an_own_task_does_not_say_is_taken_over(tmp_path, monkeyp
         ('{"extends": "adni", "name": "bad", "classes": []}', "two or more classes"),
         ('{"extends": "isles-2022", "name": "other"}', "name the file other.json"),
         ('{"extends": "liver", "name": "bad"}', "no task named 'liver'"),
+        (
+            '{"extends": "tumour", "name": "bad", "reference": ["T1CE"]}',
+            "a study of FLAIR is accepted by minimum",
+        ),
         ('{"extends": "tumour", "name": "bad", "read_as": {"9": 7}}', "read_as leads to a value"),
         (
             (

@@ -87,6 +87,11 @@ class Task(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Task":
+        for least in self.minimum:
+            if not set(least) & set(self.reference):
+                raise ValueError(
+                    f"a study of {'+'.join(least)} is accepted by minimum, and reference names none of it"
+                )
         if self.kind == "classification":
             if len(self.classes) < 2 or self.labels or self.regions:
                 raise ValueError("a classification has two or more classes, and no labels or regions")
