@@ -18,7 +18,7 @@ class Recent:
     def __init__(self) -> None:
         self._lock = Lock()
         self._steps: dict[str, tuple[str, float]] = {}
-        self._maps: OrderedDict[str, tuple[str, np.ndarray, np.ndarray]] = OrderedDict()
+        self._maps: OrderedDict[str, tuple[str, list[str], np.ndarray, np.ndarray]] = OrderedDict()
 
     def tell(self, image: str, step: str, fraction: float) -> None:
         """Note what the inference on an image does, and how far it is, 0…1."""
@@ -44,16 +44,16 @@ class Recent:
         """Keep the uncertainty of a result, in steps of 1/255."""
         levels = np.round(result.uncertainty * 255).astype(np.uint8)
         with self._lock:
-            self._maps[image] = result.model, levels, result.labels.affine
+            self._maps[image] = result.model, list(map(str, result.used)), levels, result.labels.affine
             self._maps.move_to_end(image)
             while len(self._maps) > _KEPT:
                 self._maps.popitem(last=False)
 
-    def uncertainty(self, image: str) -> tuple[str, Volume] | None:
-        """Return the model version and the map (X, Y, Z) float32, 0…1, of the last result, or None."""
+    def uncertainty(self, image: str) -> tuple[str, list[str], Volume] | None:
+        """Return of the last result model version, sequences used and map (X, Y, Z) float32, 0…1; None without one."""
         with self._lock:
             kept = self._maps.get(image)
         if kept is None:
             return None
-        model, levels, affine = kept
-        return model, Volume(levels.astype(np.float32) / 255, affine)
+        model, used, levels, affine = kept
+        return model, used, Volume(levels.astype(np.float32) / 255, affine)

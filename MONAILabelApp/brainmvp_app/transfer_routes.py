@@ -55,10 +55,10 @@ def uncertainty(user: Reader, background_tasks: BackgroundTasks, model: str, ima
         raise RefusedError(
             404, f"No result of {model} on {image} is kept here any more; segment it again first."
         )
-    version, volume = kept
+    version, used, volume = kept
     file = written("brainmvp-uncertainty-", ".nii.gz", lambda path: write_volume(volume, path))
     background_tasks.add_task(remove_file, str(file))
-    headers = {"X-BrainMVP-Model": version}
+    headers = {"X-BrainMVP-Model": version, "X-BrainMVP-Sequences": " ".join(used)}
     return FileResponse(file, media_type="application/gzip", filename="uncertainty.nii.gz", headers=headers)
 
 

@@ -44,6 +44,7 @@ def test_the_uncertainty_lies_on_the_result_s_grid_and_names_the_version(server,
     assert answer.status_code == 200, answer.text
     uncertain = server.call("GET", "/uncertainty/tumour", params=query)
     assert uncertain.headers["X-BrainMVP-Model"] == answer.json()["model"]
+    assert uncertain.headers["X-BrainMVP-Sequences"] == "T1CE FLAIR"
     image = nib.Nifti1Image.from_bytes(gzip.decompress(uncertain.content))
     flair = nib.load(server.get_json("/datastore/image/info", **query)["path"])
     assert image.shape == flair.shape

@@ -33,9 +33,8 @@ def _pythonic(base: type) -> type:
     meta = base.staticMetaObject
     for number in range(meta.propertyCount()):
         name = meta.property(number).name()
-        getter = next(
-            (g for g in (name, f"is{name[0].upper()}{name[1:]}") if callable(getattr(base, g, None))), None
-        )
+        asked = (name, *(f"{verb}{name[0].upper()}{name[1:]}" for verb in ("is", "has")))
+        getter = next((g for g in asked if callable(getattr(base, g, None))), None)
         if getter:
             members[name] = property(lambda self, getter=getter: getattr(super(made, self), getter)())
     # PySide's own code calls these, so they stay methods.

@@ -19,8 +19,8 @@ class StockServer(ThreadingHTTPServer):
     wrong: by path, how: an HTTP status, "slow", "cut" (closes in the middle of the body), "gone" (closes at once);
     proposal: what it answers when asked for the next study; received: the labels in the order in which they came;
     drafts: by study, a label file's bytes and what is noted about it; stored: what it answers to a label; facts: what
-    it says of a result; uncertainty: the bytes of an answer and the version it is of; models: its
-    versions.
+    it says of a result; uncertainty: the bytes of an answer, the version it is of and the sequences that looked
+    at; models: its versions.
     """
 
     daemon_threads = True
@@ -94,8 +94,9 @@ class Handler(BaseHTTPRequestHandler):
                 return self.send(404, b'{"detail": "no label"}')
             return self.send(200, json.dumps(notes).encode() if path.endswith("/info") else file)
         if path == "/uncertainty/lesions" and server.uncertainty:
-            content, version = server.uncertainty
-            return self.send(200, content, "application/gzip", {"X-BrainMVP-Model": version})
+            content, version, *used = server.uncertainty
+            headers = {"X-BrainMVP-Model": version, "X-BrainMVP-Sequences": " ".join(used)}
+            return self.send(200, content, "application/gzip", headers)
         if path == "/datastore/label":
             server.labels[self.path.split("image=")[1]] = body
             server.received.append(body)

@@ -84,8 +84,35 @@ def test_how_long_a_training_takes_is_said_while_it_runs(session):
         ),
         (epoch | {"state": "stopped", "dice": 0.8128, "message": stopped}, stopped),
     ):
-        training.status = {"progress": progress}
+        training._told = session.client, {"progress": progress}, ""
         assert training.in_words() == says
+
+
+def test_what_a_server_said_of_a_training_is_not_said_of_another_or_when_it_is_away(study, stock, settle):
+    training = Training(study)
+    running = study.client, {"progress": {"state": "training", "message": "Epoch 3 of 8."}}, ""
+    training._told = running
+    assert (training.running, training.in_words()) == (True, "Epoch 3 of 8.")
+    stock.wrong["/train/"] = 500
+    training.ask()
+    settle(study)
+    assert not training.running
+    assert training.in_words().startswith("How the training is cannot be told: ")
+    training._told = running
+    study.disconnect()
+    assert (training.running, training.in_words()) == (False, "No training yet.")
+    study.connect(stock.url)
+    settle(study)
+    assert (training.running, training.in_words()) == (False, "No training yet.")
+
+
+def test_the_model_that_trains_is_that_of_the_label(study, stock, settle):
+    Training(study).start(model="rims")
+    settle(study)
+    assert "POST /train/rims" in stock.calls
+    Training(study).start()
+    settle(study)
+    assert "POST /train/lesions" in stock.calls
 
 
 def test_an_archive_has_time_to_fetch_an_image(study, stock, settle, monkeypatch):
@@ -140,6 +167,11 @@ def test_the_uncertainty_of_another_version_or_server_is_refused(study, stock, s
     assert study.errors.pop() == (
         "The server's uncertainty is of lesions@3, the result of lesions@1; run Auto-segment again."
     )
+    study.state.facts = {**study.state.facts, "sequences_used": ["T1CE", "FLAIR"]}
+    stock.uncertainty = b"", "lesions@1", "FLAIR"
+    segmenting.uncertainty.toggle()
+    settle(study)
+    assert "uncertainty is of FLAIR, the result of T1CE, FLAIR" in study.errors.pop()
     study.state.server = "http://elsewhere"
     segmenting.uncertainty.toggle()
     settle(study)

@@ -160,7 +160,7 @@ def test_who_says_no_name_is_who_is_logged_in(request, monkeypatch):
     monkeypatch.setenv("LOGNAME", "reader 7")
     panel = request.getfixturevalue("panel")
     assert panel.ui.annotatorEdit.text == panel.session.annotator == "reader 7"
-    panel.ui.annotatorEdit.setText("Anna")
+    panel.ui.annotatorEdit.setText("Anna ")  # drafts are kept by name
     panel.ui.annotatorEdit.editingFinished.emit()
     node = panel.session.state.node
     panel.open(node, lambda node_id: {})
@@ -201,6 +201,15 @@ def test_a_closed_scene_keeps_the_server_and_the_reader(panel, click, server, sc
     assert panel.ui.serverState.text.startswith("Connected: BrainMVP")
     assert panel.ui.annotatorEdit.text == panel.session.annotator == "Reader"
     assert panel.session.state.study == ""
+
+
+def test_the_address_is_that_of_the_server_that_is_connected(panel, stock, wait):
+    panel.session.connect(stock.url)  # as after Start on this computer
+    wait(lambda: panel.session.client is not None)
+    assert panel.ui.urlEdit.text == stock.url
+    panel.ui.urlEdit.setText("http://elsewhere:8000")
+    panel.refresh()
+    assert panel.ui.urlEdit.text == "http://elsewhere:8000"
 
 
 def test_the_editor_offers_no_other_segmentation_than_the_one_that_is_submitted(panel):

@@ -189,12 +189,17 @@ class Client:
             return None
         return (str(answer["step"]), float(answer["fraction"])) if answer else None
 
-    def uncertainty(self, model: str, image: str, target: Path, report: Report) -> str:
-        """Store the uncertainty (0…1) of the last inference on an image as NIfTI; return which version's it is."""
+    def uncertainty(self, model: str, image: str, target: Path, report: Report) -> tuple[str, list[str]]:
+        """Store the uncertainty (0…1) of the last inference on an image as NIfTI.
+
+        Returns which version's it is, and which sequences that looked at; empty where the server does not say.
+        """
         answer = self.transport.download(
             "GET", f"/uncertainty/{quote(model)}", target, report, params={"image": image}
         )
-        return answer.headers.get("X-BrainMVP-Model", "")
+        return answer.headers.get("X-BrainMVP-Model", ""), answer.headers.get(
+            "X-BrainMVP-Sequences", ""
+        ).split()
 
     def submit_label(
         self, study: str, file: Path, tag: str, notes: dict[str, Any], report: Report

@@ -20,12 +20,22 @@ _RUNNING = ("preparing", "training", "measuring")
 
 
 class Training:
-    """Starts and watches trainings at the server. `status` is what the server says of the last one."""
+    """Starts and watches trainings at the server."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.status: dict[str, Any] | None = None
+        self._told: tuple[Any, dict[str, Any] | None, str] = (
+            None,
+            None,
+            "",
+        )  # by which client, and why nothing
         self._asking = False
+
+    @property
+    def status(self) -> dict[str, Any] | None:
+        """What the server that is connected says of its last training; None where it was not asked, or is away."""
+        client, status, _ = self._told
+        return status if client is self.session.client else None
 
     @property
     def running(self) -> bool:
@@ -38,14 +48,14 @@ class Training:
         found = (self.status or {}).get("progress")
         return found if isinstance(found, dict) else {}
 
-    def start(self, then: Callable[[], Any] = lambda: None) -> None:
-        """Train the chosen model on the final labels; only ever called because somebody asked for it.
+    def start(self, then: Callable[[], Any] = lambda: None, model: str = "") -> None:
+        """Train a model on the final labels; only ever called because somebody asked for it.
 
-        then: called afterwards, whether it could be started or not.
+        then: called afterwards, whether it could be started or not; model: by default the chosen one.
         """
         session = self.session
         with session.refusing():
-            client, model = session.need_client(), session.state.model
+            client, model = session.need_client(), model or session.state.model
 
             def started(_: Any) -> None:
                 session.said.emit(f"The training of {model} has begun; you can go on working.")
@@ -80,11 +90,16 @@ class Training:
 
         def done(answer: tuple[Any, list[dict[str, Any]]]) -> None:
             self._asking = False
-            self.status, session.versions = answer
-            session.changed.emit()
+            if session.client is client:
+                status, session.versions = answer
+                self._told = client, status, ""
+                session.changed.emit()
 
         def failed(error: ModuleError) -> None:
             self._asking = False
+            if session.client is client:
+                self._told = client, None, f"How the training is cannot be told: {error.sentence}"
+                session.changed.emit()
 
         session.background.start("Asking", work, done, failed)
 
@@ -123,7 +138,9 @@ class Training:
         """Say how the training is."""
         progress, facts = self.progress, []
         if not progress.get("message"):
-            return _STATES.get((self.status or {}).get("status"), "No training yet.")
+            client, _, why = self._told
+            why = why if client is self.session.client else ""
+            return why or _STATES.get((self.status or {}).get("status"), "No training yet.")
         if progress.get("state") == "training":
             if progress.get("dice") is not None:
                 facts.append(f"Dice {progress['dice']:.3f} at the last validation.")

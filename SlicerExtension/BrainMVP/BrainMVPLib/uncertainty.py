@@ -36,16 +36,21 @@ class Uncertainty:
                     "There is no result yet whose uncertainty could be shown; run Auto-segment first."
                 )
             session.check_server()
-            shown = state.facts.get("model")
+            shown, looked_at = state.facts.get("model"), state.facts.get("sequences_used") or []
             target = session.workplace("uncertainty") / "uncertainty.nii.gz"
 
             def work(job: Job) -> Path:
-                version = client.uncertainty(
+                version, used = client.uncertainty(
                     model, image, target, lambda part: job.report("Uncertainty", part)
                 )
                 if version and shown and version != shown:
                     raise ModuleError(
                         f"The server's uncertainty is of {version}, the result of {shown}; run Auto-segment again."
+                    )
+                if used and looked_at and set(used) != set(looked_at):
+                    raise ModuleError(
+                        f"The server's uncertainty is of {', '.join(used)}, the result of {', '.join(looked_at)}; run "
+                        "Auto-segment again."
                     )
                 return target
 

@@ -64,7 +64,7 @@ class Panel:
     def open(self, parameters: Any, header_of: Callable[[str], dict[str, Any]]) -> None:
         """Show what the parameter node remembers."""
         self.close()
-        annotator = slicer.util.settingsValue(_NAME, "") or login_name()
+        annotator = (slicer.util.settingsValue(_NAME, "") or "").strip() or login_name()
         session = self.session = Session(self.scene, parameters, self.folder, header_of, annotator)
         if self._standing is not None:
             session.go_on_from(self._standing)
@@ -227,7 +227,7 @@ class Panel:
 
     def _after_final(self) -> None:
         if self.ui.trainBox.checked and self.session.client is not None:
-            self.training.start(self.opening.next_study)
+            self.training.start(self.opening.next_study, self.session.state.task)
         elif self.session.client is not None:
             self.opening.next_study()
 
@@ -242,9 +242,10 @@ class Panel:
         self.training.restore(versions[row]["version"])
 
     def _name(self) -> None:
-        qt.QSettings().setValue(_NAME, self.ui.annotatorEdit.text)
+        name = self.ui.annotatorEdit.text.strip()
+        qt.QSettings().setValue(_NAME, name)
         if self.session is not None:
-            self.session.annotator = self.ui.annotatorEdit.text
+            self.session.annotator = name
 
     def _choose(self, name: str, value: str) -> None:
         if self.session is not None:
@@ -282,6 +283,10 @@ class Panel:
             return
         state, connected, free = session.state, session.client is not None, not session.busy
         ui.serverState.setText(session.server_in_words)
+        if self._shown.get("url") != state.url:
+            self._shown["url"] = state.url
+            if not ui.urlEdit.focus:  # nobody is typing
+                ui.urlEdit.setText(state.url)
         ui.startButton.setVisible(find_command() is not None and not self.local.running)
         ui.stopServerButton.setVisible(self.local.running)
         for button in (ui.connectButton, ui.nextButton, ui.folderButton, ui.sceneButton, ui.segmentButton,
