@@ -141,6 +141,8 @@ class BrainMVPApp(MONAILabelApp):
             notes["sequences"] = request.get("sequences")
             try:
                 result |= {"label": store.save_label(study.id, result["file"], tag, notes), "tag": tag}
+                if tag == DefaultLabelTag.FINAL.value:
+                    self._write_down(study.id, tag, notes, annotator_of(request))
                 store.hand_on(study.id, Path(result["file"]), tag, notes)
             except BaseException:
                 Path(result["file"]).unlink(missing_ok=True)
@@ -177,6 +179,14 @@ class BrainMVPApp(MONAILabelApp):
         """
         annotator, seconds = annotator_of(notes, user), seconds_of(notes)
         study = self._datastore.save_label(image, str(file), tag, notes)
+        self._write_down(study, tag, notes, annotator, seconds)
+        self._datastore.hand_on(study, file, tag, notes)  # last: an archive may be away
+        return study
+
+    def _write_down(
+        self, study: str, tag: str, notes: dict[str, Any], annotator: str, seconds: float | None = None
+    ) -> None:
+        """Note in the journal, and for the leases, that a label was stored: of which task it is, and whose."""
         if tag == DefaultLabelTag.FINAL.value:
             self.state.leases.forget(study)
         elif tag == DRAFT:
@@ -187,8 +197,6 @@ class BrainMVPApp(MONAILabelApp):
             self.state.journal.add_once(
                 tag, task=task, study=study, annotator=annotator, seconds=seconds, detail=detail
             )
-        self._datastore.hand_on(study, file, tag, notes)  # last: an archive may be away
-        return study
 
     def on_save_label(self, image_id: str, label_id: str) -> None:
         """Start a training if `train_after` final labels came since the last one."""

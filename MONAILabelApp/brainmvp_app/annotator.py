@@ -17,7 +17,7 @@ def annotator_of(request: dict[str, Any], otherwise: str = "") -> str:
     name = request.get("annotator") or request.get("client_id") or otherwise
     if not isinstance(name, str) or len(name) > _LONGEST:
         raise RefusedError(400, f"annotator has to be a name of at most {_LONGEST} characters.")
-    return name
+    return name.strip()
 
 
 def seconds_of(request: dict[str, Any]) -> float | None:

@@ -144,7 +144,7 @@ class StudyDatastore(ImageStore):
 
     def drawn_by(self, image_id: str, tag: str) -> str:
         """Return who drew a label; empty if there is none, or nobody is named."""
-        return str(self._noted_of(image_id, tag).get("annotator") or "")
+        return str(self._noted_of(image_id, tag).get("annotator") or "").strip()
 
     def drawn_with(self, image_id: str, tag: str) -> list[str] | None:
         """Return the sequences that a study's label was drawn with; None if that was not noted."""

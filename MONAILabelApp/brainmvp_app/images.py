@@ -52,6 +52,12 @@ class ImageStore(StudyIndex):
         noted = {study: entry.image.info.get("copy_of") for study, entry in self._in_sight().items()}
         return {s for s, other in noted.items() if isinstance(other, str) and other in here and other != s}
 
+    @in_turn
+    def status(self) -> dict[str, Any]:
+        """Return the counts, see `StudyIndex.status`; copies that nobody has labelled are no studies to label."""
+        status, waiting = super().status(), self.copies().intersection(self.get_unlabeled_images())
+        return status | {"total": status["total"] - len(waiting)}
+
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Store one sequence of a study, new or not, and return the study's id.
 

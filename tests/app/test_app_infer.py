@@ -16,6 +16,7 @@ import pytest
 import requests
 from app_server import Server
 
+from brainmvp.annotation.state import AnnotationState
 from brainmvp.card import Card
 from brainmvp.modelstore import Model, ModelStore
 from brainmvp.volume import read_volume
@@ -125,6 +126,15 @@ def test_a_saved_label_is_listed_with_its_model(
     assert infer(server, study, save_label=True, label_tag="proposal").status_code == 200
     info = server.get_json("/datastore/label/info", label=study, tag="proposal")
     assert info["params"]["model"] == ModelStore(tiny_models).resolve("tumour").card.id
+
+
+def test_a_final_label_that_a_model_made_is_one_of_its_task(server: Server, new_study: NewStudy) -> None:
+    study = new_study("T1CE FLAIR T2 DWI")
+    answer = infer(server, study, "stroke", save_label=True, label_tag="final")
+    assert answer.status_code == 200, answer.text
+    (event,) = (e for e in AnnotationState(server.studies).journal.events("final") if e.study == study)
+    assert (event.task, event.annotator) == ("stroke", "")
+    server.call("DELETE", "/datastore/image", params={"id": study}).raise_for_status()
 
 
 def test_only_a_label_on_the_reference_can_be_saved(server: Server, new_study: NewStudy) -> None:

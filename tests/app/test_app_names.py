@@ -130,6 +130,7 @@ def test_a_changed_copy_of_a_study_is_not_proposed_beside_it(root: Path) -> None
     store.add_image("p1-changed", str(image), {"sequence": "FLAIR", "copy_of": "p1"})
     chooser = Chooser(store, AnnotationState(root, 60, store.studies), 0)
     assert [chooser.choose("sequential", name).get("id") for name in "ABCD"] == ["p1", "p2", "p3", None]
+    assert (len(store.list_images()), store.status()["total"]) == (4, 3)
     (root / "p1" / "flair.nii.gz").unlink()
     assert chooser.choose("sequential", "D")["id"] == "p1-changed"
 
