@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.files import HIDDEN, readable, write_json
 
 if TYPE_CHECKING:
+    from brainmvp.sequences import Sequence
     from brainmvp.study import Study
 
 _FILE = "ids.json"
@@ -59,16 +60,20 @@ class GivenIds:
 
         One that was moved has the same images; of one that was labelled with an earlier release they are not known.
         """
-        kept = self._given.get(study.id)
-        if kept is None or kept["folder"] == self._place(study.folder):
+        if self.fits(study.id, study.folder, _as_found(study)):
             return
-        images = self._images.get(study.id, {})
-        same = images.items() <= _marks(study).items() and "study" not in kept
-        if not same and any((self._root / "labels").glob(f"*/{glob.escape(study.id)}.*")):
+        if any((self._root / "labels").glob(f"*/{glob.escape(study.id)}.*")):
             raise BrainMVPError(
-                f"{study.folder} has the name of the labelled study {kept['folder']}, but other images; rename the "
-                f"folder, or, if it is that study, write where it lies now into {self._path}."
+                f"{study.folder} has the name of the labelled study {self._given[study.id]['folder']}, but other "
+                f"images; rename the folder, or, if it is that study, write where it lies now into {self._path}."
             )
+
+    def fits(self, name: str, folder: Path, images: "Mapping[Sequence, Path]") -> bool:
+        """Tell whether images in a folder may be the study of an id: nobody has it, it lies there, or it was moved."""
+        kept = self._given.get(name)
+        if kept is None or kept["folder"] == self._place(folder):
+            return True
+        return "study" not in kept and self._images.get(name, {}).items() <= _marks(images).items()
 
     def knows(self, folder: Path) -> bool:
         """Tell whether a study that lies in a folder has an id."""
@@ -89,7 +94,7 @@ class GivenIds:
         here = self._given.get(study.id, {}).get("folder") == place["folder"]
         if here and known is not None and known.keys() == set(map(str, study.images)):
             return self._given[study.id]  # no file is opened again
-        return place | {"images": _marks(study)}
+        return place | {"images": _marks(_as_found(study))}
 
     def _place(self, folder: Path) -> str:
         return readable(Path(os.path.relpath(folder, self._root)).as_posix())
@@ -104,9 +109,12 @@ def _key(uid: str) -> str:
     return hashlib.sha256(uid.encode()).hexdigest()[:32]
 
 
-def _marks(study: "Study") -> dict[str, str]:
-    """Return for each image of a study that can be read, by sequence, what tells it from those of other patients."""
-    images = getattr(study.images, "sources", study.images)  # not those that a server makes
+def _as_found(study: "Study") -> "Mapping[Sequence, Path]":
+    return getattr(study.images, "sources", study.images)  # not the files that a server makes
+
+
+def _marks(images: "Mapping[Sequence, Path]") -> dict[str, str]:
+    """Return for each image that can be read, by sequence, what tells it from those of other patients."""
     marks = {}
     for sequence, path in images.items():
         with suppress(OSError), path.open("rb") as file:

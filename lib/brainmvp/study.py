@@ -223,10 +223,15 @@ def _scans(folder: Path) -> list[Path]:
     return [path for path in image_files(folder) if not is_label(path.name)]
 
 
+def study_folder(folder: Path) -> Path:
+    """Return the folder of the study whose images a folder holds: of a BIDS session's `anat` the session."""
+    is_bids = folder.name in _BIDS_FOLDERS and folder.parent.name.startswith(("sub-", "ses-"))
+    return folder.parent if is_bids else folder
+
+
 def study_id(folder: Path) -> str:
     """Return the id of the study in a folder; a BIDS session's folder of images (`anat`) stands for the session."""
-    if folder.name in _BIDS_FOLDERS and folder.parent.name.startswith(("sub-", "ses-")):
-        folder = folder.parent
+    folder = study_folder(folder)
     is_session = folder.name.startswith("ses-") and folder.parent.name.startswith("sub-")
     return f"{readable(folder.parent.name)}_{readable(folder.name)}" if is_session else readable(folder.name)
 

@@ -19,7 +19,7 @@ from brainmvp.cohort.served import LABELS, FinalLabels, held_out_sets, was_serve
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import data_folders, readable
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of, strip_suffix
-from brainmvp.study import OVERRIDE, Study, study_id
+from brainmvp.study import OVERRIDE, Study, study_folder, study_id
 from brainmvp.tasks import Task
 
 _DERIVATIVES = "derivatives"
@@ -31,7 +31,9 @@ _LESION_WORDS = ("tumor", "tumour", "lesion", "stroke", "msk")
 class _Visit:
     images: list[tuple[Sequence, str]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
-    studies: list[str] = field(default_factory=list)  # what a server calls the folders of the images
+    studies: dict[str, Path] = field(
+        default_factory=dict
+    )  # by what a server calls them, the folders of the images
 
 
 @dataclass
@@ -112,7 +114,9 @@ def _collect(root: Path, tell: Callable[[str], None] | None) -> _Found:
             sequence = sequence_of(relative.name)
             if sequence:
                 visit.images.append((sequence, str(relative)))
-                _add_study(visit, study_id(root / relative.parent))
+                visit.studies.setdefault(
+                    study_id(root / relative.parent), study_folder(root / relative.parent)
+                )
             else:
                 found.unknown[_ending(relative.name)] += 1
     return found
@@ -199,7 +203,7 @@ def _take_settled(root: Path, folder: PurePosixPath, visits: dict[Place, _Visit]
     first = next(iter(files.values()))
     visit = visits.setdefault(place_of(folder / first.name, readable(root.name)), _Visit())
     visit.images += [(sequence, str(file)) for sequence, file in files.items()]
-    _add_study(visit, study.id)
+    visit.studies.setdefault(study.id, study.folder)
     if study.label:
         visit.labels.append(str(folder / study.label.relative_to(study.folder).as_posix()))
 
@@ -212,11 +216,6 @@ def _folders_of_one_sequence(visit: _Visit) -> list[str]:
     return next((sorted(found) for found in folders.values() if len(found) > 1), [])
 
 
-def _add_study(visit: _Visit, study: str) -> None:
-    if study not in visit.studies:
-        visit.studies.append(study)
-
-
 def _take_final_labels(visits: dict[Place, _Visit], labels: FinalLabels, notes: list[str]) -> None:
     """Give each visit its final label in place of what lies beside its images.
 
@@ -224,7 +223,7 @@ def _take_final_labels(visits: dict[Place, _Visit], labels: FinalLabels, notes: 
     """
     replaced, late = [], []
     for visit in visits.values():
-        if taken := labels.take(visit.studies, (sequence for sequence, _ in visit.images)):
+        if taken := labels.take(visit.studies, dict(visit.images)):
             replaced += visit.labels
             label, came_late = taken
             visit.labels = [label]
@@ -238,7 +237,7 @@ def _take_final_labels(visits: dict[Place, _Visit], labels: FinalLabels, notes: 
             f"Left out {listed(late)}, which came after its label and shows more; look again and submit the label anew."
         )
     if unused := labels.unused():
-        notes.append(f"Left out the final labels of {listed(unused)}: no study here has this name.")
+        notes.append(f"Left out the final labels of {listed(unused)}: no study here is the one of this name.")
 
 
 def _held_out(visits: dict[Place, _Visit], sets: list[HeldOut]) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from brainmvp.annotation.cases import came_late, final_label, noted_sequences
@@ -13,6 +13,7 @@ from brainmvp.annotation.journal import Event, Journal
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import HIDDEN, readable
+from brainmvp.given_ids import GivenIds
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, strip_suffix
 from brainmvp.study import Study
 from brainmvp.tasks import Task, get_task
@@ -43,7 +44,7 @@ class FinalLabels:
     """
 
     def __init__(self, root: Path, task: Task | None) -> None:
-        self._root = root
+        self._root, self._ids = root, GivenIds(root)
         self._unused = set(_labelled(root / LABELS / "final"))
         self._submitted = _submitted(root, self._unused)
         submitted = {study: event.task for study, event in self._submitted.items()}
@@ -59,15 +60,20 @@ class FinalLabels:
             self.notes.append(f"Left out final labels by their task ({shown}){remedy}.")
             self._unused -= {study for study, name in submitted.items() if name in wrong}
 
-    def take(self, studies: list[str], sequences: Iterable[Sequence]) -> tuple[str, list[Sequence]] | None:
+    def take(
+        self, studies: Mapping[str, Path], images: Mapping[Sequence, str]
+    ) -> tuple[str, list[Sequence]] | None:
         """Return the label of a visit, relative to the root, and what came after it and shows more; None without one.
 
-        studies: what the visit's folders are called; sequences: of its images.
+        studies: the visit's folders by what a server calls them: another one of the name gets no label; images: by
+        sequence, relative to the root.
         """
-        study = next((name for name in studies if name in self._unused), None)
+        files = {sequence: self._root / file for sequence, file in images.items()}
+        named = (name for name in studies if name in self._unused)
+        study = next((name for name in named if self._ids.fits(name, studies[name], files)), None)
         label = final_label(self._root, study) if study else None
         self._unused.discard(study)
-        return (label.relative_to(self._root).as_posix(), self._late(study, sequences)) if label else None
+        return (label.relative_to(self._root).as_posix(), self._late(study, images)) if label else None
 
     def _late(self, study: str, sequences: Iterable[Sequence]) -> list[Sequence]:
         event = self._submitted.get(study)

@@ -1,5 +1,6 @@
 """What was labelled in a served folder is what its index finds."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from brainmvp.annotation.database import Database
 from brainmvp.annotation.held_out import choose_held_out, held_out_path, read_held_out
 from brainmvp.annotation.journal import Journal
 from brainmvp.cohort.scan import index_folder
+from brainmvp.given_ids import GivenIds
+from brainmvp.study import find_studies
 from brainmvp.tasks import get_task
 
 
@@ -53,7 +56,7 @@ def test_a_final_label_comes_before_one_beside_the_images_and_none_is_lost_in_si
     assert found["b"] == "labels/final/b.nii.gz"
     assert notes == [
         "Took final labels in place of b/b_seg.nii.gz beside the images.",
-        "Left out the final labels of gone: no study here has this name.",
+        "Left out the final labels of gone: no study here is the one of this name.",
     ]
 
 
@@ -102,6 +105,25 @@ def test_an_image_that_came_after_its_label_and_shows_more_is_left_out(served: P
         assert sorted(sequences) == sorted(used)
         assert bool(notes) is ("T1CE" not in drawn_with)
         assert all(note.startswith("Left out a/a_t1ce.nii.gz, which came after its label") for note in notes)
+
+
+def test_a_final_label_is_that_of_the_visit_that_has_its_id(tmp_path: Path) -> None:
+    for patient in ("Anna", "Bert"):
+        scan = tmp_path / patient / "2024-01-31" / "flair.nii.gz"
+        scan.parent.mkdir(parents=True)
+        scan.write_text(patient)
+    (tmp_path / "labels" / "final").mkdir(parents=True)
+    (tmp_path / "labels" / "final" / "2024-01-31.nii.gz").touch()
+    (bert,) = find_studies(tmp_path / "Bert")
+    GivenIds(tmp_path).keep([bert])
+    label = "labels/final/2024-01-31.nii.gz"
+    assert labels_of(tmp_path)[0] == {"Anna": None, "Bert": label}
+    (tmp_path / "Bert").rename(tmp_path / "Aaron")
+    assert labels_of(tmp_path)[0] == {"Aaron": label, "Anna": None}
+    shutil.rmtree(tmp_path / "Aaron")
+    found, notes = labels_of(tmp_path)
+    assert found == {"Anna": None}
+    assert notes == ["Left out the final labels of 2024-01-31: no study here is the one of this name."]
 
 
 def test_a_study_json_keeps_its_final_label(served: Path) -> None:
