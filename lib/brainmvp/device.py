@@ -1,6 +1,9 @@
 """Where a network runs."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -53,6 +56,20 @@ def processes_for(devices: int | None, nodes: int | None) -> tuple[int, int]:
             "leave --devices and --nodes out, or start as many."
         )
     return started
+
+
+@contextmanager
+def ending_together(fabric: Any) -> Iterator[None]:
+    """End the processes that Lightning's Fabric has started from this one if the block fails.
+
+    They would wait for this one in their next sum, each holding its GPU. Where one of them fails, Lightning ends all.
+    """
+    try:
+        yield
+    except BaseException:
+        for process in getattr(fabric.strategy.launcher, "procs", ()):
+            process.kill()
+        raise
 
 
 def leave_group() -> None:

@@ -1,6 +1,7 @@
 """The trainings of `brainmvp finetune`: of one fold or all, or many to compare; and what is said of each."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,8 @@ def train_folds(
 
     Where several processes train together, the others than the first say and store nothing, and return no model.
     """
+    from brainmvp.device import ending_together
+
     machine, first = None, True
     if devices * nodes > 1:
         from brainmvp.finetune.machine import ManyDevices
@@ -90,15 +93,16 @@ def train_folds(
         first = machine.rank == 0
     cache = work.cache or (work.out / "prepared" if number is None else None)
     made = []
-    for fold in range(len(work.split.folds)) if number is None else (number,):
-        parts, folder = work.parts(fold), run_folder(work.out, number, fold)
-        if first and start:
-            work.warn_of_start(start, parts)
-        result = _learn(work, parts, start, recipe, folder, machine, cache)
-        if result is None:
-            break
-        if first:
-            made.append(_keep(result, recipe, folder, work.store, name))
+    with ending_together(machine.fabric) if machine else nullcontext():
+        for fold in range(len(work.split.folds)) if number is None else (number,):
+            parts, folder = work.parts(fold), run_folder(work.out, number, fold)
+            if first and start:
+                work.warn_of_start(start, parts)
+            result = _learn(work, parts, start, recipe, folder, machine, cache)
+            if result is None:
+                break
+            if first:
+                made.append(_keep(result, recipe, folder, work.store, name))
     if machine:
         machine.leave()
     return None if first and result is None else made

@@ -77,7 +77,7 @@ def pretrain(
     """
     from brainmvp.card import check_name
     from brainmvp.cli.parts import pretraining
-    from brainmvp.device import leave_group
+    from brainmvp.device import ending_together, leave_group
 
     if precision not in (None, "bf16-mixed", "32-true"):
         raise BrainMVPError(f"There is no precision '{precision}'; use bf16-mixed or 32-true.")
@@ -99,7 +99,7 @@ def pretrain(
         wanted = configs.named_config(config, network, epochs or configs.EPOCHS, **changes)
     finished = wanted is None and folder.finished
     fabric = pretraining("run.devices").make_fabric(accelerator, _number_of(devices), nodes, precision)
-    with progress_bar("Pretrain") as tell:
+    with ending_together(fabric), progress_bar("Pretrain") as tell:
 
         def report(record: dict[str, Any]) -> None:
             if "warning" in record:

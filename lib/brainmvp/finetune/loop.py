@@ -88,23 +88,20 @@ def finetune(
     if machine.rank == 0:
         try:
             folder.open(facts(task, train, validation, origin, recipe, fresh) | {"processes": machine.world})
-        except BrainMVPError as error:
-            problem = str(error)
-    problem = machine.gather(problem)[0]
-    if problem:  # in all processes, or the others would wait for this one
-        raise BrainMVPError(problem)
+        except (BrainMVPError, OSError) as error:
+            problem = error
+    machine.agree(problem)
     if opening and machine.rank == 0:
         opening(begun)
     kept = cache or folder.path / "prepared"
     cases = [*train, *validation]
     if machine.world > 1:  # each process prepares its share, then all find everything
-        stopped = False
+        problem = None
         try:
             preparation.all(cases[machine.rank :: machine.world], kept, preparing, workers)
-        except StoppedError:
-            stopped = True
-        if machine.any(stopped):  # all of them, or the others would wait for this one
-            raise StoppedError
+        except (StoppedError, BrainMVPError, OSError) as error:
+            problem = error
+        machine.agree(problem)
         preparing = None
     prepared = preparation.all(cases, kept, preparing, workers)
     train_set, validation_set = prepared[: len(train)], prepared[len(train) :]

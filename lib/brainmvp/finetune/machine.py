@@ -33,6 +33,12 @@ class OneDevice:
         """Tell whether a flag is set in any process."""
         return any(self.gather(flag))
 
+    def agree(self, problem: Exception | None) -> None:
+        """Raise a problem that any process has in all of them, or the others would wait for that one."""
+        found = next(filter(None, self.gather(problem)), None)
+        if found:
+            raise found
+
 
 class ManyDevices(OneDevice):
     """Several devices or nodes, through Lightning Fabric; torchrun and SLURM are recognised by it.

@@ -1,7 +1,11 @@
 """Two processes share a step out and take it as one with the double batch would."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -9,7 +13,7 @@ import torch
 from labelled import make_cases
 from torch.nn import functional
 
-from brainmvp.device import processes_for
+from brainmvp.device import ending_together, processes_for
 from brainmvp.errors import BrainMVPError
 from brainmvp.finetune import finetune, loop
 from brainmvp.finetune.machine import ManyDevices, OneDevice
@@ -116,6 +120,34 @@ def test_a_loss_that_is_no_number_in_one_process_ends_all(tmp_path):
     said = [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)]
     assert said[0] == said[1] and "not a number after epoch 0, step 3: lower the learning rate" in said[0]
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def _meet_a_bad_label(root: Path, machine: OneDevice) -> None:
+    """Prepare studies of which the second process has one with a bad label; write what each says of it."""
+    torch.set_num_threads(1)
+    cases = make_cases(STROKE, 4, root / f"cases-{machine.rank}")
+    cases[1].label.write_bytes(b"no label")
+    recipe = STROKE.recipe.model_copy(update=TINY)
+    with pytest.raises(BrainMVPError) as told:
+        finetune(STROKE, cases[:2], cases[2:], None, recipe, root / "run", machine=machine)
+    (root / f"{machine.rank}.txt").write_text(str(told.value))
+
+
+def test_a_bad_label_in_one_process_ends_all(tmp_path):
+    machine = ManyDevices("cpu", devices=2, strategy="ddp_fork")
+    machine.fabric.launch(lambda _: _meet_a_bad_label(tmp_path, machine))
+    said = [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)]
+    assert said[0] == said[1] and "cases-1/stroke-1/stroke-1_seg.nii.gz cannot be read" in said[0]
+
+
+def test_processes_that_wait_for_one_that_fails_end_with_it():
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    fabric = SimpleNamespace(strategy=SimpleNamespace(launcher=SimpleNamespace(procs=[child])))
+    with ending_together(fabric):
+        assert child.poll() is None
+    with pytest.raises(KeyError), ending_together(fabric):
+        raise KeyError
+    assert child.wait(60) == -signal.SIGKILL
 
 
 def test_two_processes_take_the_step_of_one_with_the_double_batch(tmp_path, monkeypatch):
