@@ -38,18 +38,27 @@ class Reliability:
     @classmethod
     def of(cls, probabilities: np.ndarray, truth: np.ndarray, bins: int = _BINS) -> "Reliability":
         """Compare probabilities 0…1 with the truth (bool), of the same shape."""
-        index = np.minimum((np.ravel(probabilities) * bins).astype(int), bins - 1)
-        count = np.bincount(index, minlength=bins)
+        return cls.of_sums(bin_sums(probabilities, truth, bins))
+
+    @classmethod
+    def of_sums(cls, sums: np.ndarray) -> "Reliability":
+        """Return the diagram of `bin_sums` (3, bins), or of those of many parts, added up."""
         with np.errstate(invalid="ignore"):
-            said = np.bincount(index, np.ravel(probabilities), bins) / count
-            true = np.bincount(index, np.ravel(truth).astype(float), bins) / count
-        return cls(said, true, count)
+            return cls(sums[0] / sums[2], sums[1] / sums[2], sums[2].astype(int))
 
     @property
     def error(self) -> float:
         """The expected calibration error (Guo et al., ICML 2017): the mean gap, weighed by the voxels of each bin."""
         gap = np.abs(np.nan_to_num(self.said - self.true))
         return float((gap * self.count).sum() / max(self.count.sum(), 1))
+
+
+def bin_sums(probabilities: np.ndarray, truth: np.ndarray, bins: int = _BINS) -> np.ndarray:
+    """Return by bin of probability the sums of what is said and of what is true, and the count, (3, bins)."""
+    said = np.ravel(probabilities)
+    index = np.minimum((said * bins).astype(int), bins - 1)
+    weights = (said, np.ravel(truth).astype(float), None)
+    return np.stack([np.bincount(index, values, bins).astype(float) for values in weights])
 
 
 def near_lesion(lesion: np.ndarray, spacing: Sequence[float]) -> np.ndarray:

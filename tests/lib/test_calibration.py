@@ -7,6 +7,7 @@ import torch
 from brainmvp.calibration import (
     Reliability,
     best_threshold,
+    bin_sums,
     draw_reliability,
     error_auc,
     fit_temperature,
@@ -52,6 +53,18 @@ def test_the_threshold_is_the_best_of_all_cases_and_not_of_the_largest():
     assert best_threshold([torch.tensor([0.9, 0.52])], [truth]) == (0.55, 1.0)
     assert best_threshold([torch.tensor([0.9, 0.52])], [truth], slack=0.1)[0] == 0.55
     assert best_threshold([torch.tensor([0.9, 0.52])], [truth], slack=0.4) == (0.3, pytest.approx(2 / 3))
+
+
+def test_the_sums_of_parts_give_the_diagram_of_the_whole():
+    draw = np.random.default_rng(0)
+    said = draw.random(999).astype(np.float32) ** 3
+    true = draw.random(999) < said
+    whole, index = Reliability.of(said, true), np.minimum((said * 15).astype(int), 14)
+    parts = Reliability.of_sums(sum(bin_sums(said[k::3], true[k::3]) for k in range(3)))
+    for curve in (whole, parts):
+        assert np.array_equal(curve.count, [(index == k).sum() for k in range(15)])
+        for values, told in ((said, curve.said), (true, curve.true)):
+            assert told == pytest.approx([values[index == k].mean(dtype=float) for k in range(15)], rel=1e-12)
 
 
 def test_empty_bins_do_not_count():

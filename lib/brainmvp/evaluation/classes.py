@@ -7,7 +7,7 @@ import numpy as np
 
 from brainmvp.calibration import Reliability
 from brainmvp.case import Case, class_index
-from brainmvp.classify import StudyClassifier
+from brainmvp.classify import Classification, StudyClassifier
 from brainmvp.evaluation.classification import by_patient, classification_metrics
 from brainmvp.evaluation.statistics import Interval, interval, resampled
 from brainmvp.sequences import Sequence
@@ -63,18 +63,30 @@ def answer_cases(
     pairs: list[tuple[StudyClassifier, Case]],
     tell: Callable[[str, float], None],
     only: tuple[Sequence, ...] | None = None,
+    keep: Callable[[Answers], None] = lambda answers: None,
 ) -> Answers:
-    """Classify every case, with all of its sequences or some; raises `BrainMVPError` naming one that cannot be used."""
-    found = []
+    """Classify every case, with all of its sequences or some; keep: called with the answers so far, after each case.
+
+    Raises `BrainMVPError` naming a case that cannot be used.
+    """
+    targets = [class_index(classifier.task, case) for classifier, case in pairs]
+    cases = [case for _, case in pairs]
+    found: list[Classification] = []
     for number, (classifier, case) in enumerate(pairs):
         tell(case.id, number / len(pairs))
         found.append(classifier.classify(case.study if only is None else case.study.only(only)))
-    cases = [case for _, case in pairs]
+        keep(_answers(found, targets, cases))
+    return _answers(found, targets, cases)
+
+
+def _answers(found: list[Classification], targets: list[int], cases: list[Case]) -> Answers:
+    """Return what was found of the first cases."""
+    known = cases[: len(found)]
     return Answers(
         np.array([list(one.probabilities.values()) for one in found]),
-        np.array([class_index(classifier.task, case) for classifier, case in pairs]),
-        [case.id for case in cases],
-        [case.group for case in cases],
+        np.array(targets[: len(found)]),
+        [case.id for case in known],
+        [case.group for case in known],
         [one.model for one in found],
     )
 

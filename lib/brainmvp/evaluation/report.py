@@ -22,7 +22,7 @@ from brainmvp.evaluation.classification import classification_metrics
 from brainmvp.evaluation.masks import MISSED_MM
 from brainmvp.evaluation.page import draw_page
 from brainmvp.evaluation.regions import case_rows, compare, mean_dice, page_rows, summarise
-from brainmvp.evaluation.segmentation import reliability, score_case, score_cases, subsets
+from brainmvp.evaluation.segmentation import check_labels, reliability, score_case, score_cases, subsets
 from brainmvp.evaluation.statistics import Comparison, compare_answers
 from brainmvp.evaluation.tables import Summary, latex, markdown, summary_rows, write_csv
 from brainmvp.evaluation.turns import Turn, check_fits, names
@@ -94,7 +94,7 @@ def evaluate(
         missing: also score every set of sequences that reaches the task's minimum.
 
     Raises:
-        BrainMVPError: a model is of another task, or a case cannot be used.
+        BrainMVPError: a model is of another task, or a case cannot be used; `cases.csv` has those before it then.
 
     """
     for turn in (*turns, *(against or ())):
@@ -111,9 +111,9 @@ def evaluate(
 
 def _judge_regions(order: _Order) -> _Judged:
     task, turns, out, tell, device, against, _ = order
+    check_labels(task, [case for turn in turns for case in turn.cases], tell)
     pairs = _ready(turns, Segmenter, device)
-    scores = score_cases(task, pairs, tell)
-    write_csv(out / "cases.csv", case_rows(scores))
+    scores = score_cases(task, pairs, tell, keep=lambda s: write_csv(out / "cases.csv", case_rows(s)))
     heading = f"{_short(turns)}: best, middle and worst of {len(scores)}"
     draw_page(task, page_rows(scores), out / "cases.png", heading)
     curves = reliability(scores)
@@ -138,8 +138,7 @@ def _judge_regions(order: _Order) -> _Judged:
 def _judge_classes(order: _Order) -> _Judged:
     task, turns, out, tell, device, against, _ = order
     pairs = _ready(turns, StudyClassifier, device)
-    answers = answer_cases(pairs, tell)
-    write_csv(out / "cases.csv", answer_rows(answers, task))
+    answers = answer_cases(pairs, tell, keep=lambda a: write_csv(out / "cases.csv", answer_rows(a, task)))
     what = ("of the class", "patients")
     draw_reliability(class_reliability(answers, task), out / "calibration.png", what)
     compared = {}

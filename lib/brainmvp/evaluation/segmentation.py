@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from brainmvp.calibration import Reliability
+from brainmvp.calibration import Reliability, bin_sums
 from brainmvp.case import Case, read_label
 from brainmvp.evaluation.masks import mask_metrics
 from brainmvp.evaluation.page import Row, widest_slice
@@ -26,7 +26,7 @@ _PAGE_MM = 1.0
 
 @dataclass(frozen=True)
 class CaseScore:
-    """One case: metrics by region and name; seconds of segmenting it; a page row; reliability samples by region."""
+    """One case: metrics by region and name; seconds of segmenting it; a page row; `bin_sums` by region."""
 
     id: str
     patient: str
@@ -34,7 +34,7 @@ class CaseScore:
     regions: dict[str, dict[str, float]]
     seconds: float
     row: Row | None = None
-    said: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    said: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def dice(self) -> float:
@@ -42,17 +42,30 @@ class CaseScore:
         return float(np.mean([metrics["dice"] for metrics in self.regions.values()]))
 
 
+def check_labels(task: Task, cases: list[Case], tell: Callable[[str, float], None]) -> None:
+    """Read every label before the hours of work that a bad one would end; raises `BrainMVPError` naming it."""
+    for number, case in enumerate(cases):
+        tell(f"reading the label of {case.id}", number / len(cases))
+        read_label(task, case)
+
+
 def score_cases(
     task: Task,
     pairs: list[tuple[Segmenter, Case]],
     tell: Callable[[str, float], None],
     pictures: bool = True,
+    keep: Callable[[list[CaseScore]], None] = lambda scores: None,
 ) -> list[CaseScore]:
-    """Segment and score every case; tell: called with (id, share done); pictures: with a row of a page for each."""
-    scores = []
+    """Segment and score every case.
+
+    tell: called with (id, share done); pictures: with a row of a page for each; keep: called with the scores so far,
+    after each case.
+    """
+    scores: list[CaseScore] = []
     for number, (segmenter, case) in enumerate(pairs):
         tell(case.id, number / len(pairs))
         scores.append(score_case(task, segmenter, case, pictures=pictures))
+        keep(scores)
     return scores
 
 
@@ -87,7 +100,7 @@ def score_case(
         metrics[region.name] = mask_metrics(found, wanted, result.labels.spacing, lesions).as_dict()
         values = result.probabilities[region.name]
         doubted = values > _DOUBTED
-        said[region.name] = values[doubted], wanted[doubted]
+        said[region.name] = bin_sums(values[doubted], wanted[doubted])
     return CaseScore(
         case.id,
         case.group,
@@ -118,14 +131,8 @@ def _row(
 def reliability(scores: list[CaseScore]) -> dict[str, Reliability]:
     """Return the reliability of each region's probabilities, over the voxels of all cases said to be above 1 %."""
     names = dict.fromkeys(name for score in scores for name in score.said)
-    joined = {
-        name: [
-            np.concatenate(parts)
-            for parts in zip(*(s.said[name] for s in scores if name in s.said), strict=True)
-        ]
-        for name in names
-    }
-    return {name: Reliability.of(said, true) for name, (said, true) in joined.items() if len(said)}
+    sums = {name: sum(score.said[name] for score in scores if name in score.said) for name in names}
+    return {name: Reliability.of_sums(joined) for name, joined in sums.items() if joined[2].any()}
 
 
 def subsets(task: Task) -> Iterator[tuple[Sequence, ...]]:
