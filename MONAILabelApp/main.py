@@ -82,7 +82,7 @@ class BrainMVPApp(MONAILabelApp):
     def init_infers(self) -> dict[str, InferTask]:
         """Return one inference task per served segmentation, and one per classification."""
         store, device, brain = self._datastore, self.chosen.device, self.chosen.brain
-        classify = {t.name: ClassificationTask(t, store, device) for t in classification_tasks()}
+        classify = {t.name: ClassificationTask(t, store, device, brain) for t in classification_tasks()}
         return classify | {t.name: SegmentationTask(t, store, device, brain) for t in self.tasks}
 
     def init_trainers(self) -> dict[str, TrainTask]:

@@ -16,7 +16,7 @@ _STOCK_KEYS = ("server_mode",)  # what MONAI Label's own class reads
 class Conf:
     """What the server is to be like.
 
-    tasks: the segmentations that are offered; brain: who removes a skull before them; seed: of the strategies' draws;
+    tasks: the segmentations that are offered; brain: who removes a skull; seed: of the strategies' draws;
     lease_seconds: for how long a study is an annotator's; train_after: so many new final labels, 0 for only when asked;
     score_archive: whether an archive's studies are fetched to be scored.
     """

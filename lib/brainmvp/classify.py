@@ -1,12 +1,14 @@
 """From a study to the probability of each class."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from brainmvp.brain import BUILT_IN, find_brain
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
@@ -62,17 +64,24 @@ class Classification:
 class StudyClassifier:
     """A model version, ready to classify studies; safe to share between threads."""
 
-    def __init__(self, model: Model, device: str = "auto") -> None:
+    def __init__(self, model: Model, device: str = "auto", brain: str = BUILT_IN) -> None:
+        """brain: who finds it where the skull is still there, one of `brain.CHOICES`."""
         card = model.card
         if card.kind != "classification" or card.task is None or card.grid is None:
             raise BrainMVPError(f"{card.id} is no classification model ({card.kind}); choose another.")
         self.card, self.task, self.device = card, get_task(card.task), pick_device(device)
+        self._prepare = partial(prepare, extract_brain=partial(find_brain, tool=brain))
         model.check_outputs(self.task.outputs)
         self.network = model.load_network().to(self.device, memory_format=torch.channels_last_3d)
 
     @classmethod
     def load(
-        cls, task: str, model: str | None = None, device: str = "auto", store: ModelStore | None = None
+        cls,
+        task: str,
+        model: str | None = None,
+        device: str = "auto",
+        store: ModelStore | None = None,
+        brain: str = BUILT_IN,
     ) -> "StudyClassifier":
         """Return the classifier of a task, with its served model or the one named (`NAME` or `NAME@VERSION`).
 
@@ -80,7 +89,7 @@ class StudyClassifier:
         """
         if get_task(task).kind != "classification":
             raise BrainMVPError(f"{task} is a task to segment, not to classify; use `brainmvp segment`.")
-        return cls((store or ModelStore()).resolve_for(task, model), device)
+        return cls((store or ModelStore()).resolve_for(task, model), device, brain)
 
     def classify(self, study: Study) -> Classification:
         """Classify a study.
@@ -89,7 +98,7 @@ class StudyClassifier:
         Raises `BrainMVPError` if the study is below the task's minimum or a file cannot be used.
         """
         self.task.check_sequences(set(study.images), study.id)
-        prepared = prepare(study, self.card.sequences, study.reference(self.task), self.card.spacing)
+        prepared = self._prepare(study, self.card.sequences, study.reference(self.task), self.card.spacing)
         prepared.check(self.task, study.id)
         images = resize(prepared.images, self.card.grid)
         with torch.inference_mode():

@@ -83,9 +83,8 @@ def prepare(
     """Read, align, resample, even out (with the skull still there) and normalise the sequences of a study.
 
     sequences: the network's channels in order; spacing: of the working grid, mm; even_out: which of them N4 corrects. A
-    sequence that the study lacks, or
-    whose alignment is doubtful, becomes a channel of zeros. Raises `BrainMVPError` naming the file that cannot be
-    used.
+    sequence that the study lacks, or whose alignment is doubtful, becomes a channel of zeros. Raises `BrainMVPError`
+    naming the file that cannot be used.
     """
     clock = clock or Clock()
     target = read_volume(study.images[reference])

@@ -14,6 +14,9 @@ def classify(
     task: Annotated[str, typer.Option(help="A classification task; see `brainmvp tasks list`.")],
     model: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION; default: the task's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    brain: Annotated[
+        str, typer.Option(help="Who removes a skull: built-in, or hd-bet or synthstrip where installed.")
+    ] = "built-in",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Say how probable each class is. No model for it comes with BrainMVP: `brainmvp finetune` makes one."""
@@ -23,7 +26,7 @@ def classify(
     found = Study.from_folder(study)
     with computing(f"{found.folder} could not be computed"), progress_bar(found.id) as tell:
         tell("classifying", 0.1)
-        result = StudyClassifier.load(task, model, device).classify(found)
+        result = StudyClassifier.load(task, model, device, brain=brain).classify(found)
     if as_json:
         print_json(result.report())
         return

@@ -110,20 +110,27 @@ def test_what_only_a_doubtful_sequence_shows_is_left_out_for_that_reason(segment
 
 
 @pytest.fixture
-def classifier(tmp_path):
+def grader(tmp_path):
     task, config = get_task("brats-2018-grade"), NetworkConfig.preset("unet-compact", 4, 2)
     card = Card(
         name=task.name, version=1, kind="classification", task=task.name, title="Random", sequences=task.sequences,
         regions=task.outputs, network=config, spacing=2.0, grid=(24, 24, 16), window=(16, 16, 16),
         created=date(2026, 1, 1),
     )  # fmt: skip
-    model = ModelStore(tmp_path / "models").add(card, build_classifier(config).state_dict())
-    return StudyClassifier(model, "cpu")
+    return ModelStore(tmp_path / "models").add(card, build_classifier(config).state_dict())
 
 
-def test_a_doubtful_sequence_is_shown_beside_a_class(classifier, unfit_study, monkeypatch):
+def test_a_class_is_told_from_the_brain_of_the_tool_that_was_chosen(grader, tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).uniform(0, 100, (9, 9, 9))
+    write_volume(Volume(noise, np.diag([-1.0, -1.0, 1.0, 1.0])), tmp_path / "p" / "t1.nii.gz")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BrainMVPError, match="hd-bet is not on the PATH"):
+        StudyClassifier(grader, "cpu", brain="hd-bet").classify(Study.from_folder(tmp_path / "p"))
+
+
+def test_a_doubtful_sequence_is_shown_beside_a_class(grader, unfit_study, monkeypatch):
     monkeypatch.setattr(Study, "notes", lambda self, used: [f"{used[0]}: slices may be missing"])
-    result = classifier.classify(unfit_study)
+    result = StudyClassifier(grader, "cpu").classify(unfit_study)
     report = result.report()
     assert report["notes"] == ["T1CE: slices may be missing"]
     assert report["sequences_used"] == ["T1CE"] and list(report["sequences_flagged"]) == ["FLAIR"]
