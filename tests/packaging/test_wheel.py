@@ -33,7 +33,7 @@ def files_below(folder, suffixes):
 
 
 def test_holds_all_of_the_library_and_the_app(wheel):
-    library = files_below(ROOT / "lib" / "brainmvp", (".py", ".json", ".safetensors", ".npz"))
+    library = files_below(ROOT / "lib" / "brainmvp", (".py", ".json", ".safetensors", ".html"))
     app = files_below(ROOT / "MONAILabelApp", (".py",))
     pretraining = files_below(ROOT / "pretraining", (".py",))
     packed = files_below(wheel / "brainmvp", "")
@@ -84,3 +84,5 @@ def test_tells_its_command_and_python_versions(wheel):
     assert "brainmvp = brainmvp.cli:main" in (info / "entry_points.txt").read_text()
     assert "Requires-Python: <3.13,>=3.11" in (info / "METADATA").read_text()
     assert (info / "licenses" / "LICENSE").is_file()
+    # What the terms of the atlas ask for in every copy of a network.
+    assert "Copyright (C) 1993-2004 Louis Collins" in (info / "licenses" / "NOTICE").read_text("utf-8")
