@@ -15,8 +15,8 @@ from brainmvp import __version__
 from brainmvp.errors import BrainMVPError
 from brainmvp.serve import INSTALL_MONAI_LABEL, LOOPBACK, app_folder, port_is_free
 
-# A study of 240 x 240 x 155 voxels with four sequences and the built-in model, with the libraries loaded.
-_MEMORY_GIB = 4.0
+# More than twice what a study takes with a built-in model, with the libraries loaded (lib/brainmvp/training/README.md).
+_MEMORY_GIB = 2.0
 _IMPORT_SECONDS = 180
 
 State = Literal["ok", "warning", "problem"]
