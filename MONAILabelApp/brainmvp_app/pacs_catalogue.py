@@ -20,7 +20,7 @@ from brainmvp.dicom.headers import slices_of
 from brainmvp.dicom.series import images_of
 from brainmvp.dicom.verdict import Verdict
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import HIDDEN, atomically, write_json
+from brainmvp.files import ARCHIVE_NOTES, HIDDEN, atomically, write_json
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp_app.fetched import FetchedImages
@@ -62,7 +62,7 @@ class PacsCatalogue:
         self.studies: dict[str, Study] = {}
         self.problems: dict[str, str] = {}
         self._pacs = pacs
-        self._notes = root / HIDDEN / "archive.json"
+        self._notes = root / HIDDEN / ARCHIVE_NOTES
         self._secret = _secret(root / HIDDEN / "secret")
         self._lock = Lock()
         self._known = self._remembered()
@@ -239,6 +239,7 @@ def _rules() -> str:
 def _secret(path: Path) -> bytes:
     """Return the random bytes of a file, made if it is not there, which only its owner may read."""
     if not path.is_file():
-        atomically(path, lambda temporary: temporary.write_bytes(secrets.token_bytes(32)))
-        path.chmod(0o600)
+        # Lost, it would give every study another id.
+        random = secrets.token_bytes(32)
+        atomically(path, lambda temporary: temporary.write_bytes(random), durable=True, private=True)
     return path.read_bytes()

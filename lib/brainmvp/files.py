@@ -16,6 +16,8 @@ from brainmvp.sequences import IMAGE_SUFFIXES
 
 # Where a folder of studies keeps what is noted about them: hidden, so that it does not look like a study.
 HIDDEN = ".brainmvp"
+# In it, what a server knows of the studies of an archive: they do not lie below the folder.
+ARCHIVE_NOTES = "archive.json"
 TEMPORARY = ".writing-"  # how the names of files begin that are being written
 _NOBODY_WRITES_SO_LONG = 24 * 3600.0  # seconds
 
@@ -30,10 +32,13 @@ def _usual_permissions() -> int:
 _PERMISSIONS = _usual_permissions()
 
 
-def atomically(path: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
+def atomically(
+    path: Path, write: Callable[[Path], object], *, durable: bool = False, private: bool = False
+) -> None:
     """Call `write` with a temporary path of the same ending beside `path`, then rename it to `path`.
 
-    durable: have the content on the disk first, for who sent it forgets it then.
+    durable: have the content on the disk first, for who sent it forgets it then; private: only the file's owner may
+    ever read it.
 
     Raises `OSError` that names the folder where it cannot be written or has no room: the temporary name says nothing.
     """
@@ -45,8 +50,9 @@ def atomically(path: Path, write: Callable[[Path], object], *, durable: bool = F
         temporary = Path(name)
         os.close(handle)
         write(temporary)
-        with suppress(OSError):  # some network shares refuse
-            temporary.chmod(_PERMISSIONS)  # mkstemp makes files that only their owner may read
+        if not private:
+            with suppress(OSError):  # some network shares refuse
+                temporary.chmod(_PERMISSIONS)  # mkstemp makes files that only their owner may read
         if durable:
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())

@@ -52,6 +52,10 @@ def test_versions_are_compared_and_the_one_before_is_restored(
     assert "{" not in shown  # every fact has a line
     found = json.loads(run(app, [*words, "--json"]).output)
     assert (found["a"]["version"], found["b"]["served"]) == (1, True)
+    (tmp_path / ".brainmvp" / "archive.json").write_text("{}")
+    assert f"ask that: GET /models/tumour/compare?a=1&b={model.card.version}." in " ".join(
+        refusal(*words).split()
+    )
     assert "tumour is now tumour@1" in run(app, ["models", "restore", "tumour"]).output
     assert store.served("tumour") == 1
     for name in ("stroke", "stroke@1"):

@@ -97,3 +97,9 @@ def test_a_written_file_has_the_permissions_of_any_other(tmp_path):
     ours, theirs = (stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ours.json", "theirs.json"))
     assert ours == theirs
     assert "ä" in (tmp_path / "ours.json").read_text("utf-8")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_a_private_file_is_its_owners_alone(tmp_path):
+    atomically(tmp_path / "secret", lambda temporary: temporary.write_bytes(b"x"), private=True)
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600

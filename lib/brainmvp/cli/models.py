@@ -128,10 +128,17 @@ def compare(
 ) -> None:
     """Put two versions side by side: their cards, and their Dice on the held-out studies of a folder."""
     from brainmvp.annotation.versions import compare_versions, open_annotation
+    from brainmvp.errors import BrainMVPError
+    from brainmvp.files import ARCHIVE_NOTES, HIDDEN
     from brainmvp.modelstore import ModelStore
 
     store = ModelStore()
     one, other = store.resolve(first), store.resolve(second)
+    if studies and (studies / HIDDEN / ARCHIVE_NOTES).is_file():
+        query = f"GET /models/{one.card.name}/compare?a={one.card.version}&b={other.card.version}"
+        raise BrainMVPError(
+            f"{studies} holds labels of an archive, whose studies its server knows; ask that: {query}."
+        )
     result = compare_versions(one, other, open_annotation(studies) if studies else None)
     if as_json:
         print_json(result)
