@@ -82,12 +82,12 @@ def serve_studies(
 
 
 @contextmanager
-def running_server(studies: Path | str, port: int | None = None, device: str = "auto") -> Iterator[Server]:
-    """Run a server on loopback while the block runs; on a free port unless one is given.
+def running_server(studies: Path | str, device: str = "auto") -> Iterator[Server]:
+    """Run a server on a free port of loopback while the block runs.
 
     Raises what `check_can_serve` raises, or `BrainMVPError` with the end of the log if the server does not come up.
     """
-    port = port or free_port()
+    port = free_port()
     check_can_serve(studies, LOOPBACK, port)
     command = [
         sys.executable,

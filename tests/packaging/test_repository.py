@@ -154,13 +154,6 @@ def test_make_serve_needs_a_folder(tmp_path):
     assert "make serve STUDIES=" in done.stderr
 
 
-def test_the_extension_has_the_metadata_that_slicer_asks_for():
-    cmake = (ROOT / "CMakeLists.txt").read_text("utf-8")
-    assert re.search(r"^project\((?!Slicer)\w+\)$", cmake, re.MULTILINE)
-    for name in ("CATEGORY", "CONTRIBUTORS", "DESCRIPTION", "DEPENDS"):
-        assert re.search(rf'^set\(EXTENSION_{name} "[^"]+"\)$', cmake, re.MULTILINE), name
-
-
 def test_no_two_test_files_share_a_name():
     """Pytest imports them by name, and collects only the first of two."""
     names = [

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 EXTENSION = ROOT / "SlicerExtension"
 MODULE = EXTENSION / "BrainMVP"
 CMAKE = (ROOT / "CMakeLists.txt").read_text("utf-8")
-CODE = sorted([*MODULE.glob("*.py"), *MODULE.glob("BrainMVPLib/*.py"), *MODULE.glob("Testing/**/*.py")])
+CODE = sorted([*MODULE.glob("*.py"), *MODULE.glob("BrainMVPLib/*.py")])
 SHARED = [path for pattern in copy_shared.FILES for path in (ROOT / "lib" / "brainmvp").glob(pattern)]
 # What Slicer 5.8 to 5.12 bundle, and what they are made of.
 BUNDLED = {
@@ -55,6 +55,7 @@ def test_the_entry_passes_the_checks_of_the_extensions_index():
     assert entry["tier"] in (1, 3, 5)
     assert isinstance(entry["build_dependencies"], list)
     assert entry["category"] == metadata("CATEGORY") == "Segmentation"
+    assert all(metadata(name) for name in ("CONTRIBUTORS", "DESCRIPTION", "DEPENDS"))
     assert metadata("HOMEPAGE") == entry["scm_url"]
     assert (ROOT / "LICENSE").is_file()
 
@@ -86,7 +87,7 @@ def test_the_code_is_python_3_9_and_imports_what_slicer_bundles(path):
         return
     tree = ast.parse(path.read_text("utf-8"), feature_version=(3, 9))
     future = any(isinstance(n, ast.ImportFrom) and n.module == "__future__" for n in tree.body)
-    assert future or path in SHARED or "Testing" in path.parts or path.name == "__init__.py", path
+    assert future or path in SHARED or path.name == "__init__.py", path
     assert not any(isinstance(node, ast.Match) for node in ast.walk(tree))
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
