@@ -31,7 +31,10 @@ def index(
     ] = None,
     table: Annotated[
         Path | None,
-        typer.Option(help="CSV or TSV with columns subject, label and/or split (and session, dataset)."),
+        typer.Option(
+            help="CSV or TSV with columns subject, label and/or split (and session, dataset). Of a split, `pretrain` "
+            "takes all; `finetune` keeps the test and draws the rest itself."
+        ),
     ] = None,
     validation: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of the patients held out for validation.")

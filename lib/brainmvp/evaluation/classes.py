@@ -28,7 +28,7 @@ class Answers:
 
     def correct(self) -> np.ndarray:
         """Return whether each patient (in the order of first appearance) is classified rightly, (P,) bool."""
-        means, wanted = by_patient(self.probabilities, self.targets, self.patients)
+        means, wanted, _ = by_patient(self.probabilities, self.targets, self.patients)
         return means.argmax(1) == wanted
 
     def part(self, start: int, end: int) -> "Answers":
@@ -92,12 +92,17 @@ def _answers(found: list[Classification], targets: list[int], cases: list[Case])
 
 
 def intervals(answers: Answers) -> dict[str, Interval]:
-    """Return accuracy, AUC and F1 by patient, with their intervals.
+    """Return accuracy, AUC and F1 by patient, with their intervals over resampled patients.
 
-    Resamplings without one of the classes do not count for AUC and F1, which are means over the classes.
+    A patient whose class changed is drawn with both. Resamplings without one of the classes do not count for AUC and
+    F1, which are means over the classes.
     """
-    means, wanted = by_patient(answers.probabilities, answers.targets, answers.patients)
+    means, wanted, who = by_patient(answers.probabilities, answers.targets, answers.patients)
     own = [str(row) for row in range(len(wanted))]
+    rows_of: dict[str, list[int]] = {}
+    for row, patient in enumerate(who):
+        rows_of.setdefault(patient, []).append(row)
+    rows_by_number = list(rows_of.values())
 
     def metrics(rows: np.ndarray) -> np.ndarray:
         found = classification_metrics(means[rows], wanted[rows], own)
@@ -105,12 +110,14 @@ def intervals(answers: Answers) -> dict[str, Interval]:
             found["f1"] = np.nan
         return np.array([found[name] for name in METRICS])
 
-    drawn = resampled(len(wanted), metrics, samples=500)
+    drawn = resampled(
+        len(rows_by_number), lambda chosen: metrics(np.concatenate([rows_by_number[n] for n in chosen])), 500
+    )
     values = metrics(np.arange(len(wanted)))
     return {name: interval(values[k], drawn[:, k]) for k, name in enumerate(METRICS)}
 
 
 def class_reliability(answers: Answers, task: Task) -> dict[str, Reliability]:
     """Return the reliability of each class's probabilities, over the patients."""
-    means, wanted = by_patient(answers.probabilities, answers.targets, answers.patients)
+    means, wanted, _ = by_patient(answers.probabilities, answers.targets, answers.patients)
     return {c.key: Reliability.of(means[:, k], wanted == k, bins=5) for k, c in enumerate(task.classes)}

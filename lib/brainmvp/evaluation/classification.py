@@ -6,8 +6,8 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 def by_patient(
     probabilities: np.ndarray, targets: np.ndarray, patients: list[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean probabilities (P, K) and the class (P,) of each patient, of studies (N, K) and (N,).
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return the mean probabilities (P, K), the class (P,) and the name of each patient, of studies (N, K) and (N,).
 
     A patient whose studies have several classes (a diagnosis changed) counts once for each.
     """
@@ -15,7 +15,7 @@ def by_patient(
     for index, (patient, target) in enumerate(zip(patients, targets.tolist(), strict=True)):
         groups.setdefault((patient, target), []).append(index)
     means = np.stack([probabilities[rows].mean(0) for rows in groups.values()])
-    return means, np.array([target for _, target in groups])
+    return means, np.array([target for _, target in groups]), [patient for patient, _ in groups]
 
 
 def classification_metrics(
@@ -26,7 +26,7 @@ def classification_metrics(
     AUC and F1 are means over the classes (macro), as the official code takes them; AUC is of one class against the
     rest, and NaN where a class has no patient.
     """
-    means, wanted = by_patient(probabilities, targets, patients)
+    means, wanted, _ = by_patient(probabilities, targets, patients)
     found = means.argmax(1)
     classes = range(means.shape[1])
     complete = len(set(wanted.tolist())) == len(classes)

@@ -60,7 +60,10 @@ _RULES = {
         f"{MISSED_MM:g} mm. Lesion-wise Dice is as in BraTS 2023, lesion-wise F1 that of ISLES 2022. A region that a "
         "study's sequences cannot show is not scored in it.\n"
     ),
-    "classification": f"{_COUNTING}Intervals: 500 resamplings of the patients. F1 is the mean over the classes.\n",
+    "classification": (
+        f"{_COUNTING}One whose class changed counts once for each class; McNemar's test takes these for two patients. "
+        "Intervals: 500 resamplings of the patients. F1 is the mean over the classes.\n"
+    ),
 }
 _FOLDS = {
     "segmentation": "Cross-validation: each patient is scored by the model that did not see them.\n",

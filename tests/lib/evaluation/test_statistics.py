@@ -46,10 +46,25 @@ def test_a_rare_class_that_is_always_found_has_a_narrow_interval():
     assert intervals(Answers(one_wrong, targets, names, names, ["m@1"] * 40))["f1"].low < 0.9
 
 
+def test_a_patient_whose_class_changed_is_drawn_with_both():
+    right = np.random.default_rng(0).random(20) < 0.7  # in both visits or in none
+    targets = np.tile([0, 1], 20)
+    said = np.eye(2)[np.where(np.repeat(right, 2), targets, 1 - targets)]
+    visits = [f"v{n}" for n in range(40)]
+    both, apart = (
+        intervals(Answers(said, targets, visits, patients, ["m@1"] * 40))["accuracy"]
+        for patients in ([f"p{n // 2}" for n in range(40)], visits)
+    )
+    of_patients = bootstrap(right.astype(float), 500)
+    assert (both.value, both.low, both.high) == (of_patients.value, of_patients.low, of_patients.high)
+    assert both.high - both.low > 1.2 * (apart.high - apart.low)
+
+
 def test_a_patient_with_many_visits_counts_once():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.2, 0.8], [0.1, 0.9], [0.7, 0.3]])
     targets, patients = np.array([0, 0, 0, 1, 0]), ["a", "a", "a", "b", "c"]
-    means, wanted = by_patient(probabilities, targets, patients)
+    means, wanted, names = by_patient(probabilities, targets, patients)
+    assert names == ["a", "b", "c"]
     assert np.allclose(means, [[1.3 / 3, 1.7 / 3], [0.1, 0.9], [0.7, 0.3]]) and wanted.tolist() == [0, 1, 0]
     metrics = classification_metrics(probabilities, targets, patients)
     assert metrics["accuracy"] == pytest.approx(2 / 3) and metrics["auc"] == 1.0
