@@ -11,6 +11,7 @@ import typer
 
 from brainmvp.cli.console import print_table, progress_bar, say
 from brainmvp.errors import BrainMVPError
+from brainmvp.millilitres import written_ml
 from brainmvp.serve import INSTALL_MONAI_LABEL
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def demo(
 def _show(result: "Result") -> None:
     report = result.report
     rows = [
-        (name, f"{volume:.1f}", f"{report['true_volumes_ml'].get(name, 0):.1f}")
+        (name, written_ml(volume), written_ml(report["true_volumes_ml"].get(name, 0)))
         for name, volume in report["volumes_ml"].items()
     ]
     columns = {"Structure": "left", "found, mL": "right", "true, mL": "right"}
