@@ -215,6 +215,13 @@ class BrainMVPApp(MONAILabelApp):
         self.state.journal.add("skipped", study=study, annotator=annotator, detail={"reason": reason})
         return study
 
+    def reserve(self, image: str, annotator: str) -> str:
+        """Give an annotator a study that they chose; return its id. Raises `RefusedError` (409) if another has it."""
+        study = self._free_study(image, annotator)
+        if annotator and study not in self._datastore.get_labeled_images():
+            self.state.leases.take([study], annotator)
+        return study
+
     def release(self, image: str, annotator: str) -> str:
         """Give a study back, and return its id; raises `RefusedError` (409) if another annotator has it."""
         study = self._free_study(image, annotator)

@@ -1,4 +1,4 @@
-"""The routes of the annotation loop: next study, skip, give back, earlier labels."""
+"""The routes of the annotation loop: next study, reserve, skip, give back, earlier labels."""
 
 from typing import Any
 
@@ -41,6 +41,12 @@ def skip_study(user: Annotator, image: str, body: Body = None) -> dict[str, str]
     if not isinstance(reason, str) or len(reason) > _LONGEST_REASON:
         raise RefusedError(400, f"reason has to be a text of at most {_LONGEST_REASON} characters.")
     return {"skipped": app_instance().skip(image, annotator_of(request, user.username), reason)}
+
+
+@router.post("/studies/reserve")
+def reserve_study(user: Annotator, image: str, body: Body = None) -> dict[str, str]:
+    """Give a study to who works on it without having been proposed it."""
+    return {"reserved": app_instance().reserve(image, annotator_of(body or {}, user.username))}
 
 
 @router.post("/studies/release")

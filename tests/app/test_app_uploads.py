@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pytest
 import requests
 from app_server import Server
 from heads import centre_of, head, oblique
-from noted_folder import opened
+from noted_folder import labelled, opened
 
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.errors import BrainMVPError
@@ -62,6 +63,21 @@ def test_who_uploads_a_study_has_it(root: Path) -> None:
     assert state.leases.holder("other") is None
     main.BrainMVPApp.add_image(app, "free", image, said | {"annotator": ""})
     assert chooser.choose("sequential", "D")["id"] == "free"
+
+
+def test_who_works_on_a_study_of_their_own_choice_has_it(root: Path) -> None:
+    import main
+    from brainmvp_app.choice import Chooser
+
+    store, state = labelled(root), AnnotationState(root)
+    app = SimpleNamespace(_datastore=store, state=state)
+    app._free_study = partial(main.BrainMVPApp._free_study, app)
+    for study in ("p1", "p3"):  # the first one is labelled
+        assert main.BrainMVPApp.reserve(app, study, "A") == study
+    assert (state.leases.holder("p1"), state.leases.holder("p3").annotator) == (None, "A")
+    assert "id" not in Chooser(store, state, 0).choose("sequential", "B")
+    with pytest.raises(BrainMVPError, match="p3 is with A until"):
+        main.BrainMVPApp.reserve(app, "p3", "B")
 
 
 def test_the_name_tells_the_sequence_where_params_do_not(server: Server, scan: Callable[..., Path]) -> None:

@@ -74,6 +74,15 @@ class Client:
         """Tell the server not to propose a study again; return whether it understood."""
         return self._added("POST", "/studies/skip", study, {"reason": reason, "annotator": annotator})
 
+    def reserve(self, study: str, annotator: str) -> bool:
+        """Have others not be proposed a study that one works on; return whether they are not."""
+        try:
+            return self._added("POST", "/studies/reserve", study, {"annotator": annotator})
+        except ServerError as error:
+            if error.status == 409:  # another one has it
+                return False
+            raise
+
     def release(self, study: str, annotator: str) -> bool:
         """Give a reserved study back; return whether the server understood."""
         return self._added("POST", "/studies/release", study, {"annotator": annotator})

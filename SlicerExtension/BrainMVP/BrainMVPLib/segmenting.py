@@ -92,6 +92,8 @@ class Segmenting:
                     client, task, name, sources, folder, job, seconds, annotator, proposed
                 )
                 image = known[reference[0]].image
+                if not proposed:
+                    client.reserve(study_of(image), annotator)
                 if before and _went_on(sources, before, study_of(image)):
                     settle_copies(client, before, study_of(image), annotator)
                 start = time.perf_counter()
