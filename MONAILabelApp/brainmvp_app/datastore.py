@@ -33,7 +33,8 @@ DRAFT = "draft"
 class StudyDatastore(ImageStore):
     """The studies below a folder with their labels, one for each tag such as `final`.
 
-    A label lies on the reference's grid. One that was begun when the study had fewer sequences lies on another's.
+    A label lies on the reference's grid. One that was begun when the study had fewer sequences, or that is of another
+    task than the study's own, lies on another's.
     """
 
     def save_label(

@@ -20,7 +20,7 @@ class StockServer(ThreadingHTTPServer):
     proposal: what it answers when asked for the next study; received: the labels in the order in which they came;
     drafts: by study, a label file's bytes and what is noted about it; stored: what it answers to a label; facts: what
     it says of a result; uncertainty: the bytes of an answer, the version it is of and the sequences that looked
-    at; models: its versions.
+    at; models: its versions; problems: of studies, by folder.
     """
 
     daemon_threads = True
@@ -35,6 +35,7 @@ class StockServer(ThreadingHTTPServer):
         self.proposal = None
         self.drafts = {}
         self.stored = {}
+        self.problems = {}
         self.facts = {}
         self.uncertainty = None
         self.models = None
@@ -74,7 +75,8 @@ class Handler(BaseHTTPRequestHandler):
                 "grade": {"labels": {"low": 0, "high": 1}, "type": "classification"},
             }
             facts = {"name": "Stock", "version": "1", "models": models, "strategies": {"random": {}}}
-            facts["datastore"] = {"total": len(server.images), "completed": len(server.labels)}
+            counts = {"total": len(server.images), "completed": len(server.labels)}
+            facts["datastore"] = counts | {"problems": server.problems}
             return self.send(200, json.dumps(facts).encode())
         if path == "/models" and server.models is not None:
             return self.send(200, json.dumps(server.models).encode())

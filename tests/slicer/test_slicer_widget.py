@@ -212,6 +212,14 @@ def test_the_address_is_that_of_the_server_that_is_connected(panel, stock, wait)
     assert panel.ui.urlEdit.text == "http://elsewhere:8000"
 
 
+def test_what_is_wrong_with_studies_at_the_server_can_be_read(panel, stock, wait):
+    stock.problems = {"siteB/p2": "It has the name of siteA/p2."}
+    panel.session.connect(stock.url)
+    wait(lambda: panel.session.client is not None)
+    assert panel.ui.serverState.text.endswith("studies labelled; with problems (point here to read them)")
+    assert panel.ui.serverState.toolTip == "siteB/p2: It has the name of siteA/p2."
+
+
 def test_the_editor_offers_no_other_segmentation_than_the_one_that_is_submitted(panel):
     assert not panel.editor.choice
 

@@ -41,12 +41,17 @@ def volume_of_labels(session: Session) -> Any:
     return named[0] if named else drawn and drawn[1]
 
 
+def made_on(segmentation: Any) -> Any:
+    """Return the volume whose grid a segmentation was given when it was made, or None where it is gone."""
+    return segmentation.GetNodeReference(_GEOMETRY)
+
+
 def _drawn_on(session: Session) -> Any:
     """Return the volume that the segmentation was made on, if it is one of the study's that labels may lie on."""
     state, task = session.state, session.drawn_task
     if state.segmentation is None or task is None:
         return None
-    node = state.segmentation.GetNodeReference(_GEOMETRY)
+    node = made_on(state.segmentation)
     if node is None or node.GetImageData() is None:
         return None
     if state.from_server:  # another volume may have been chosen since: of that the server knows nothing

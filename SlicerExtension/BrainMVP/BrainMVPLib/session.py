@@ -26,6 +26,7 @@ from .tables import TaskSpec, load_tasks, task_of_model
 from .transport import Transport
 
 _NUMBERS = count(1)  # no folder gets the name of an earlier one, which work that was left may still tidy up
+_PROBLEMS = 20
 NOT_USED = "The server may finish its part; the answer is not used."
 
 
@@ -159,9 +160,18 @@ class Session:
         store = self.info.get("datastore") or {}
         name = self.info.get("name", "MONAI Label server")
         labelled = f"{store.get('completed', 0)} of {store.get('total', 0)} studies labelled"
+        if self.problems:
+            labelled += "; with problems (point here to read them)"
         return (
             f"Connected: {name} {self.info.get('version', '')}, {len(self.info['models'])} models, {labelled}"
         )
+
+    @property
+    def problems(self) -> list[str]:
+        """What the server says is wrong with studies and labels, in sentences: as many as a tip has room for."""
+        found = (self.info.get("datastore") or {}).get("problems")
+        told = [f"{place}: {why}" for place, why in found.items()] if isinstance(found, dict) else []
+        return told[:_PROBLEMS] + ([f"And {len(told) - _PROBLEMS} more."] if len(told) > _PROBLEMS else [])
 
     def send_waiting(self, asked: bool = False) -> None:
         """Send the labels that wait for this server, one after another, without making anybody wait.

@@ -14,7 +14,7 @@ from .background import Job
 from .drawn import copy_drawn, state_of
 from .errors import ModuleError, ServerError
 from .grids import reorder
-from .labels import volume_of_labels
+from .labels import made_on, volume_of_labels
 from .measure import Change
 from .nrrd import write_nrrd
 from .origin import Origin
@@ -91,8 +91,7 @@ class Submitting:
                 self._send_study(reference.GetName(), lambda: self.submit(tag, then))
                 return
             grid = ops.affine(reference)
-            drawn_on = session.reference(session.drawn_task)
-            proposal = state.proposal if drawn_on and drawn_on[1] is reference else ""
+            proposal = state.proposal if made_on(segmentation) is reference else ""
             known = origin.noted(reference)
             study, url, client = state.study, state.server or state.url, session.client
             notes, kept = self._notes(), threading.Event()

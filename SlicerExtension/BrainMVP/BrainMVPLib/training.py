@@ -134,6 +134,18 @@ class Training:
                 points.append((entry["version"], float(dice)))
         return points
 
+    def in_use(self) -> str:
+        """Say which version of the chosen model is used, and how good it was; empty where the server keeps none."""
+        served = next((entry for entry in self.versions() if entry.get("served")), None)
+        if served is None:
+            return ""
+        dice = dict(self.held_out()).get(served["version"])
+        if dice is None:
+            return f"In use: version {served['version']}"
+        count = served["held_out"].get("cases")
+        of = f" on {count} studies" if count else ""
+        return f"In use: version {served['version']}, held-out Dice {dice:.2f}{of}"
+
     def in_words(self) -> str:
         """Say how the training is."""
         progress, facts = self.progress, []

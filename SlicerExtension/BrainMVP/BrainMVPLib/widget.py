@@ -283,6 +283,7 @@ class Panel:
             return
         state, connected, free = session.state, session.client is not None, not session.busy
         ui.serverState.setText(session.server_in_words)
+        ui.serverState.setToolTip("\n".join(session.problems))
         if self._shown.get("url") != state.url:
             self._shown["url"] = state.url
             if not ui.urlEdit.focus:  # nobody is typing
@@ -339,15 +340,9 @@ class Panel:
     def _refresh_result(self) -> None:
         session, ui = self.session, self.ui
         state = session.state
-        served = [entry for entry in self.training.versions() if entry.get("served")]
-        held_out = self.training.held_out()
-        dice = dict(held_out).get(served[0]["version"]) if served else None
-        version = f"In use: version {served[0]['version']}" if served else ""
-        if dice is not None:
-            count = (served[0]["held_out"] or {}).get("cases")
-            version += f", held-out Dice {dice:.2f}" + (f" on {count} studies" if count else "")
+        version = self.training.in_use()
         ui.versionText.setText(version)
-        ui.versionText.setVisible(bool(served))
+        ui.versionText.setVisible(bool(version))
         facts = state.facts
         millilitres = facts.get("volumes_ml") or {}
         fill(ui.volumesTable, [[name, f"{value:.2f}"] for name, value in millilitres.items()])
