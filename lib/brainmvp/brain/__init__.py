@@ -47,8 +47,10 @@ def _doubt(mask: np.ndarray, voxel_ml: float) -> str | None:
     low, high = _PLAUSIBLE_ML
     if low <= millilitres <= high:
         return None
-    look = "see whether all of it was scanned" if millilitres < low else "look at it"
-    return f"the brain that was found has {millilitres:.0f} mL; {look}, or strip the skull beforehand"
+    part = " (a part may not have been scanned)" if millilitres < low else ""
+    return (
+        f"the brain that was found has {millilitres:.0f} mL; look at it{part}, or strip the skull beforehand"
+    )
 
 
 def check_choice(tool: str) -> None:
