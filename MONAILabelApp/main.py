@@ -142,7 +142,7 @@ class BrainMVPApp(MONAILabelApp):
             try:
                 result |= {"label": store.save_label(study.id, result["file"], tag, notes), "tag": tag}
                 if tag == DefaultLabelTag.FINAL.value:
-                    self._write_down(study.id, tag, notes, annotator_of(request))
+                    _write_down(self.state, store, study.id, tag, notes, annotator_of(request))
                 store.hand_on(study.id, Path(result["file"]), tag, notes)
             except BaseException:
                 Path(result["file"]).unlink(missing_ok=True)
@@ -179,24 +179,9 @@ class BrainMVPApp(MONAILabelApp):
         """
         annotator, seconds = annotator_of(notes, user), seconds_of(notes)
         study = self._datastore.save_label(image, str(file), tag, notes)
-        self._write_down(study, tag, notes, annotator, seconds)
+        _write_down(self.state, self._datastore, study, tag, notes, annotator, seconds)
         self._datastore.hand_on(study, file, tag, notes)  # last: an archive may be away
         return study
-
-    def _write_down(
-        self, study: str, tag: str, notes: dict[str, Any], annotator: str, seconds: float | None = None
-    ) -> None:
-        """Note in the journal, and for the leases, that a label was stored: of which task it is, and whose."""
-        if tag == DefaultLabelTag.FINAL.value:
-            self.state.leases.forget(study)
-        elif tag == DRAFT:
-            self.state.leases.renew(study, annotator)
-        if tag in (DefaultLabelTag.FINAL.value, DRAFT):
-            detail = {"model": notes.get("model"), "sequences": self._datastore.drawn_with(study, tag)}
-            task = self._datastore.task_of_label(self._datastore.study(study), notes).name
-            self.state.journal.add_once(
-                tag, task=task, study=study, annotator=annotator, seconds=seconds, detail=detail
-            )
 
     def on_save_label(self, image_id: str, label_id: str) -> None:
         """Start a training if `train_after` final labels came since the last one."""
@@ -235,6 +220,23 @@ class BrainMVPApp(MONAILabelApp):
         if lease and lease.annotator != annotator:
             raise RefusedError(409, f"{study} is with {lease.annotator} until {lease.as_json()['expires']}.")
         return study
+
+
+def _write_down(
+    state: AnnotationState, store: StudyDatastore, study: str, tag: str, notes: dict[str, Any],
+    annotator: str, seconds: float | None = None,
+) -> None:  # fmt: skip
+    """Note in the journal, and for the leases, that a label was stored: of which task it is, and whose."""
+    if tag == DefaultLabelTag.FINAL.value:
+        state.leases.forget(study)
+    elif tag == DRAFT:
+        state.leases.renew(study, annotator)
+    if tag in (DefaultLabelTag.FINAL.value, DRAFT):
+        detail = {"model": notes.get("model"), "sequences": store.drawn_with(study, tag)}
+        task = store.task_of_label(store.study(study), notes).name
+        state.journal.add_once(
+            tag, task=task, study=study, annotator=annotator, seconds=seconds, detail=detail
+        )
 
 
 def _folder(studies: str) -> Path:
