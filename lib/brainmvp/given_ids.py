@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from brainmvp.study import Study
 
 _FILE = "ids.json"
-_LOOKED_AT = 1 << 12  # bytes in the middle of an image: studies of one grid may have files of one size
+# Studies of one grid may have files of one size, and in the middle of a head without a skull may lie background alone.
+_PIECES, _LOOKED_AT = 32, 1 << 10  # all over an image, in bytes
 
 
 class GivenIds:
     """The file `.brainmvp/ids.json` of a studies folder: by id, where its study lies and which one it is.
 
-    A DICOM study is told by its UID, one in files by the size and a piece of each image. Raises `BrainMVPError`
+    A DICOM study is told by its UID, one in files by the size and pieces of each image. Raises `BrainMVPError`
     if the file is damaged.
     """
 
@@ -58,14 +59,16 @@ class GivenIds:
     def check(self, study: "Study") -> None:
         """Raise `BrainMVPError` if a study in files has the name of a labelled one that is elsewhere, or away.
 
-        One that was moved has the same images; of one that was labelled with an earlier release they are not known.
+        One that was moved has one of the images still: the others may have been rewritten or removed. Of one that was
+        labelled with an earlier release they are not known.
         """
-        if self.fits(study.id, study.folder, _as_found(study)):
+        if self.fits(study.id, study.folder, as_found(study)):
             return
         if any((self._root / "labels").glob(f"*/{glob.escape(study.id)}.*")):
             raise BrainMVPError(
                 f"{study.folder} has the name of the labelled study {self._given[study.id]['folder']}, but other "
-                f"images; rename the folder, or, if it is that study, write where it lies now into {self._path}."
+                f"images; rename the folder, or, if it is that study, write where it lies now into {self._path} and "
+                "start the server again."
             )
 
     def fits(self, name: str, folder: Path, images: "Mapping[Sequence, Path]") -> bool:
@@ -73,7 +76,8 @@ class GivenIds:
         kept = self._given.get(name)
         if kept is None or kept["folder"] == self._place(folder):
             return True
-        return "study" not in kept and self._images.get(name, {}).items() <= _marks(images).items()
+        known = self._images.get(name)
+        return "study" not in kept and (not known or bool(known.items() & _marks(images).items()))
 
     def knows(self, folder: Path) -> bool:
         """Tell whether a study that lies in a folder has an id."""
@@ -94,7 +98,7 @@ class GivenIds:
         here = self._given.get(study.id, {}).get("folder") == place["folder"]
         if here and known is not None and known.keys() == set(map(str, study.images)):
             return self._given[study.id]  # no file is opened again
-        return place | {"images": _marks(_as_found(study))}
+        return place | {"images": _marks(as_found(study))}
 
     def _place(self, folder: Path) -> str:
         return readable(Path(os.path.relpath(folder, self._root)).as_posix())
@@ -109,7 +113,8 @@ def _key(uid: str) -> str:
     return hashlib.sha256(uid.encode()).hexdigest()[:32]
 
 
-def _as_found(study: "Study") -> "Mapping[Sequence, Path]":
+def as_found(study: "Study") -> "Mapping[Sequence, Path]":
+    """Return a study's images as they came, by sequence: of a DICOM study the series."""
     return getattr(study.images, "sources", study.images)  # not the files that a server makes
 
 
@@ -118,7 +123,9 @@ def _marks(images: "Mapping[Sequence, Path]") -> dict[str, str]:
     marks = {}
     for sequence, path in images.items():
         with suppress(OSError), path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(size // 2)
-            marks[str(sequence)] = f"{size}-{zlib.crc32(file.read(_LOOKED_AT)):08x}"
+            size, looked_at = os.fstat(file.fileno()).st_size, 0
+            for number in range(1, _PIECES + 1):
+                file.seek(int(size * (0.618 * number % 1)))  # not at the beginnings of slices
+                looked_at = zlib.crc32(file.read(_LOOKED_AT), looked_at)
+            marks[str(sequence)] = f"{size}-{looked_at:08x}"
     return marks

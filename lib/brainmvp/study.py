@@ -14,7 +14,7 @@ from brainmvp.dicom.find import DicomStudy, dicom_studies
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import folders_to_enter, readable
-from brainmvp.given_ids import GivenIds, uid_of
+from brainmvp.given_ids import GivenIds, as_found, uid_of
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of
 from brainmvp.tasks import Task
 
@@ -144,8 +144,7 @@ def files_of(image: Path | DicomImage) -> list[Path]:
 def images_state(study: Study) -> str:
     """Return a text that changes when a study's images do; they are not read, nor fetched from an archive."""
     # A server makes files of DICOM series, each as soon as it is asked for: the series themselves tell as much.
-    images = getattr(study.images, "sources", study.images)
-    return " ".join(f"{sequence}:{image_state(image)}" for sequence, image in images.items())
+    return " ".join(f"{sequence}:{image_state(image)}" for sequence, image in as_found(study).items())
 
 
 def image_state(image: Path | DicomImage) -> str:

@@ -77,10 +77,20 @@ def test_a_label_goes_to_no_study_of_the_same_name_while_its_own_is_away(root: P
     away = (root / "siteA").rename(root.parent / "siteA")
     problem = store.status()["problems"]["siteB/p2"]
     assert "has the name of the labelled study siteA/p2, but other images" in problem
+    assert problem.endswith(f"into {root / '.brainmvp' / 'ids.json'} and start the server again.")
     assert [case.id for case in AnnotationState(root).cases(TUMOUR, (TUMOUR,))] == ["p1"]
     away.rename(root / "siteA")
     assert store.study("p2").folder == root / "siteA" / "p2"
     assert annotators(store) == ["Anna", "Anna"]
+
+
+def test_the_remedy_for_a_labelled_study_whose_images_all_changed_helps(root: Path) -> None:
+    store, path = labelled(root), root / ".brainmvp" / "ids.json"
+    write_volume(Volume(np.ones((3, 4, 5), np.int16), np.eye(4)), root / "siteA" / "p2" / "flair.nii.gz")
+    (root / "siteA").rename(root / "done")
+    assert "write where it lies now" in store.status()["problems"]["done/p2"]
+    path.write_text(path.read_text("utf-8").replace("siteA/p2", "done/p2"), "utf-8")
+    assert annotators(opened(root)) == ["Anna", "Anna"]
 
 
 @pytest.mark.parametrize("release", ["this", "earlier"])
