@@ -48,7 +48,7 @@ def place_of(image: Any) -> np.ndarray:
     """Return where an oriented image's voxels lie, (4, 4) index (x, y, z) to mm."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+    return ops.array_of(matrix)
 
 
 def _voxels_of(image: Any, number: int) -> np.ndarray:

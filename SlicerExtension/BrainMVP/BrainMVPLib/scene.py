@@ -137,7 +137,7 @@ def affine(node: Any) -> np.ndarray:
         to_world = vtk.vtkMatrix4x4()
         transform.GetMatrixTransformToWorld(to_world)
         vtk.vtkMatrix4x4.Multiply4x4(to_world, matrix, matrix)
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+    return array_of(matrix)
 
 
 def file_of(node: Any) -> Path | None:
@@ -157,6 +157,11 @@ def same_grid(node: Any, other: Any) -> bool:
     corners = np.array(np.meshgrid(*[(0, size - 1) for size in shape])).reshape(3, -1)
     corners = np.vstack([corners, np.ones(corners.shape[1])])
     return bool(np.abs((affine(node) - affine(other)) @ corners).max() <= _SAME_GRID_MM)
+
+
+def array_of(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
+    """Return a VTK matrix as (4, 4) numbers."""
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
 def matrix_of(values: np.ndarray) -> vtk.vtkMatrix4x4:
