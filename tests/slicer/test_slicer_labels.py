@@ -202,21 +202,22 @@ def test_overlapping_finer_and_outlying_segments_become_one_label_map(scene, vol
     np.testing.assert_array_equal(found == 2, (wanted == 2))
 
 
+def draw_box(segmentation, place, extent, values=1):
+    """Draw a box in the first segment; place: (4, 4) index to mm; values: one, or those of the voxels (Z, Y, X)."""
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(*extent)
+    image.SetGeometryFromImageToWorldMatrix(ops.matrix_of(place))
+    shape = [last - first + 1 for first, last in zip(extent[4::-2], extent[::-2], strict=True)]
+    array = np.broadcast_to(np.asarray(values, np.uint8), shape)
+    image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(array.ravel(), deep=True))
+    segments(segmentation)[0].AddRepresentation("Binary labelmap", image)
+    segments(segmentation)[0].SetLabelValue(1)
+
+
 def test_what_the_label_s_grid_cannot_hold_is_refused_not_dropped(scene, volume, brats):
     thick = oblique((1.0, 1.0, 6.0))
     reference = volume(np.zeros((6, 20, 20), np.int16), thick)
     segmentation = new_segmentation(scene, reference, "Lesions", brats)
-
-    def draw(place, extent, values=1):
-        image = slicer.vtkOrientedImageData()
-        image.SetExtent(*extent)
-        image.SetGeometryFromImageToWorldMatrix(ops.matrix_of(place))
-        size = np.prod([last - first + 1 for first, last in zip(extent[::2], extent[1::2], strict=True)])
-        image.GetPointData().SetScalars(
-            numpy_support.numpy_to_vtk(np.full(size, values, np.uint8), deep=True)
-        )
-        segments(segmentation)[0].AddRepresentation("Binary labelmap", image)
-        segments(segmentation)[0].SetLabelValue(1)
 
     thin = thick @ np.diag([1, 1, 1 / 6, 1])
     for place, extent in (
@@ -224,13 +225,31 @@ def test_what_the_label_s_grid_cannot_hold_is_refused_not_dropped(scene, volume,
         (thin, (2, 4, -3, 4, 12, 18)),
         (thin, (2, 5, 2, 5, 14, 15)),  # between its slices
     ):
-        draw(place, extent)
+        draw_box(segmentation, place, extent)
         with pytest.raises(ModuleError, match=r"mL of Lesions would be lost: they lie outside FLAIR"):
             export_labels(segmentation, brats, reference)
-    draw(thick, (2, 4, -3, 4, 2, 3), 0)
+    draw_box(segmentation, thick, (2, 4, -3, 4, 2, 3), 0)
     assert not export_labels(segmentation, brats, reference).any()
-    draw(thin, (2, 5, 2, 5, 14, 19))
+    draw_box(segmentation, thin, (2, 5, 2, 5, 14, 19))
     assert export_labels(segmentation, brats, reference).sum() == 16
+    draw_box(segmentation, thick, (0, 99, 0, 99, -9, 0))
+    with pytest.raises(ModuleError, match=r"^598 mL of Lesions"):
+        export_labels(segmentation, brats, reference)
+
+
+def test_specks_that_no_label_map_holds_are_left_out(scene, volume, brats):
+    reference = volume(np.zeros((20, 20, 20), np.int16), oblique())
+    segmentation = new_segmentation(scene, reference, "Lesions", brats)
+    half = ops.affine(reference) @ np.diag([0.5, 0.5, 0.5, 1])
+    voxels = np.zeros((40, 40, 40), np.uint8)
+    voxels[10:20, 10:20, 10:20] = 1
+    voxels[25::4, 25::4, 25::4] = 1  # noise of a threshold, of eight voxels in all
+    draw_box(segmentation, half, (0, 39, 0, 39, 0, 39), voxels)
+    assert export_labels(segmentation, brats, reference).sum() == 125
+    voxels[25:35, 25:26, 25:26] = 1
+    draw_box(segmentation, half, (0, 39, 0, 39, 0, 39), voxels)
+    with pytest.raises(ModuleError, match=r"^0\.\d+ mL of Lesions would be lost"):
+        export_labels(segmentation, brats, reference)
 
 
 def test_another_grid_or_value_is_refused_and_adds_nothing(scene, volume, brats, tmp_path):

@@ -18,6 +18,7 @@ def check_nothing_is_lost(
 ) -> None:
     """Raise `ModuleError` if a label map on the grid of the reference would lack a voxel's worth of what was drawn.
 
+    Beyond the grid everything counts, between its voxels the largest connected piece: smaller ones no grid can hold.
     drawn: the image of each segment and its number there, those that win last; labels: (Z, Y, X), each segment's place
     in `drawn` plus 1; None where the segments lie on the reference's voxels. name: of the segmentation.
     """
@@ -26,17 +27,20 @@ def check_nothing_is_lost(
     for place, (image, number) in enumerate(drawn, 1):
         if image is None or image.IsEmpty() or (labels is None and _lies_within(image.GetExtent(), shape)):
             continue
-        own = place_of(image)
-        points = np.rint((np.linalg.inv(grid) @ own @ _voxels_of(image, number))[:3]).astype(int)
-        lost = ((points < 0) | (points >= shape[:, None])).any(0)
+        own, voxels = place_of(image), _voxels_of(image, number)
+        points = np.rint((np.linalg.inv(grid) @ own @ voxels)[:3]).astype(int)
+        outside = ((points < 0) | (points >= shape[:, None])).any(0)
+        lost = np.count_nonzero(outside)
         if labels is not None:
-            x, y, z = points[:, ~lost]
-            lost[~lost] = ~_with_neighbours(labels >= place)[z, y, x]
-        millilitres = np.count_nonzero(lost) * voxel_ml(own)
-        if millilitres and millilitres > 0.999 * voxel_ml(grid):
+            x, y, z = points[:, ~outside]
+            missed = ~_with_neighbours(labels >= place)[z, y, x]
+            lost += _largest_piece(voxels[:3, ~outside][:, missed].astype(int))
+        millilitres = lost * voxel_ml(own)
+        if lost and millilitres > 0.999 * voxel_ml(grid):
+            amount = f"{millilitres:.2g}" if millilitres < 10 else f"{millilitres:.0f}"
             raise ModuleError(
-                f"{millilitres:.2g} mL of {name} would be lost: they lie outside {reference.GetName()}, whose voxels "
-                "its label has to have, or between its slices. Erase them there, or save the scene to keep them."
+                f"{amount} mL of {name} would be lost: they lie outside {reference.GetName()}, whose voxels its label "
+                "has to have, or between its slices. Erase them there, or save the scene to keep them."
             )
 
 
@@ -69,3 +73,21 @@ def _with_neighbours(mask: np.ndarray) -> np.ndarray:
         wider[tuple(after)] |= mask[tuple(before)]
         mask = wider
     return mask
+
+
+def _largest_piece(voxels: np.ndarray) -> int:
+    """Return how many voxels the largest connected piece of them has; voxels: indices (x, y, z), (3, N)."""
+    if not voxels.size:
+        return 0
+    first = voxels.min(1)
+    size = voxels.max(1) - first + 1
+    mask = np.zeros(size[::-1], np.uint8)
+    mask[tuple((voxels - first[:, None])[::-1])] = 1
+    image, pieces = vtk.vtkImageData(), vtk.vtkImageConnectivityFilter()
+    image.SetDimensions(size.tolist())
+    image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(mask.ravel(), deep=True))
+    pieces.SetInputData(image)
+    pieces.SetScalarRange(1, 1)
+    pieces.SetExtractionModeToLargestRegion()
+    pieces.Update()
+    return pieces.GetExtractedRegionSizes().GetValue(0)
