@@ -17,7 +17,7 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom import Dataset, dcmread
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.serve import check_no_password
+from brainmvp.serve import check_address
 
 # It logs the identifiers of what it is asked for.
 logging.getLogger("dicomweb_client").setLevel(logging.ERROR)
@@ -49,11 +49,11 @@ class Pacs:
     """An archive at an address such as `http://host:8042/dicom-web`.
 
     What follows a question mark narrows the studies down, by DICOM keyword: `?StudyDescription=*head*`. Raises
-    `BrainMVPError` if the address holds a user or a password.
+    `BrainMVPError` if the address is none, or holds a user or a password.
     """
 
     def __init__(self, address: str, user: str = "", password: str = "") -> None:
-        check_no_password(address)
+        check_address(address)
         parts = urlsplit(address)
         # Spelled in one way: the folder of its labels goes by it.
         self.address = urlunsplit((parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"), "", ""))

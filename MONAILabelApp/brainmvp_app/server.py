@@ -18,7 +18,7 @@ from monailabel.config import settings
 from monailabel.interfaces.utils.app import app_instance
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.serve import check_no_password, is_archive
+from brainmvp.serve import check_address, is_archive
 
 _APP = Path(__file__).parents[1]
 _NOT_STARTED = 3  # the exit status of uvicorn's own command
@@ -42,7 +42,7 @@ def serve(
     for origin in origins:
         _check_origin(origin)
     if is_archive(str(studies)):
-        check_no_password(str(studies))  # before MONAI Label logs it
+        check_address(str(studies))  # before MONAI Label logs it
     else:
         studies = Path(studies).resolve()
         studies.mkdir(parents=True, exist_ok=True)

@@ -50,10 +50,10 @@ def app_folder() -> Path:
 def check_can_serve(studies: Path | str, host: str, port: int) -> None:
     """Raise `BrainMVPError` if there is no such folder, the port is taken or MONAI Label is not installed.
 
-    So does the address of an archive that holds a password.
+    So does an archive's address that `check_address` refuses.
     """
     if is_archive(studies):
-        check_no_password(str(studies))
+        check_address(str(studies))
     elif not Path(studies).is_dir():
         raise BrainMVPError(f"{studies} is not a folder; give the folder that holds the studies.")
     if importlib.util.find_spec("monailabel") is None:
@@ -136,13 +136,21 @@ def is_archive(studies: Path | str) -> bool:
     return str(studies).startswith(("http://", "https://"))
 
 
-def check_no_password(address: str) -> None:
-    """Raise `BrainMVPError`, without the address, if that of an archive holds a user or a password: it is logged."""
-    if "@" in urlsplit(address).netloc:
+def check_address(address: str) -> None:
+    """Raise `BrainMVPError` if an archive's address is none, or holds a user or a password: it is logged."""
+    if (
+        "@" in address
+    ):  # anywhere: a password may hold what ends the name of a host; the sentence does not show it
         raise BrainMVPError(
             "The archive's address holds a user or a password, and it is logged; leave them out, and set "
-            "MONAI_LABEL_DICOMWEB_USERNAME and MONAI_LABEL_DICOMWEB_PASSWORD instead."
+            "MONAI_LABEL_DICOMWEB_USERNAME and MONAI_LABEL_DICOMWEB_PASSWORD instead (write an @ in a filter as %40)."
         )
+    try:
+        urlsplit(address)
+    except ValueError as error:
+        raise BrainMVPError(
+            f"{address} is no address of an archive; give one such as http://host:8042/dicom-web."
+        ) from error
 
 
 def _arguments(

@@ -63,6 +63,19 @@ def test_a_password_in_an_archives_address_is_refused_and_not_shown(brainmvp):
         assert "secret" not in says
 
 
+@pytest.mark.parametrize("password", ["p/w", "p#w", "p?w", "p?w=x", "[w"])
+def test_a_password_is_found_whatever_is_in_it(password):
+    with pytest.raises(BrainMVPError, match="holds a user or a password") as refused:
+        serve.check_address(f"http://me:{password}@host/dicom-web")
+    assert password not in str(refused.value)
+
+
+def test_what_is_no_address_is_said_and_filters_are_part_of_one():
+    with pytest.raises(BrainMVPError, match=r"\[abc/x is no address of an archive; give one such as"):
+        serve.check_can_serve("http://[abc/x", serve.LOOPBACK, 0)
+    serve.check_address("http://host/dicom-web?StudyDescription=*head*&PatientComments=a%40b")
+
+
 def test_settings_go_through_to_the_app(brainmvp, tmp_path):
     serving = ("serve", "--studies", tmp_path, "--conf", "lease_minutes", "90")
     command = [sys.executable, "-m", "brainmvp", *map(str, serving), "--port", str(serve.free_port())]
