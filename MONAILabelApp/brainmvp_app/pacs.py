@@ -34,7 +34,7 @@ class ArchiveError(BrainMVPError):
 
 
 class ArchiveAwayError(ArchiveError):
-    """The archive did not answer."""
+    """The archive could not be reached."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,9 @@ class Pacs:
         except BrainMVPError:
             raise
         except requests.Timeout as error:
-            raise ArchiveAwayError(
+            # What was reached and takes too long for one series may have the others.
+            kind = ArchiveAwayError if isinstance(error, requests.ConnectTimeout) else ArchiveError
+            raise kind(
                 f"{self.address} did not answer in time when asked {what}; try again when it is less busy."
             ) from error
         except requests.ConnectionError as error:

@@ -108,3 +108,20 @@ def test_what_cannot_be_fetched_is_left_out_and_told(root: Path) -> None:
         "images/p1/flair": "flair.nii.gz cannot be read (No such file or directory); fetch it, or put it back.",
         "images/p3/flair": "Series 7 cannot be decoded.",
     }
+
+
+def test_an_image_that_is_removed_while_it_is_packed_is_packed(root: Path) -> None:
+    store = labelled(root)
+
+    class Removed(type(Path())):
+        def open(self, *mode: str):
+            file = super().open(*mode)
+            self.unlink()
+            return file
+
+    content = (root / "p1" / "flair.nii.gz").read_bytes()
+    known = store.catalogue.studies
+    known["p1"] = replace(known["p1"], images={Sequence.FLAIR: Removed(root / "p1" / "flair.nii.gz")})
+    with zipfile.ZipFile(store.get_dataset_archive(None)) as archive:
+        assert archive.read("images/p1/flair.nii.gz") == content
+    os.unlink(archive.filename)

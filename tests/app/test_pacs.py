@@ -15,6 +15,7 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from brainmvp.errors import BrainMVPError
+from brainmvp.serve import free_port
 from brainmvp.volume import Volume
 
 
@@ -47,12 +48,19 @@ def studies_of(address: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return pacs.Pacs(address, "user", "secret").studies()
 
 
-def test_a_slow_archive_is_not_waited_for(answering, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_archive_is_not_waited_for_and_not_taken_for_one_that_is_away(
+    answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
     over = threading.Event()
     address = answering(lambda handler: over.wait(10))
-    with pytest.raises(BrainMVPError, match="did not answer in time when asked for its studies"):
+    with pytest.raises(BrainMVPError, match="did not answer in time when asked for its studies") as slow:
         studies_of(address, monkeypatch)
     over.set()
+    assert type(slow.value).__name__ == "ArchiveError"  # an export goes on with the next series
+    nobody = f"http://127.0.0.1:{free_port()}/dicom-web"
+    with pytest.raises(BrainMVPError, match="cannot be reached") as away:
+        studies_of(nobody, monkeypatch)
+    assert type(away.value).__name__ == "ArchiveAwayError"
 
 
 def test_a_closed_archive_says_where_the_password_goes(answering, monkeypatch: pytest.MonkeyPatch) -> None:
