@@ -123,8 +123,10 @@ class BrainMVPApp(MONAILabelApp):
             raise RefusedError(
                 400, f"{model} gives probabilities, not a label to store; ask without save_label."
             )
+        annotator = ""
         if request.get("save_label"):  # what cannot be stored is refused before the work, not after
             check_tag(tag)
+            annotator = annotator_of(request)
             if request.get("result_extension") == DICOM_SEG:
                 raise RefusedError(400, "Labels are stored as images; ask for DICOM SEG without save_label.")
             store.check_lies_on_reference(image)
@@ -142,7 +144,7 @@ class BrainMVPApp(MONAILabelApp):
             try:
                 result |= {"label": store.save_label(study.id, result["file"], tag, notes), "tag": tag}
                 if tag == DefaultLabelTag.FINAL.value:
-                    _write_down(self.state, store, study.id, tag, notes, annotator_of(request))
+                    _write_down(self.state, store, study.id, tag, notes, annotator)
                 store.hand_on(study.id, Path(result["file"]), tag, notes)
             except BaseException:
                 Path(result["file"]).unlink(missing_ok=True)

@@ -155,6 +155,7 @@ def test_only_a_label_on_the_reference_can_be_saved(server: Server, new_study: N
         ("tumour", "FLAIR", {"sequences": ["../x"]}, 400, 'a list such as ["T1", "FLAIR"]'),
         ("tumour", "FLAIR", {"sequences": ["T2", "FLAIR"]}, 404, "has no T2; it has FLAIR."),
         ("tumour", "T1CE FLAIR", {"sequences": ["FLAIR"]}, 400, "@FLAIR"),
+        ("tumour", "FLAIR", {"save_label": True, "annotator": 5}, 400, "annotator has to be a name"),
     ],
 )
 def test_what_cannot_be_done_is_said(
