@@ -98,14 +98,13 @@ def intervals(answers: Answers) -> dict[str, Interval]:
     F1, which are means over the classes.
     """
     means, wanted, who = by_patient(answers.probabilities, answers.targets, answers.patients)
-    own = [str(row) for row in range(len(wanted))]
     rows_of: dict[str, list[int]] = {}
     for row, patient in enumerate(who):
         rows_of.setdefault(patient, []).append(row)
     rows_by_number = list(rows_of.values())
 
     def metrics(rows: np.ndarray) -> np.ndarray:
-        found = classification_metrics(means[rows], wanted[rows], own)
+        found = classification_metrics(means[rows], wanted[rows], [str(row) for row in range(len(rows))])
         if len(set(wanted[rows])) < len(set(wanted)):
             found["f1"] = np.nan
         return np.array([found[name] for name in METRICS])

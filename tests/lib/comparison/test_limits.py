@@ -75,6 +75,7 @@ def test_fields_of_view_that_differ_a_little_are_no_limit(visit):
         ({"stretch": 0.08}, "compare neither places nor volumes"),
         ({"stretch": 0.08, "spread_mm": 9.0}, "compare neither places nor volumes"),
         ({"spread_mm": 4.0}, "do not compare places, only volumes"),
+        ({"spread_mm": 40.0}, "compare neither places nor volumes"),
     ],
 )
 def test_what_can_still_be_compared_goes_by_the_doubt(visit, monkeypatch, facts, advice):

@@ -60,6 +60,15 @@ def test_a_patient_whose_class_changed_is_drawn_with_both():
     assert both.high - both.low > 1.2 * (apart.high - apart.low)
 
 
+def test_some_patients_may_have_changed_their_class_and_others_not():
+    targets, patients = np.array([0, 1, 0, 1, 0, 1]), ["a", "a", "b", "c", "d", "e"]
+    said = np.eye(2)[[0, 1, 0, 1, 0, 0]]
+    found = intervals(Answers(said, targets, patients, patients, ["m@1"] * 6))
+    accuracy = found["accuracy"]
+    assert accuracy.value == pytest.approx(5 / 6) and accuracy.low < accuracy.value < accuracy.high == 1.0
+    assert np.isfinite([found["auc"].low, found["f1"].low]).all()
+
+
 def test_a_patient_with_many_visits_counts_once():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.2, 0.8], [0.1, 0.9], [0.7, 0.3]])
     targets, patients = np.array([0, 0, 0, 1, 0]), ["a", "a", "a", "b", "c"]
