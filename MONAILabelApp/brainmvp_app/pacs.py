@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 import requests
 from dicomweb_client.api import DICOMwebClient
 from pydicom import Dataset, dcmread
+from urllib3.exceptions import ReadTimeoutError
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.serve import check_address
@@ -142,13 +143,11 @@ class Pacs:
             yield
         except BrainMVPError:
             raise
-        except requests.Timeout as error:
-            # What was reached and takes too long for one series may have the others.
-            kind = ArchiveAwayError if isinstance(error, requests.ConnectTimeout) else ArchiveError
-            raise kind(
-                f"{self.address} did not answer in time when asked {what}; try again when it is less busy."
-            ) from error
-        except requests.ConnectionError as error:
+        except (requests.Timeout, requests.ConnectionError) as error:
+            if _is_slow(error):  # for one series: it may have the others
+                raise ArchiveError(
+                    f"{self.address} did not answer in time when asked {what}; try again when it is less busy."
+                ) from error
             raise ArchiveAwayError(
                 f"{self.address} cannot be reached; check that the archive runs and that the address is right."
             ) from error
@@ -165,6 +164,12 @@ class Pacs:
                 f"{self.address} gave no usable answer when asked {what} ({type(error).__name__}); "
                 "check that the address is that of its DICOMweb service."
             ) from error
+
+
+def _is_slow(error: requests.RequestException) -> bool:
+    """Tell whether an archive was reached, but kept its answer waiting, or stopped within it."""
+    stopped = bool(error.args) and isinstance(error.args[0], ReadTimeoutError)
+    return stopped or isinstance(error, requests.ReadTimeout)
 
 
 def _no_voxels(tag: str, vr: str, address: str) -> None:

@@ -48,11 +48,21 @@ def studies_of(address: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return pacs.Pacs(address, "user", "secret").studies()
 
 
+@pytest.mark.parametrize("begun", [False, True])
 def test_a_slow_archive_is_not_waited_for_and_not_taken_for_one_that_is_away(
-    answering, monkeypatch: pytest.MonkeyPatch
+    answering, monkeypatch: pytest.MonkeyPatch, begun: bool
 ) -> None:
     over = threading.Event()
-    address = answering(lambda handler: over.wait(10))
+
+    def wait(handler: BaseHTTPRequestHandler) -> None:
+        if begun:
+            handler.send_response(200)
+            handler.send_header("Content-Length", "100")
+            handler.end_headers()
+            handler.wfile.write(b"[")
+        over.wait(10)
+
+    address = answering(wait)
     with pytest.raises(BrainMVPError, match="did not answer in time when asked for its studies") as slow:
         studies_of(address, monkeypatch)
     over.set()
