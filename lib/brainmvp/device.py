@@ -58,6 +58,25 @@ def processes_for(devices: int | None, nodes: int | None) -> tuple[int, int]:
     return started
 
 
+def fabric_of(**settings: Any) -> Any:
+    """Return Lightning's Fabric with these settings.
+
+    Raises `BrainMVPError` if there are no such devices, or Lightning is not installed.
+    """
+    try:
+        from lightning.fabric import Fabric
+        from lightning.fabric.utilities.exceptions import MisconfigurationException
+    except ImportError as error:
+        raise BrainMVPError(
+            "Several devices need Lightning, which is not installed; run `pip install 'brainmvp[train]'`."
+        ) from error
+    try:
+        return Fabric(**settings)
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        said = " ".join(str(error).split())[:160].rstrip(".")  # which devices there are is in its second line
+        raise BrainMVPError(f"So many devices cannot be used: {said}.") from error
+
+
 @contextmanager
 def ending_together(fabric: Any) -> Iterator[None]:
     """End the processes that Lightning's Fabric has started from this one if the block fails.

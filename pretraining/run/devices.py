@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 
-from brainmvp.device import started_processes
+from brainmvp.device import fabric_of, processes_for, started_processes
 
 from .config import Precision
 
@@ -18,18 +18,20 @@ def make_fabric(
 ) -> Fabric:
     """Return Fabric for these devices: bf16 on GPUs and single precision on CPUs unless told.
 
-    Under torchrun or SLURM each process is one device of theirs; otherwise Fabric starts one process per device.
+    Under torchrun or SLURM each process is one device of theirs; otherwise Fabric starts one process per device. Raises
+    `BrainMVPError` if there are no such devices, or torchrun or srun has started other processes than are asked for.
     """
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    started = started_processes()
-    if started:
-        devices, nodes = started
+    if started_processes():
+        devices, nodes = processes_for(
+            None if devices == "auto" else int(devices), nodes if nodes > 1 else None
+        )
     elif devices == "auto":
         devices = torch.cuda.device_count() if accelerator == "cuda" else 1
     # A CPU's bfloat16 convolutions are slower than single precision, and on small grids their gradients are wrong.
     chosen = precision or ("bf16-mixed" if accelerator == "cuda" else "32-true")
-    return Fabric(
+    return fabric_of(
         accelerator=accelerator, devices=devices, num_nodes=nodes, precision=chosen,
         strategy="ddp" if nodes * int(devices) > 1 else "auto",
     )  # fmt: skip

@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
+
+from brainmvp.errors import BrainMVPError
+from pretraining.run.devices import make_fabric
 
 HERE = Path(__file__).parent
 
@@ -40,3 +44,26 @@ def test_two_processes_give_the_gradients_of_one_with_the_double_batch(tiny_inde
         torch.testing.assert_close(
             two[name], value, rtol=1e-4, atol=1e-6 * largest, msg=lambda text, n=name: f"{n}: {text}"
         )
+
+
+def test_more_gpus_than_there_are_is_one_sentence(monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(
+        BrainMVPError, match=r"^So many devices cannot be used: [^\n]*machine only has: \[0\]\.$"
+    ):
+        make_fabric("cuda", 8)
+
+
+@pytest.mark.parametrize(("devices", "nodes"), [(4, 1), (2, 2)])
+def test_other_devices_than_srun_has_started_are_refused(monkeypatch, devices: int, nodes: int) -> None:
+    for name, value in {
+        "TORCHELASTIC_RUN_ID": "a",
+        "WORLD_SIZE": 2,
+        "LOCAL_WORLD_SIZE": 2,
+        "RANK": 1,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert make_fabric("cpu").world_size == make_fabric("cpu", 2).world_size == 2
+    with pytest.raises(BrainMVPError, match=r"started 2 x 1 processes"):
+        make_fabric("cpu", devices, nodes)

@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brainmvp.device import leave_group, pick_device
-from brainmvp.errors import BrainMVPError, first_line
+from brainmvp.device import fabric_of, leave_group, pick_device
 
 
 class OneDevice:
@@ -47,17 +46,8 @@ class ManyDevices(OneDevice):
     """
 
     def __init__(self, device: str = "auto", devices: int = 2, nodes: int = 1, strategy: str = "ddp") -> None:
-        try:
-            from lightning.fabric import Fabric
-        except ImportError as error:
-            raise BrainMVPError(
-                "Several devices need Lightning, which is not installed; run `pip install 'brainmvp[train]'`."
-            ) from error
         accelerator = pick_device(device).type
-        try:
-            self.fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
-        except (ValueError, RuntimeError) as error:
-            raise BrainMVPError(f"So many devices cannot be used: {first_line(error)}.") from error
+        self.fabric = fabric_of(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
 
     def launch(self) -> None:
         """Start the other processes."""

@@ -114,6 +114,15 @@ def test_the_processes_that_torchrun_or_srun_has_started_train_together(monkeypa
             processes_for(4, None)
 
 
+def test_more_gpus_than_there_are_is_one_sentence_that_says_which_there_are(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(
+        BrainMVPError, match=r"^So many devices cannot be used: [^\n]*machine only has: \[0\]\.$"
+    ):
+        ManyDevices("cuda", 8)
+
+
 def test_a_loss_that_is_no_number_in_one_process_ends_all(tmp_path):
     machine = ManyDevices("cpu", devices=2, strategy="ddp_fork")
     machine.fabric.launch(lambda _: _diverge(tmp_path, machine))
