@@ -5,8 +5,10 @@ import threading
 import pytest
 from BrainMVPLib.background import Background
 from BrainMVPLib.opening import Opening
+from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.submitting import Submitting
 from drawing import until
+from test_slicer_uploads import change
 
 
 def test_a_study_that_is_left_without_a_label_is_given_back(opened, stock, settle):
@@ -53,6 +55,23 @@ def test_a_study_that_is_left_between_two_steps_is_given_back_and_leaves_nothing
     assert (opened.errors, opened.state.study) == ([], "first")
     assert opened.scene.GetNumberOfNodes() == nodes
     assert set((opened.folder / "work").glob("study-*")) == folders
+
+
+def test_an_own_study_that_was_changed_after_its_label_is_given_back(study, stock, settle):
+    for labelled in (True, False):
+        Segmenting(study).segment()
+        settle(study)
+        if labelled:
+            Submitting(study).submit("draft")
+            settle(study)
+            change(study.reference()[1])
+    assert (study.errors, len(stock.images)) == ([], 2)
+    opening = Opening(study)
+    for _ in range(2):  # the first is refused
+        opening.use_scene()
+    settle(study)
+    assert len(study.errors) == 1
+    assert stock.calls.count("POST /studies/release") == 1
 
 
 def test_steps_that_are_left_are_undone_once_and_let_go():

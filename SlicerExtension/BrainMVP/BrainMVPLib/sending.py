@@ -123,12 +123,14 @@ def study_of(image: str) -> str:
 
 def remember(session: Session, sent: dict[str, Origin], server: str) -> None:
     """Note what a server has of the user's own volumes, by the ids of their nodes; for the main thread."""
+    state = session.state
     for node_id, known in sent.items():
         node = session.scene.GetNodeByID(node_id)
         if node is not None:
             note(node, known)
-        session.state.study = study_of(known.image)
-    session.state.server = server
+        if study_of(known.image) != state.study:
+            state.study, state.answered = study_of(known.image), False
+    state.server = server
 
 
 def _is_there(client: Client, origin: Origin) -> bool:
