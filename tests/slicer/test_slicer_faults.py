@@ -47,6 +47,16 @@ def test_a_stock_server_with_one_image_works_without_what_it_lacks(study, stock,
     assert training.versions() == []
 
 
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_study_that_cannot_be_reserved_is_segmented(study, stock, settle, status):
+    stock.wrong["/studies/reserve"] = status
+    Segmenting(study).segment()
+    settle(study)
+    assert study.errors == []
+    assert study.state.segmentation is not None
+    assert study.heard[-1] == "Segmented."
+
+
 def test_how_far_the_server_is_and_its_versions_are_shown_as_they_are_now(study, stock, settle):
     stock.models = [{"name": "lesions", "version": 1, "served": True}]
     Segmenting(study).segment()

@@ -161,6 +161,19 @@ def test_a_study_of_the_server_that_is_changed_here_goes_up_as_its_copy(connecte
     shutil.rmtree(copy)
 
 
+def test_who_segments_a_folder_that_another_one_has_is_told(connected, server, settle, write_study):
+    session, first = connected, connected.annotator
+    Opening(session).open_folder(write_study("shared", "T1CE FLAIR"))
+    for session.annotator in (first, "Ben"):
+        settle(session)
+        Segmenting(session).segment()
+        settle(session)
+        assert session.errors == []
+        told = f"{session.state.study} is with {first} until"
+        assert (told in session.heard[-1]) == (session.annotator == "Ben")
+    shutil.rmtree(server.studies / session.state.study)
+
+
 def test_an_own_study_that_is_changed_is_proposed_once(connected, server, settle, write_study):
     session = connected
     Opening(session).open_folder(write_study("twice", "T1CE FLAIR"))

@@ -74,14 +74,18 @@ class Client:
         """Tell the server not to propose a study again; return whether it understood."""
         return self._added("POST", "/studies/skip", study, {"reason": reason, "annotator": annotator})
 
-    def reserve(self, study: str, annotator: str) -> bool:
-        """Have others not be proposed a study that one works on; return whether they are not."""
+    def reserve(self, study: str, annotator: str) -> str:
+        """Have others not be proposed a study that one works on; where another one has it, return who, in a sentence.
+
+        Nothing else that is refused is told: without a reservation one can work, too.
+        """
         try:
-            return self._added("POST", "/studies/reserve", study, {"annotator": annotator})
+            self._added("POST", "/studies/reserve", study, {"annotator": annotator})
         except ServerError as error:
-            if error.status == 409:  # another one has it
-                return False
-            raise
+            if error.away:
+                raise
+            return error.sentence if error.status == 409 else ""
+        return ""
 
     def release(self, study: str, annotator: str) -> bool:
         """Give a reserved study back; return whether the server understood."""

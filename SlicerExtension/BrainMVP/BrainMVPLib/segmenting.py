@@ -33,7 +33,8 @@ class Result:
     """What came back: the server, the image it is of, its facts, the labels, and the same packed for the scene.
 
     table: of its structures; drawn: the `state_of` its segmentation as it comes; sent: what the server has of each
-    volume, by the id of its node; middle: a point of the labels, RAS mm, if there is any.
+    volume, by the id of its node; middle: a point of the labels, RAS mm, if there is any; taken: who else has the
+    study, in a sentence, if somebody has.
     """
 
     server: str
@@ -45,6 +46,7 @@ class Result:
     drawn: str
     sent: dict[str, Origin]
     middle: tuple[float, ...] | None
+    taken: str
 
 
 class Segmenting:
@@ -92,8 +94,7 @@ class Segmenting:
                     client, task, name, sources, folder, job, seconds, annotator, proposed
                 )
                 image = known[reference[0]].image
-                if not proposed:
-                    client.reserve(study_of(image), annotator)
+                taken = "" if proposed else client.reserve(study_of(image), annotator)
                 if before and _went_on(sources, before, study_of(image)):
                     settle_copies(client, before, study_of(image), annotator)
                 start = time.perf_counter()
@@ -112,7 +113,9 @@ class Segmenting:
                 seconds["read"] = time.perf_counter() - start
                 sent = {source.node_id: known[source.sequence] for source in sources}
                 middle = measure.middle(labels.voxels, grid)
-                return Result(client.url, image, answer.facts, labels, table, packed, drawn, sent, middle)
+                return Result(
+                    client.url, image, answer.facts, labels, table, packed, drawn, sent, middle, taken
+                )
 
             def done(result: Result) -> None:
                 start = time.perf_counter()
@@ -153,7 +156,7 @@ class Segmenting:
         state.proposal = result.packed
         if result.middle is not None:
             views.pass_through(session.scene, result.middle)
-        session.said.emit(f"{summary(result.facts)} {kept}".strip())
+        session.said.emit(" ".join(filter(None, [summary(result.facts), result.taken, kept])))
         session.ask_server()  # which may have another version by now
 
     def _may_set_aside(self, earlier: Any) -> None:
