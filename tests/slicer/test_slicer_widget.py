@@ -212,6 +212,25 @@ def test_the_address_is_that_of_the_server_that_is_connected(panel, stock, wait)
     assert panel.ui.urlEdit.text == "http://elsewhere:8000"
 
 
+@pytest.mark.parametrize("typed", ["before", "after"])
+def test_an_address_that_is_typed_stays_unless_a_button_is_pressed_then(
+    panel, stock, desktop, wait, tmp_path, monkeypatch, typed
+):
+    panel.top.window().show()
+    panel.ui.urlEdit.setFocus()  # which a click on a button does not take away on macOS
+    wait(lambda: panel.ui.urlEdit.focus)
+    desktop.folder = str(tmp_path)
+    monkeypatch.setattr(panel.serving, "start", lambda folder: panel.session.connect(stock.url))
+    if typed == "before":
+        QtTest.QTest.keyClicks(panel.ui.urlEdit, "/mine")
+    panel._start_server()
+    if typed == "after":
+        QtTest.QTest.keyClicks(panel.ui.urlEdit, "/mine")
+    wait(lambda: panel.session.client is not None)
+    text = panel.ui.urlEdit.text
+    assert text == stock.url if typed == "before" else text.endswith("/mine")
+
+
 def test_what_is_wrong_with_studies_at_the_server_can_be_read(panel, stock, wait):
     stock.problems = {"siteB/p2": "It has the name of siteA/p2."}
     panel.session.connect(stock.url)

@@ -175,11 +175,13 @@ class Panel:
             action()
 
     def _connect(self) -> None:
+        self.ui.urlEdit.setModified(False)
         self.session.connect(self.ui.urlEdit.text, self.ui.tokenEdit.text)
 
     def _start_server(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(self.top, "Folder with one folder for each study")
         if folder:
+            self.ui.urlEdit.setModified(False)
             self.serving.start(Path(folder))
 
     def _open_folder(self) -> None:
@@ -286,7 +288,7 @@ class Panel:
         ui.serverState.setToolTip("\n".join(session.problems))
         if self._shown.get("url") != state.url:
             self._shown["url"] = state.url
-            if not ui.urlEdit.focus:  # nobody is typing
+            if not ui.urlEdit.modified:  # nobody has typed since the last click
                 ui.urlEdit.setText(state.url)
         ui.startButton.setVisible(find_command() is not None and not self.local.running)
         ui.stopServerButton.setVisible(self.local.running)
