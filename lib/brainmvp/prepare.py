@@ -111,7 +111,7 @@ def prepare(
     for sequence, alignment in alignments.items():
         brain = own[sequence].data if sequence in own else None
         alignments[sequence] = with_coverage(alignment, volumes[sequence], target, found.mask, brain)
-    clock.lap("align")
+    clock.lap("coverage")
     grid, brain = _brain_grid(found.mask, target, spacing)
     used = tuple(s for s in sequences if s in volumes and not (s in alignments and alignments[s].doubt))
     channels = []

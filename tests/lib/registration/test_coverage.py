@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from brainmvp.coverage import brain_inside
+from brainmvp.brain import find_brain
+from brainmvp.coverage import ENOUGH, brain_inside, with_coverage
 from brainmvp.phantom.rescan import scan
+from brainmvp.registration import Alignment
 from brainmvp.volume import Volume
 
 
@@ -29,3 +31,22 @@ def test_a_stripped_brain_is_compared_with_a_head(head):
     stripped = Volume(np.where(brain, whole.data, 0), whole.affine)
     assert brain_inside(stripped, whole, np.eye(4)) == pytest.approx(1)
     assert brain_inside(whole, stripped, np.eye(4)) > 0.95
+
+
+def test_a_second_brain_is_looked_for_only_where_the_reference_may_not_show_all_of_it(head, monkeypatch):
+    looked = []
+    monkeypatch.setattr(
+        "brainmvp.coverage.find_brain", lambda image: looked.append(image) or find_brain(image)
+    )
+    whole = scan(head["T1"], (2.0, 2.0, 2.0))
+    shown = np.flatnonzero(scan(head["brain"], (2.0, 2.0, 2.0)).data.any((0, 1)))
+    still = Alignment(np.eye(4), False, 1.2, 1.2, 1.0)
+    for cut, measured in (
+        (shown[0] - 6, False),
+        (shown[0] + 18, True),
+    ):  # 12 mm below the brain, and within it
+        reference = scan(head["FLAIR"], (2.0, 2.0, 2.0), None, slice(cut, None))
+        found = with_coverage(still, whole, reference, find_brain(reference).mask, None)
+        assert found.covers > 0.99 and len(looked) == measured
+        assert (found.covered is not None) == measured
+    assert 0.5 < found.covered < ENOUGH
