@@ -152,12 +152,10 @@ class Panel:
         ui.seriesButton.connect("toggled(bool)", ui.seriesTable.setVisible)
         ui.urlEdit.connect("returnPressed()", self._connect)
         ui.annotatorEdit.connect("editingFinished()", self._name)
-        ui.modelBox.connect(
-            "activated(int)", lambda index: self._choose("model", ui.modelBox.itemText(index))
-        )
-        ui.strategyBox.connect(
-            "activated(int)", lambda index: self._choose("strategy", ui.strategyBox.itemText(index))
-        )
+        for name, box in (("model", ui.modelBox), ("strategy", ui.strategyBox)):
+            box.connect(
+                "activated(int)", lambda index, name=name, box=box: self._choose(name, box.itemText(index))
+            )
         ui.modelSection.connect("contentsCollapsed(bool)", lambda closed: closed or self.training.ask())
         keys = {
             "Shift+O": self._toggle_overlay,
