@@ -86,8 +86,10 @@ def ending_together(fabric: Any) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for process in getattr(fabric.strategy.launcher, "procs", ()):
+        processes = getattr(fabric.strategy.launcher, "procs", [])
+        for process in processes:
             process.kill()
+        processes.clear()  # Lightning looks at them every 5 s, and would kill this process for one that was killed
         raise
 
 

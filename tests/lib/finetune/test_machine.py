@@ -149,14 +149,20 @@ def test_a_bad_label_in_one_process_ends_all(tmp_path):
     assert said[0] == said[1] and "cases-1/stroke-1/stroke-1_seg.nii.gz cannot be read" in said[0]
 
 
-def test_processes_that_wait_for_one_that_fails_end_with_it():
+def test_processes_that_wait_for_one_that_fails_end_with_it_and_this_one_tells_why():
+    from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
+
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    fabric = SimpleNamespace(strategy=SimpleNamespace(launcher=SimpleNamespace(procs=[child])))
+    launched = [child]
+    observer = _ChildProcessObserver(os.getpid(), launched)  # of Lightning
+    observer._terminate_all = lambda: pytest.fail("the main process is killed")
+    fabric = SimpleNamespace(strategy=SimpleNamespace(launcher=SimpleNamespace(procs=launched)))
     with ending_together(fabric):
         assert child.poll() is None
     with pytest.raises(KeyError), ending_together(fabric):
         raise KeyError
     assert child.wait(60) == -signal.SIGKILL
+    assert observer._run()
 
 
 def test_two_processes_take_the_step_of_one_with_the_double_batch(tmp_path, monkeypatch):
