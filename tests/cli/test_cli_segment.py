@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import dicom_files as habit
 import nibabel as nib
@@ -18,6 +19,7 @@ from pydicom.uid import generate_uid
 
 from brainmvp.cli.doubts import say_doubts
 from brainmvp.cli.outputs import stem
+from brainmvp.cli.segment import show
 from brainmvp.errors import BrainMVPError
 from brainmvp.segment import Segmenter
 from brainmvp.segmentation import Segmentation
@@ -58,6 +60,19 @@ def test_a_sequence_that_is_not_used_is_not_called_missing(capsys):
         "  look at the brain: it is small",
         "  T2 is missing: zeros stand in for it",
     ]
+
+
+def test_a_tiny_volume_is_not_told_as_none(capsys):
+    facts = {"volumes_ml": {"Infarct": 0.003}, "used": (), "notes": [], "alignments": {}, "brain": None}
+    facts |= {
+        "flagged": {},
+        "filled": (),
+        "left_out": {},
+        "seconds": {"read": 1.0},
+        "peak_gib": {"read": 1.0},
+    }
+    show(SimpleNamespace(study=SimpleNamespace(id="p"), model="stroke@1", reference="DWI", **facts))
+    assert "<0.01" in capsys.readouterr().out
 
 
 def test_the_reference_can_be_chosen(brainmvp, write_study, tmp_path):

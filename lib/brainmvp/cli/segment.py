@@ -277,8 +277,9 @@ def warn_of_boxes(names: str) -> None:
 def show(result: "Segmentation") -> None:
     """Print a result's volumes and what they were made from."""
     from brainmvp.brain import STRIPPED
+    from brainmvp.millilitres import written_ml
 
-    rows = [(name, f"{volume:.2f}") for name, volume in result.volumes_ml.items()]
+    rows = [(name, written_ml(volume)) for name, volume in result.volumes_ml.items()]
     print_table(f"{result.study.id}, {result.model}", {"Structure": "left", "mL": "right"}, rows)
     say(f"  used {', '.join(result.used)}; on the grid of {result.reference}")
     for note in result.notes:
