@@ -31,9 +31,8 @@ _LESION_WORDS = ("tumor", "tumour", "lesion", "stroke", "msk")
 class _Visit:
     images: list[tuple[Sequence, str]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
-    studies: dict[str, Path] = field(
-        default_factory=dict
-    )  # by what a server calls them, the folders of the images
+    # By what a server calls them, the folders of the images.
+    studies: dict[str, Path] = field(default_factory=dict)
 
 
 @dataclass

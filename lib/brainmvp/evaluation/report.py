@@ -97,7 +97,8 @@ def evaluate(
         missing: also score every set of sequences that reaches the task's minimum.
 
     Raises:
-        BrainMVPError: a model is of another task, or a case cannot be used; `cases.csv` has those before it then.
+        BrainMVPError: a model is of another task, or a case cannot be used; where it is for its scans, `cases.csv` has
+            the cases before it, while a label or class is told before any case is judged.
 
     """
     for turn in (*turns, *(against or ())):
