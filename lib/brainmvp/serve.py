@@ -50,7 +50,7 @@ def app_folder() -> Path:
 def check_can_serve(studies: Path | str, host: str, port: int) -> None:
     """Raise `BrainMVPError` if there is no such folder, the port is taken or MONAI Label is not installed.
 
-    So does an archive's address that `check_address` refuses.
+    It is raised for an archive's address that `check_address` refuses, too.
     """
     if is_archive(studies):
         check_address(str(studies))
