@@ -36,10 +36,11 @@ def share_inside(mask: Volume, other: Volume, world: np.ndarray) -> float:
 
     world: (4, 4), from the mask's world to the image's, mm.
     """
-    index = np.argwhere(mask.data)
-    if not len(index):
+    count = np.count_nonzero(mask.data)
+    if not count:
         return 1.0
-    index = index[:: max(len(index) // _VOXELS, 1)]
+    step = max(int((count / _VOXELS) ** (1 / 3)), 1)  # along each axis
+    index = np.argwhere(mask.data[::step, ::step, ::step]) * step
     to_other = np.linalg.inv(other.affine) @ world @ mask.affine
     places = index @ to_other[:3, :3].T + to_other[:3, 3]
     low, high = np.array(_scanned(other)).T
