@@ -1,5 +1,6 @@
 """How much of the head in one image another one was scanned over, and whether a scan cuts a finding."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from brainmvp.brain import find_brain
 from brainmvp.brain.stripped import is_stripped
 from brainmvp.foreground import background_value, foreground
 from brainmvp.registration import Alignment
+from brainmvp.sequences import Sequence
 from brainmvp.spatial import extent
 from brainmvp.volume import Volume
 
@@ -62,19 +64,28 @@ def brain_inside(image: Volume, other: Volume, world: np.ndarray, brain: np.ndar
 
 
 def with_coverage(
-    alignment: Alignment, moving: Volume, fixed: Volume, brain: np.ndarray, own: np.ndarray | None
-) -> Alignment:
-    """Return an alignment with the shares of either brain that the other image was scanned over, unless it is doubtful.
+    alignments: Mapping[Sequence, Alignment],
+    volumes: Mapping[Sequence, Volume],
+    fixed: Volume,
+    brain: np.ndarray,
+    own: Mapping[Sequence, np.ndarray],
+) -> dict[Sequence, Alignment]:
+    """Return alignments with the shares of either brain that the other image was scanned over, but for doubtful ones.
 
-    brain, own: (X, Y, Z) bool, of `fixed` and of `moving`; own: None: it is looked for where `fixed` may not show all
-    of the brain, else its share is not measured.
+    brain, own: (X, Y, Z) bool, of `fixed` and of the sequences' images; one that `own` lacks is looked for where
+    `fixed` may not show all of the brain, else its share is not measured.
     """
-    if alignment.doubt:
-        return alignment
-    covered = None
-    if own is not None or _may_go_on(brain, fixed):
-        covered = brain_inside(moving, fixed, np.linalg.inv(alignment.world), own)
-    return replace(alignment, covers=brain_inside(fixed, moving, alignment.world, brain), covered=covered)
+    may_go_on, found = bool(alignments) and _may_go_on(brain, fixed), dict(alignments)
+    for sequence, alignment in alignments.items():
+        if alignment.doubt:
+            continue
+        moving, world, covered = volumes[sequence], alignment.world, None
+        if sequence in own or may_go_on:
+            covered = brain_inside(moving, fixed, np.linalg.inv(world), own.get(sequence))
+        found[sequence] = replace(
+            alignment, covers=brain_inside(fixed, moving, world, brain), covered=covered
+        )
+    return found
 
 
 def is_cut(marked: np.ndarray, image: Volume) -> bool:

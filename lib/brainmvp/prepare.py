@@ -108,9 +108,8 @@ def prepare(
         alignments[sequence] = alignment
 
     found = voted(found, votes, target.voxel_ml)
-    for sequence, alignment in alignments.items():
-        brain = own[sequence].data if sequence in own else None
-        alignments[sequence] = with_coverage(alignment, volumes[sequence], target, found.mask, brain)
+    brains = {sequence: brain.data for sequence, brain in own.items()}
+    alignments = with_coverage(alignments, volumes, target, found.mask, brains)
     clock.lap("coverage")
     grid, brain = _brain_grid(found.mask, target, spacing)
     used = tuple(s for s in sequences if s in volumes and not (s in alignments and alignments[s].doubt))

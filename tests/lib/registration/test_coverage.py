@@ -7,6 +7,7 @@ from brainmvp.brain import find_brain
 from brainmvp.coverage import ENOUGH, brain_inside, with_coverage
 from brainmvp.phantom.rescan import scan
 from brainmvp.registration import Alignment
+from brainmvp.sequences import Sequence
 from brainmvp.volume import Volume
 
 
@@ -46,7 +47,8 @@ def test_a_second_brain_is_looked_for_only_where_the_reference_may_not_show_all_
         (shown[0] + 18, True),
     ):  # 12 mm below the brain, and within it
         reference = scan(head["FLAIR"], (2.0, 2.0, 2.0), None, slice(cut, None))
-        found = with_coverage(still, whole, reference, find_brain(reference).mask, None)
+        brain = find_brain(reference).mask
+        found = with_coverage({Sequence.T1: still}, {Sequence.T1: whole}, reference, brain, {})[Sequence.T1]
         assert found.covers > 0.99 and len(looked) == measured
         assert (found.covered is not None) == measured
     assert 0.5 < found.covered < ENOUGH
