@@ -6,7 +6,6 @@ import ssl
 import subprocess
 import threading
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from BrainMVPLib import scene as ops
 from BrainMVPLib.drawn import state_of
 from BrainMVPLib.errors import ServerError
 from BrainMVPLib.opening import Opening
-from BrainMVPLib.outbox import Outbox
 from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.submitting import Submitting
 from BrainMVPLib.training import Training
@@ -74,55 +72,6 @@ def test_how_far_the_server_is_and_its_versions_are_shown_as_they_are_now(study,
     Submitting(study).submit("final")
     settle(study)
     assert study.server_in_words.endswith("1 of 1 studies labelled")
-
-
-def test_how_long_a_training_takes_is_said_while_it_runs(session):
-    training = Training(session)
-    epoch = {
-        "state": "training",
-        "message": "Epoch 2 of 8, step 3 of 20.",
-        "dice": None,
-        "seconds_left": None,
-    }
-    stopped = "The training was stopped in epoch 2; start it again to go on."
-    for progress, says in (
-        (epoch, "Epoch 2 of 8, step 3 of 20."),
-        (epoch | {"seconds_left": 290.0}, "Epoch 2 of 8, step 3 of 20. About 5 min left."),
-        (
-            epoch | {"seconds_left": 8.0, "dice": 0.8128},
-            "Epoch 2 of 8, step 3 of 20. Dice 0.813 at the last validation. About 1 min left.",
-        ),
-        (epoch | {"state": "stopped", "dice": 0.8128, "message": stopped}, stopped),
-    ):
-        training._told = session.client, {"progress": progress}, ""
-        assert training.in_words() == says
-
-
-def test_what_a_server_said_of_a_training_is_not_said_of_another_or_when_it_is_away(study, stock, settle):
-    training = Training(study)
-    running = study.client, {"progress": {"state": "training", "message": "Epoch 3 of 8."}}, ""
-    training._told = running
-    assert (training.running, training.in_words()) == (True, "Epoch 3 of 8.")
-    stock.wrong["/train/"] = 500
-    training.ask()
-    settle(study)
-    assert not training.running
-    assert training.in_words().startswith("How the training is cannot be told: ")
-    training._told = running
-    study.disconnect()
-    assert (training.running, training.in_words()) == (False, "No training yet.")
-    study.connect(stock.url)
-    settle(study)
-    assert (training.running, training.in_words()) == (False, "No training yet.")
-
-
-def test_the_model_that_trains_is_that_of_the_label(study, stock, settle):
-    Training(study).start(model="rims")
-    settle(study)
-    assert "POST /train/rims" in stock.calls
-    Training(study).start()
-    settle(study)
-    assert "POST /train/lesions" in stock.calls
 
 
 def test_an_archive_has_time_to_fetch_an_image(study, stock, settle, monkeypatch):
@@ -347,73 +296,6 @@ def test_a_volume_removed_during_an_inference_is_told(study, stock, settle, scen
     settle(study)
     assert "is gone; load it again" in study.errors[-1]
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
-
-
-def test_a_label_waits_while_the_server_is_away_and_is_sent_once(study, stock, settle):
-    Segmenting(study).segment()
-    settle(study)
-    stock.wrong["/datastore/label"] = 503
-    Submitting(study).submit("final")
-    settle(study)
-    assert study.errors == []
-    assert "sent by itself later" in study.heard[-1]
-    Submitting(study).submit("final")
-    settle(study)
-    assert len(study.outbox.letters()) == 1
-    study.send_waiting()
-    settle(study)
-    assert len(study.outbox.letters()) == 1
-    stock.wrong.clear()
-    study.send_waiting()
-    settle(study)
-    assert study.outbox.letters() == []
-    assert len(stock.labels) == 1
-    assert study.heard[-1] == "1 waiting label sent."
-
-
-def test_a_refused_label_stays_and_says_why(study, stock, settle):
-    Segmenting(study).segment()
-    settle(study)
-    stock.wrong["/datastore/label"] = 503
-    Submitting(study).submit("final")
-    settle(study)
-    stock.wrong["/datastore/label"] = 422
-    study.send_waiting()
-    settle(study)
-    assert "422" in study.outbox.letters()[0].problem
-    calls = len(stock.calls)
-    study.send_waiting()
-    settle(study)
-    assert len(stock.calls) == calls
-
-
-def test_a_waiting_label_with_a_damaged_note_is_told_and_hinders_no_other(tmp_path):
-    outbox, label = Outbox(tmp_path / "outbox"), tmp_path / "label.nrrd"
-    label.write_bytes(b"label")
-    write = partial(shutil.copyfile, label)
-    damaged = outbox.put(write, "http://one", "a", "final", {})
-    damaged.file.with_suffix(".json").write_text("{")
-    outbox.put(write, "http://one", "b", "final", {})
-    assert [letter.study for letter in outbox.letters("http://one")] == ["b"]
-    told = next(letter for letter in outbox.letters() if letter.study != "b")
-    assert damaged.file.stem in told.problem and damaged.file.is_file()
-
-
-def test_waiting_labels_are_in_the_order_of_drawing_whatever_the_clocks_of_the_house_show(
-    tmp_path, monkeypatch
-):
-    outbox = Outbox(tmp_path / "outbox")
-    seconds = 1_792_890_000  # 25 October 2026, 01:00 UTC: summer time ends
-    monkeypatch.setattr(time, "time_ns", lambda: seconds * 1_000_000_000 + 7)
-    before = outbox.put(lambda file: file.write_bytes(b""), "http://one", "of before", "final", {})
-    # Earlier versions named them by the local clock.
-    for file in (before.file, before.file.with_suffix(".json")):
-        file.rename(file.with_name(f"20261025-023000-000000000-of-before{file.suffix}"))
-    for study in ("z", "y", "x"):
-        outbox.put(lambda file: file.write_bytes(b""), "http://one", study, "final", {})
-        seconds += 600
-    assert [letter.study for letter in outbox.letters()] == ["of before", "z", "y", "x"]
-    assert outbox.letters()[1].file.name == "utc-20261025-010000-000000007-z.nrrd"
 
 
 def test_what_may_not_be_repeated_is_not(stock):

@@ -1,11 +1,16 @@
 """A label waits until the server has it, in the order of drawing, and somebody is told what became of it."""
 
+import shutil
 import threading
+import time
+from functools import partial
 
 import pytest
 from BrainMVPLib.client import Client
 from BrainMVPLib.errors import ServerError
 from BrainMVPLib.opening import Opening
+from BrainMVPLib.outbox import Outbox
+from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.submitting import Submitting
 from drawing import draw, until
 
@@ -122,3 +127,70 @@ def test_what_was_not_sent_is_not_called_sent_and_hinders_no_other(opened, stock
     opened.send_waiting(asked=True)
     settle(opened)
     assert (len(stock.received), opened.outbox.letters()) == (2, [])
+
+
+def test_a_label_waits_while_the_server_is_away_and_is_sent_once(study, stock, settle):
+    Segmenting(study).segment()
+    settle(study)
+    stock.wrong["/datastore/label"] = 503
+    Submitting(study).submit("final")
+    settle(study)
+    assert study.errors == []
+    assert "sent by itself later" in study.heard[-1]
+    Submitting(study).submit("final")
+    settle(study)
+    assert len(study.outbox.letters()) == 1
+    study.send_waiting()
+    settle(study)
+    assert len(study.outbox.letters()) == 1
+    stock.wrong.clear()
+    study.send_waiting()
+    settle(study)
+    assert study.outbox.letters() == []
+    assert len(stock.labels) == 1
+    assert study.heard[-1] == "1 waiting label sent."
+
+
+def test_a_refused_label_stays_and_says_why(study, stock, settle):
+    Segmenting(study).segment()
+    settle(study)
+    stock.wrong["/datastore/label"] = 503
+    Submitting(study).submit("final")
+    settle(study)
+    stock.wrong["/datastore/label"] = 422
+    study.send_waiting()
+    settle(study)
+    assert "422" in study.outbox.letters()[0].problem
+    calls = len(stock.calls)
+    study.send_waiting()
+    settle(study)
+    assert len(stock.calls) == calls
+
+
+def test_a_waiting_label_with_a_damaged_note_is_told_and_hinders_no_other(tmp_path):
+    outbox, label = Outbox(tmp_path / "outbox"), tmp_path / "label.nrrd"
+    label.write_bytes(b"label")
+    write = partial(shutil.copyfile, label)
+    damaged = outbox.put(write, "http://one", "a", "final", {})
+    damaged.file.with_suffix(".json").write_text("{")
+    outbox.put(write, "http://one", "b", "final", {})
+    assert [letter.study for letter in outbox.letters("http://one")] == ["b"]
+    told = next(letter for letter in outbox.letters() if letter.study != "b")
+    assert damaged.file.stem in told.problem and damaged.file.is_file()
+
+
+def test_waiting_labels_are_in_the_order_of_drawing_whatever_the_clocks_of_the_house_show(
+    tmp_path, monkeypatch
+):
+    outbox = Outbox(tmp_path / "outbox")
+    seconds = 1_792_890_000  # 25 October 2026, 01:00 UTC: summer time ends
+    monkeypatch.setattr(time, "time_ns", lambda: seconds * 1_000_000_000 + 7)
+    before = outbox.put(lambda file: file.write_bytes(b""), "http://one", "of before", "final", {})
+    # Earlier versions named them by the local clock.
+    for file in (before.file, before.file.with_suffix(".json")):
+        file.rename(file.with_name(f"20261025-023000-000000000-of-before{file.suffix}"))
+    for study in ("z", "y", "x"):
+        outbox.put(lambda file: file.write_bytes(b""), "http://one", study, "final", {})
+        seconds += 600
+    assert [letter.study for letter in outbox.letters()] == ["of before", "z", "y", "x"]
+    assert outbox.letters()[1].file.name == "utc-20261025-010000-000000007-z.nrrd"
