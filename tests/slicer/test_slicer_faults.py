@@ -321,15 +321,16 @@ def test_what_is_no_server_is_told(session, settle, stock):
         assert says in session.errors.pop()
 
 
-def test_next_study_that_cannot_be_downloaded_keeps_the_open_one(study, stock, settle, scene):
-    Segmenting(study).segment()
-    settle(study)
-    before = scene.GetNumberOfNodes()
-    Submitting(study).submit("draft")
-    settle(study)
-    Opening(study).next_study()
-    settle(study)
-    assert study.errors.pop()
+@pytest.mark.parametrize("how", [500, "gone", "cut"])
+def test_a_next_study_that_cannot_be_downloaded_keeps_the_open_one(opened, stock, settle, scene, how):
+    Submitting(opened).submit("draft")
+    settle(opened)
+    before, segmentation = scene.GetNumberOfNodes(), opened.state.segmentation
+    stock.wrong["/datastore/image"] = how
+    Opening(opened).next_study()
+    settle(opened)
+    assert "GET /datastore/image" in stock.calls[stock.calls.index("PUT /datastore/label") :]
+    assert len(opened.errors) == 1
+    assert (opened.state.study, opened.state.segmentation) == ("first", segmentation)
     assert scene.GetNumberOfNodes() == before
-    assert study.state.segmentation is not None
-    shutil.rmtree(study.folder / "work")
+    assert stock.calls.count("POST /studies/release") == 1  # the one that did not come

@@ -15,7 +15,6 @@ from BrainMVPLib.opening import Opening
 from BrainMVPLib.segmentations import import_labels
 from BrainMVPLib.segmenting import Segmenting, summary
 from BrainMVPLib.submitting import Submitting
-from BrainMVPLib.training import Training
 from test_slicer_labels import paint
 
 from brainmvp.volume import read_volume
@@ -134,24 +133,6 @@ def test_a_sequence_of_a_study_that_is_left_empty_is_not_looked_at(
     }
 
 
-def test_left_handed_files_come_back_in_their_own_order(connected, server, settle, new_study):
-    session = connected
-    study = new_study("DWI ADC FLAIR")  # the third is LAS
-    (study / "study.json").write_text(json.dumps({"sequences": {"DWI": f"{study.name}_flair.nii.gz"}}))
-    Opening(session).next_study()
-    settle(session)
-    assert session.state.model == "stroke"
-    submitting = Submitting(session)
-    submitting.start_empty()
-    node = session.reference()[1]
-    file = read_volume(study / f"{study.name}_flair.nii.gz")
-    assert np.linalg.det(file.affine[:3, :3]) < 0 < np.linalg.det(ops.affine(node)[:3, :3])
-    submitting.submit("draft")
-    settle(session)
-    assert session.errors == []
-    assert read_volume(server.studies / "labels" / "draft" / f"{study.name}.nrrd").same_grid(file, 1e-4)
-
-
 def test_opening_can_be_left_and_fail_without_a_trace(session, settle, write_study, scene):
     opening = Opening(session)
     opening.open_folder(write_study("first", "T1CE FLAIR"))
@@ -228,22 +209,6 @@ def test_skip_and_draft_and_nothing_left(connected, server, settle, new_study):
     assert session.heard[-1].startswith("Other annotators have all of the studies without a final label, 1;")
 
 
-def test_unsubmitted_work_is_not_left_by_accident(connected, settle, new_study):
-    session = connected
-    new_study("T1CE FLAIR"), new_study("T1CE FLAIR")
-    opening, submitting = Opening(session), Submitting(session)
-    opening.next_study()
-    settle(session)
-    study = session.state.study
-    submitting.start_empty()
-    opening.next_study()
-    assert "not submitted as it is now" in session.errors.pop()
-    assert session.state.study == study
-    opening.next_study()
-    settle(session)
-    assert session.state.study not in ("", study)
-
-
 def test_a_saved_scene_goes_on_where_it_was(
     connected, server, settle, new_study, scene, reopened, session_on
 ):
@@ -253,6 +218,7 @@ def test_a_saved_scene_goes_on_where_it_was(
     (study / "study.json").write_text(json.dumps({"sequences": {"DWI": f"{study.name}_flair.nii.gz"}}))
     Opening(session).next_study()
     settle(session)
+    assert session.state.model == "stroke"
     reference = session.reference()[1]
     drawn = np.zeros(ops.voxels(reference).shape, np.uint8)
     drawn[3:8, 12:25, 20:31] = 1
@@ -316,27 +282,6 @@ def test_label_values_survive_the_way_to_the_server(connected, server, settle, n
     assert (
         requests.get(f"{server.url}/datastore/label", params=query, timeout=60).content == stored.read_bytes()
     )
-
-
-def test_training_versions_and_going_back(connected, settle, tiny_models):
-    session = connected
-    training = Training(session)
-    training.ask()
-    settle(session)
-    assert training.in_words()
-    versions = training.versions()
-    assert [entry["name"] for entry in versions] == ["tumour"] * len(versions)
-    served = next(entry["version"] for entry in versions if entry["served"])
-    other = next((entry["version"] for entry in versions if entry["version"] != served), served)
-    training.restore(other)
-    settle(session)
-    assert next(entry["version"] for entry in training.versions() if entry["served"]) == other
-    training.restore(served)
-    settle(session)
-    assert session.errors == []
-    training.restore(99)
-    settle(session)
-    assert session.errors
 
 
 def test_what_is_known_of_the_scans_is_said_with_the_result():
