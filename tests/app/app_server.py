@@ -2,26 +2,30 @@
 
 import os
 import resource
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
+
+from brainmvp.serve import free_port
 
 APP = Path(__file__).parents[2] / "MONAILabelApp"
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server on loopback with its studies folder and log."""
+    """A server on loopback with its studies, a folder or the address of an archive, and its log."""
 
     url: str
-    studies: Path
+    studies: Path | str
     log: Path
     pid: int
 
@@ -59,6 +63,18 @@ class Server:
             files = {"label": (file.name, stream)}
             return self.call("PUT", "/datastore/label", params=query, data={"params": params}, files=files)
 
+    def begin_label(self, study: str, content: bytes) -> socket.socket:
+        """Send all but the end of a final label, and return the open connection."""
+        address = urlsplit(self.url)
+        head = b'--x\r\nContent-Disposition: form-data; name="label"; filename="a.nii.gz"\r\n\r\n'
+        connection = socket.create_connection((address.hostname, address.port))
+        request = f"PUT /datastore/label?image={study}&tag=final HTTP/1.1\r\nHost: localhost\r\n"
+        sizes = (
+            f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(content) + 500}\r\n\r\n"
+        )
+        connection.sendall((request + sizes).encode() + head + content)
+        return connection
+
     def files(self) -> dict[str, bytes]:
         """Return everything in the studies folder and the folder around it, to see that nothing changed.
 
@@ -69,9 +85,20 @@ class Server:
         return {str(path.relative_to(around)): path.read_bytes() for path in files if path.is_file()}
 
 
+def running(
+    studies: Path | str, home: Path, *more: str, largest_file: int | None = None
+) -> AbstractContextManager[Server]:
+    """Run a server as `brainmvp serve` does, with more of its options, until the block ends; see `started`.
+
+    studies: a folder, or the address of an archive.
+    """
+    port = free_port()
+    return started(own_command(studies, port, *more), studies, home, port, home, largest_file)
+
+
 @contextmanager
 def started(
-    command: list[str], studies: Path, home: Path, port: int, cwd: Path, largest_file: int | None = None
+    command: list[str], studies: Path | str, home: Path, port: int, cwd: Path, largest_file: int | None = None
 ) -> Iterator[Server]:
     """Run a server process until the block ends; shows the end of its log if it does not come up.
 
@@ -107,9 +134,17 @@ def stock_command(studies: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "monailabel.main", "start_server", *places]
 
 
-def own_command(studies: Path, port: int, *more: str) -> list[str]:
+def own_command(studies: Path | str, port: int, *more: str) -> list[str]:
     """Return the command that `brainmvp serve` runs."""
     return [sys.executable, str(APP / "main.py"), "--studies", str(studies), "--port", str(port), *more]
+
+
+def wait_for(wanted: Callable[[], bool], seconds: float = 300) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not wanted():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
 
 
 def _wait(server: Server, process: subprocess.Popen) -> None:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from app_server import own_command, started
+from app_server import running, wait_for
 
 from brainmvp.annotation.status import TrainingFile, TrainingStatus
-from brainmvp.serve import free_port
 
 
 class Listener:
@@ -41,13 +40,6 @@ class Listener:
         return not self._thread.is_alive()
 
 
-def wait_for(wanted: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not wanted():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def connections() -> Iterator[list[requests.Response]]:
     opened: list[requests.Response] = []
@@ -59,9 +51,9 @@ def connections() -> Iterator[list[requests.Response]]:
 def test_progress_is_pushed_to_whoever_listens(
     write_study: Callable[..., Path], tmp_path: Path, home: Path, connections: list[requests.Response]
 ) -> None:
-    studies, port = tmp_path / "cohort", free_port()
+    studies = tmp_path / "cohort"
     write_study("p1", "T1CE FLAIR", studies)
-    with started(own_command(studies, port), studies, home, port, cwd=tmp_path) as server:
+    with running(studies, home) as server:
         listener = Listener(server.url)
         wait_for(lambda: len(listener.events) >= 2)
         assert listener.events == [("training", None), ("inferences", [])]
@@ -73,9 +65,9 @@ def test_progress_is_pushed_to_whoever_listens(
 
         wait_for(infer_and_hear)
         wait_for(lambda: listener.of("inferences")[-1] == [])
-        running = [one for now in listener.of("inferences") for one in now]
-        assert {(one["model"], one["image"]) for one in running} == {("tumour", "p1")}
-        assert all(one["step"] and 0 <= one["fraction"] <= 1 for one in running)
+        told = [one for now in listener.of("inferences") for one in now]
+        assert {(one["model"], one["image"]) for one in told} == {("tumour", "p1")}
+        assert all(one["step"] and 0 <= one["fraction"] <= 1 for one in told)
 
         status = TrainingStatus("tumour", "done", "It is done.", 2, 2, 0.5, 0.7)
         TrainingFile(studies).write(status)  # what the process that trains does

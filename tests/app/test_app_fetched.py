@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from noted_folder import opened
 
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
-from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, read_volume, to_itk, write_volume
 
 IMAGE = Volume(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.diag([-1.0, 1.5, 2.0, 1.0]))
@@ -24,12 +24,6 @@ def headers(tmp_path: Path) -> Path:
     sitk.WriteImage(to_itk(IMAGE), str(folder / "flair.nhdr"))
     assert (folder / "flair.raw").is_file()
     return tmp_path / "studies"
-
-
-def opened(root: Path):  # the app can only be imported in a test
-    from brainmvp_app.datastore import StudyDatastore
-
-    return StudyDatastore(str(root), (get_task("tumour"),))
 
 
 def test_a_header_with_its_voxels_elsewhere_is_sent_as_one_file(headers: Path) -> None:

@@ -2,11 +2,9 @@
 
 import io
 import json
-import socket
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -148,12 +146,7 @@ def test_an_upload_that_breaks_off_changes_nothing(
     study = new_study("T1CE FLAIR")
     server.label(study, write_label(study)).raise_for_status()
     before = server.files()
-    head = b'--x\r\nContent-Disposition: form-data; name="label"; filename="a.nii.gz"\r\n\r\n'
-    address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port)) as connection:
-        request = f"PUT /datastore/label?image={study}&tag=final HTTP/1.1\r\nHost: localhost\r\n"
-        sizes = "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 100000\r\n\r\n"
-        connection.sendall((request + sizes).encode() + head + bytes(5000))
+    server.begin_label(study, bytes(5000)).close()
     assert server.get_json("/datastore/")["total"] > 0
     assert server.files() == before
 

@@ -3,16 +3,14 @@
 import json
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from app_server import Server, own_command, started
+from app_server import Server, running, wait_for
 
-from brainmvp.serve import free_port
 from brainmvp.volume import Volume, read_volume, write_volume
 
 WriteStudy = Callable[..., Path]
@@ -32,22 +30,10 @@ def loop(studies: Path, tiny_models: Path) -> Iterator[Server]:
         yield server
 
 
-def running(studies: Path, home: Path, *more: str) -> "started":
-    port = free_port()
-    return started(own_command(studies, port, *more), studies, home, port, cwd=studies.parent)
-
-
 def proposed(server: Server, strategy: str = "hybrid", **body: object) -> dict:
     answer = server.call("POST", f"/activelearning/{strategy}", json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def wait_for_scores(server: Server) -> None:
-    end = time.monotonic() + 120
-    while server.get_json("/progress")["scored"]["tumour"] < 4:
-        assert time.monotonic() < end
-        time.sleep(0.2)
 
 
 def label_for(server: Server, study: str, folder: Path, value: int = 2) -> Path:
@@ -60,7 +46,7 @@ def label_for(server: Server, study: str, folder: Path, value: int = 2) -> Path:
 def test_no_study_goes_to_two_annotators_and_every_answer_says_why(
     loop: Server, tiny_models: Path, tmp_path: Path
 ) -> None:
-    wait_for_scores(loop)
+    wait_for(lambda: loop.get_json("/progress")["scored"]["tumour"] == 4)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda name: proposed(loop, annotator=name), "ABCD"))
     given = {answer["lease"]["annotator"]: answer["id"] for answer in answers}

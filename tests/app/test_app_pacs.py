@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import requests
-from app_server import Server, own_command, started
+from app_server import Server, running, wait_for
 from archive_server import Archive, running_archive
 from dicom_files import write_series
 from pydicom import dcmread
@@ -21,7 +20,6 @@ from test_app_infer import infer
 
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.sequences import Sequence
-from brainmvp.serve import free_port
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, write_volume
 
@@ -32,7 +30,7 @@ PRIVATE = ("Secret", "ID-4711", "ACC-0815")
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     folder = tmp_path_factory.mktemp("orthanc")
-    with running_archive(folder) as running:
+    with running_archive(folder) as archive:
         sent = folder / "sent"
         t1ce, flair = scan((44, 52, 40), (1.1, 1, 1.2)), scan((50, 56, 14), (0.9, 0.95, 3.5))
         localiser = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
@@ -44,16 +42,14 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
             broken.PixelData = broken.PixelData[:-500]
             broken.save_as(path)
         write_series(sent / "5", flair, KNEE, 5, **habit.T2 | {"BodyPartExamined": "KNEE"})
-        running.send(sent)
-        yield running
+        archive.send(sent)
+        yield archive
 
 
 @pytest.fixture(scope="module")
 def pacs_server(archive: Archive, tiny_models: Path) -> Iterator[Server]:
-    port = free_port()
-    command = own_command(archive.dicom_web, port, "--conf", "score_archive", "true")
-    with started(command, tiny_models, tiny_models, port, tiny_models) as running:
-        yield running
+    with running(archive.dicom_web, tiny_models, "--conf", "score_archive", "true") as server:
+        yield server
 
 
 @pytest.fixture
@@ -128,9 +124,7 @@ def test_the_studies_are_scored_where_that_is_wished(
 ) -> None:
     (broken,) = {*pacs_server.get_json("/datastore/", output="all")["objects"]} - {study}
     (folder,) = (tiny_models / "archives").iterdir()
-    end = time.monotonic() + 120
-    while len(AnnotationState(folder).scores.bases("tumour")) < 2 and time.monotonic() < end:
-        time.sleep(0.2)
+    wait_for(lambda: len(AnnotationState(folder).scores.bases("tumour")) == 2)
     assert pacs_server.get_json("/progress")["scored"]["tumour"] == 1
     known = AnnotationState(folder).scores.facts("tumour")
     assert known[study].entropy
@@ -205,11 +199,13 @@ def test_what_arrives_in_the_archive_is_listed_and_the_rest_is_left_as_it_was(
     before, new = dict(catalogue.studies), generate_uid()
     write_series(tmp_path / "new", scan((50, 56, 14), (0.9, 0.95, 3.5)), new, 1, **habit.T2)
     archive.send(tmp_path / "new")
-    end = time.monotonic() + 60
-    while len(catalogue.studies) == len(before) and time.monotonic() < end:
+
+    def listed() -> bool:
         if catalogue.changed():
             catalogue.scan()
-        time.sleep(0.05)
+        return len(catalogue.studies) > len(before)
+
+    wait_for(listed)
     (added,) = catalogue.studies.keys() - before.keys()
     assert list(catalogue.studies[added].images) == ["T2"]
     assert all(catalogue.studies[study] is before[study] for study in before)

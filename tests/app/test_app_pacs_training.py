@@ -7,7 +7,7 @@ from pathlib import Path
 import dicom_files as habit
 import nibabel as nib
 import numpy as np
-from app_server import Server, own_command, started
+from app_server import Server, running
 from archive_server import running_archive
 from dicom_files import write_series
 from pydicom.uid import generate_uid
@@ -16,7 +16,6 @@ from test_app_train import training
 
 from brainmvp.annotation.cases import patient_of
 from brainmvp.modelstore import ModelStore
-from brainmvp.serve import free_port
 from brainmvp.volume import Volume, write_volume
 
 NUMBERS = (1, 2, 3, 4, 5, 6, 6)  # the last patient came twice
@@ -42,8 +41,7 @@ def test_the_labelled_studies_of_an_archive_train_and_no_patient_is_on_two_sides
             write_series(tmp_path / f"{number}" / "1", volume, uid, 1, PatientID=patient, **habit.T1CE)
             write_series(tmp_path / f"{number}" / "2", volume, uid, 2, PatientID=patient, **habit.FLAIR)
             archive.send(tmp_path / f"{number}")
-        port = free_port()
-        with started(own_command(archive.dicom_web, port), home, home, port, home) as server:
+        with running(archive.dicom_web, home) as server:
             studies = server.get_json("/datastore/", output="all")["objects"]
             assert len(studies) == 7
             visits = Counter(map(patient_of, studies))

@@ -5,30 +5,20 @@ import json
 import os
 import shutil
 import signal
-import socket
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Thread
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import requests
-from app_server import Server, own_command, started
+from app_server import Server, running, wait_for
 from labelled import make_cases
 
+from brainmvp.annotation.state import AnnotationState
 from brainmvp.modelstore import ModelStore
-from brainmvp.serve import free_port
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, read_volume, write_volume
-
-
-def running(folder: Path, home: Path, largest_file: int | None = None, *more: str):
-    port = free_port()
-    command = own_command(folder / "cohort", port, *more)
-    return started(command, folder / "cohort", home, port, cwd=folder, largest_file=largest_file)
 
 
 @pytest.fixture
@@ -39,27 +29,9 @@ def labels(tmp_path: Path) -> dict[str, Path]:
     return {case.id: case.label.rename(tmp_path / "expert" / f"{case.id}.nii.gz") for case in cases}
 
 
-def begin_upload(server: Server, study: str, content: bytes) -> socket.socket:
-    """Send all but the end of a label, and return the open connection."""
-    address = urlsplit(server.url)
-    head = b'--x\r\nContent-Disposition: form-data; name="label"; filename="a.nii.gz"\r\n\r\n'
-    connection = socket.create_connection((address.hostname, address.port))
-    request = f"PUT /datastore/label?image={study}&tag=final HTTP/1.1\r\nHost: localhost\r\n"
-    sizes = f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(content) + 500}\r\n\r\n"
-    connection.sendall((request + sizes).encode() + head + content)
-    return connection
-
-
 def stored(folder: Path) -> dict[str, bytes]:
     files = [path for path in folder.rglob("*") if path.is_file() and "annotation.sqlite" not in path.name]
     return {str(path): path.read_bytes() for path in files}
-
-
-def wait_for(wanted: Callable[[], bool], seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not wanted():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def progress(server: Server) -> dict:
@@ -69,7 +41,7 @@ def progress(server: Server) -> dict:
 def test_a_killed_server_loses_nothing(labels: dict[str, Path], home: Path, tmp_path: Path) -> None:
     names = list(labels)
     before = ModelStore(home).served("tumour")
-    with running(tmp_path, home, None, "--conf", "train_after", "6") as server:
+    with running(tmp_path / "cohort", home, "--conf", "train_after", "6") as server:
         for study in names[:6]:
             server.label(study, labels[study], params='{"annotator": "A", "seconds": 60}').raise_for_status()
         leased = server.call("POST", "/activelearning/hybrid", json={"annotator": "A"}).json()["id"]
@@ -84,11 +56,11 @@ def test_a_killed_server_loses_nothing(labels: dict[str, Path], home: Path, tmp_
             lambda: progress(server)["state"] == "training" and progress(server)["epoch"] > stopped["epoch"]
         )
         assert server.get_json("/models")[-1]["version"] == before
-        connection = begin_upload(server, names[0], labels[names[1]].read_bytes())
+        connection = server.begin_label(names[0], labels[names[1]].read_bytes())
         os.kill(server.pid, signal.SIGKILL)
         connection.close()
 
-    with running(tmp_path, home) as server:
+    with running(tmp_path / "cohort", home) as server:
         # The process of the training notices that its server is gone, and keeps its state.
         wait_for(lambda: progress(server)["state"] in ("stopped", "interrupted"))
         assert "start it again to go on" in progress(server)["message"]
@@ -100,7 +72,7 @@ def test_a_killed_server_loses_nothing(labels: dict[str, Path], home: Path, tmp_
         assert server.call("POST", "/activelearning/hybrid", json={"annotator": "A"}).json()["id"] == leased
         killed_in_a_change_of_version(server, before)
 
-    with running(tmp_path, home) as server:
+    with running(tmp_path / "cohort", home) as server:
         served = [m["version"] for m in server.get_json("/models") if m["name"] == "tumour" and m["served"]]
         assert served in ([1], [before])
         server.call("POST", "/models/tumour/serve", json={"version": before}).raise_for_status()
@@ -108,17 +80,11 @@ def test_a_killed_server_loses_nothing(labels: dict[str, Path], home: Path, tmp_
         # Until the new process begins, the state is still that of the one that was killed.
         wait_for(lambda: progress(server)["state"] == "done")
         assert max(m["version"] for m in server.get_json("/models") if m["name"] == "tumour") == before + 1
-        states = [event["detail"]["state"] for event in events(server, "training")]
+        trainings = AnnotationState(server.studies).journal.events("training")
+        states = [event.detail["state"] for event in trainings]
         assert states[:2] == ["started", "stopped"]
         assert states[-2:] == ["started", "finished"]
     assert not list((tmp_path / "cohort").rglob(".writing-*"))
-
-
-def events(server: Server, kind: str) -> list[dict]:
-    from brainmvp.annotation.versions import open_annotation
-
-    found = open_annotation(server.studies).journal.events(kind)
-    return [{"detail": event.detail} for event in found]
 
 
 def killed_in_a_change_of_version(server: Server, other: int) -> None:
@@ -145,7 +111,7 @@ def killed_in_a_change_of_version(server: Server, other: int) -> None:
 
 def test_trouble_is_said_and_changes_nothing(labels: dict[str, Path], home: Path, tmp_path: Path) -> None:
     names = list(labels)
-    with running(tmp_path, home, largest_file=300_000) as server:
+    with running(tmp_path / "cohort", home, largest_file=300_000) as server:
         # Two clients submit the same study at the same moment: one label is final, the other is kept.
         study, contents = names[0], [labels[names[0]], labels[names[0]].with_name("other.nii.gz")]
         volume = read_volume(contents[0])

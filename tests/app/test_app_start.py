@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from app_server import APP, own_command, started
+from app_server import own_command, running
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.serve import free_port
@@ -21,9 +21,8 @@ def test_the_own_command_serves_and_keeps_its_state(
     scan = read_volume(write_study("only", "FLAIR", studies) / "only_flair.nii.gz")
     label = write_volume(Volume((scan.data > 450).astype("uint8"), scan.affine), tmp_path / "label.nii.gz")
 
-    port = free_port()
-    command = own_command(studies, port, "--allow-origin", PAGE, "--conf", "models", "tumour")
-    with started(command, studies, tiny_models, port, cwd=tmp_path) as server:
+    options = ("--allow-origin", PAGE, "--conf", "models", "tumour")
+    with running(studies, tiny_models, *options) as server:
         second = subprocess.run(
             own_command(studies, free_port()), capture_output=True, text=True, timeout=120
         )
@@ -41,8 +40,7 @@ def test_the_own_command_serves_and_keeps_its_state(
         "utf-8"
     )  # by a thread that was cut off as Python ended
 
-    port = free_port()
-    with started(own_command(studies, port), studies, tiny_models, port, cwd=tmp_path) as server:
+    with running(studies, tiny_models) as server:
         assert server.get_json("/datastore/label/info", label="only", tag="final")["reader"] == "A"
 
 
@@ -71,7 +69,6 @@ def test_what_it_cannot_start_with_is_one_sentence(
 def test_a_setting_that_there_is_not_is_refused_with_those_that_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.syspath_prepend(str(APP))
     monkeypatch.setenv("PATH", "")
     from brainmvp_app.conf import Conf
 
@@ -90,7 +87,6 @@ def test_a_setting_that_there_is_not_is_refused_with_those_that_there_are(
 
 
 def test_two_servers_never_work_on_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(APP))
     from brainmvp_app import alone
 
     monkeypatch.setattr(alone, "_PATIENCE", 0.1)
@@ -103,8 +99,7 @@ def test_two_servers_never_work_on_one_folder(tmp_path: Path, monkeypatch: pytes
     assert not alone.hold(tmp_path / "without a folder for notes" / ("x" * 300)).is_locked
 
 
-def test_damaged_notes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(APP))
+def test_damaged_notes_are_named(tmp_path: Path) -> None:
     from brainmvp_app.datastore import StudyDatastore
 
     notes = tmp_path / ".brainmvp" / "datastore_v2.json"

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from app_server import Server, own_command, started
+from app_server import Server, running
 from labelled import make_cases
 
 from brainmvp.modelstore import ModelStore
-from brainmvp.serve import free_port
 from brainmvp.tasks import get_task
 
 TRAINING = {"epochs": 2, "steps": 3}
@@ -26,13 +25,8 @@ def cohort(tmp_path: Path) -> dict[str, Path]:
 
 @pytest.fixture
 def loop(cohort: dict[str, Path], home: Path, tmp_path: Path) -> Iterator[Server]:
-    with running(tmp_path, home) as server:
+    with running(tmp_path / "cohort", home) as server:
         yield server
-
-
-def running(folder: Path, home: Path, *more: str):
-    port = free_port()
-    return started(own_command(folder / "cohort", port, *more), folder / "cohort", home, port, cwd=folder)
 
 
 def training(server: Server, seconds: float = 300) -> dict:
