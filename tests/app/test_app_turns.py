@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from app_server import APP
 
 from brainmvp.annotation.leases import Lease
 from brainmvp.annotation.state import AnnotationState
@@ -20,12 +19,6 @@ if TYPE_CHECKING:
     from brainmvp_app.datastore import StudyDatastore
 
 _STUDIES, _ANNOTATORS = 40, 8
-
-
-@pytest.fixture(autouse=True)
-def app(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the app be imported."""
-    monkeypatch.syspath_prepend(str(APP))
 
 
 class Cohort:

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from app_server import APP
 from dicom_files import FLAIR, write_series
 from pydicom import dcmread
 from pydicom.uid import generate_uid
@@ -41,7 +40,6 @@ def answering() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]],
 
 
 def studies_of(address: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    monkeypatch.syspath_prepend(str(APP))
     from brainmvp_app import pacs
 
     monkeypatch.setattr(pacs, "_ANSWER_SECONDS", 0.3)
@@ -96,8 +94,7 @@ def test_what_is_no_archive_is_said(answering, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("what", ["its studies", "the series of a study"])
-def test_a_listing_that_makes_no_sense_is_said(answering, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    monkeypatch.syspath_prepend(str(APP))
+def test_a_listing_that_makes_no_sense_is_said(answering, what: str) -> None:
     from brainmvp_app.pacs import ArchiveError, Pacs
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -128,8 +125,7 @@ def test_the_studies_can_be_narrowed_down_in_the_address(answering, monkeypatch:
     assert "StudyDescription=" in asked[0]
 
 
-def test_an_archive_has_one_folder_however_its_address_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(APP))
+def test_an_archive_has_one_folder_however_its_address_is_written() -> None:
     from brainmvp_app.pacs import Pacs
 
     written = (
@@ -143,10 +139,7 @@ def test_an_archive_has_one_folder_however_its_address_is_written(monkeypatch: p
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_what_an_archive_refuses_because_it_has_it_is_stored(
-    answering, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, held: bool
-) -> None:
-    monkeypatch.syspath_prepend(str(APP))
+def test_what_an_archive_refuses_because_it_has_it_is_stored(answering, tmp_path: Path, held: bool) -> None:
     from brainmvp_app.pacs import ArchiveError, Pacs
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -171,10 +164,7 @@ def test_what_an_archive_refuses_because_it_has_it_is_stored(
             archive.store(file)
 
 
-def test_what_other_rules_have_named_is_looked_at_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.syspath_prepend(str(APP))
+def test_what_other_rules_have_named_is_looked_at_again(tmp_path: Path) -> None:
     from brainmvp_app.pacs_catalogue import PacsCatalogue
 
     scan = Volume(np.ones((20, 20, 10), np.int16), np.diag([2.0, 2.0, 5.0, 1.0]))
