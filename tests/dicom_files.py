@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+from heads import centre_of, head, oblique
 from pydicom import Dataset, FileDataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate, generate_pixel_data_frame
@@ -23,6 +24,7 @@ from pydicom.uid import (
 from brainmvp.volume import Volume
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_CENTRE = centre_of((44, 48, 42), oblique())
 
 # Headers as vendors write them; what a test does not say comes from here.
 T1 = {"SeriesDescription": "t1_mprage_sag_p2_iso", "ScanningSequence": ["GR", "IR"], "SequenceName": "*tfl3d1_16ns",
@@ -45,6 +47,17 @@ DWI = {
 }
 ADC = {"SeriesDescription": "ep2d_diff_3scan_trace_p2_ADC", "ScanningSequence": "EP", "RepetitionTime": 5200,
        "EchoTime": 90, "ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC", "ND"]}  # fmt: skip
+
+
+def scan(
+    shape: tuple[int, int, int] = (40, 44, 12),
+    spacing: tuple[float, float, float] = (1.2, 1.2, 3.6),
+    seed: int = 0,
+) -> Volume:
+    """Return the head of `heads.head` on an oblique grid; those of any two grids lie at the same place."""
+    affine = oblique(spacing, "LPS")
+    affine[:3, 3] += _CENTRE - centre_of(shape, affine)
+    return right_handed(head(shape, affine, _CENTRE, seed))
 
 
 def write_series(

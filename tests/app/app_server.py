@@ -1,5 +1,6 @@
 """A real MONAI Label server process for the tests, and what a client needs to talk to it."""
 
+import json
 import os
 import resource
 import socket
@@ -145,6 +146,25 @@ def wait_for(wanted: Callable[[], bool], seconds: float = 300) -> None:
     while not wanted():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.1)
+
+
+def infer(
+    server: Server, study: str, model: str = "tumour", output: str = "json", **params: Any
+) -> requests.Response:
+    """Ask for an inference on a study, with the parameters that a client may send."""
+    query = {"image": study, "output": output}
+    return server.call("POST", f"/infer/{model}", params=query, data={"params": json.dumps(params)})
+
+
+def training(server: Server, seconds: float = 300) -> dict:
+    """Wait for the end of a training and return its progress."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        answer = server.get_json("/train/")
+        if answer["status"] not in ("SUBMITTED", "RUNNING"):
+            return answer["progress"]
+        time.sleep(0.3)
+    raise AssertionError(server.log.read_text("utf-8")[-4000:])
 
 
 def _wait(server: Server, process: subprocess.Popen) -> None:

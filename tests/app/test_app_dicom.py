@@ -9,20 +9,10 @@ import dicom_files as habit
 import nibabel as nib
 import numpy as np
 import pytest
-from app_server import Server
-from dicom_files import right_handed, write_series
-from heads import centre_of, head, oblique
+from app_server import Server, infer
+from dicom_files import scan, write_series
 from pydicom import dcmread
 from pydicom.uid import generate_uid
-from test_app_infer import infer
-
-CENTRE = centre_of((44, 48, 42), oblique())
-
-
-def scan(shape: tuple[int, int, int], spacing: tuple[float, float, float], seed: int = 0):
-    affine = oblique(spacing, "LPS")
-    affine[:3, 3] += CENTRE - centre_of(shape, affine)
-    return right_handed(head(shape, affine, CENTRE, seed))
 
 
 @pytest.fixture

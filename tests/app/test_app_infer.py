@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import requests
-from app_server import Server
+from app_server import Server, infer
 
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.card import Card
@@ -22,13 +22,6 @@ from brainmvp.modelstore import Model, ModelStore
 from brainmvp.volume import read_volume
 
 NewStudy = Callable[[str], str]
-
-
-def infer(
-    server: Server, study: str, model: str = "tumour", output: str = "json", **params: Any
-) -> requests.Response:
-    query = {"image": study, "output": output}
-    return server.call("POST", f"/infer/{model}", params=query, data={"params": json.dumps(params)})
 
 
 def parts_of(answer: requests.Response) -> dict[str, bytes]:

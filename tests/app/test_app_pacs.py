@@ -10,13 +10,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import requests
-from app_server import Server, running, wait_for
+from app_server import Server, infer, running, wait_for
 from archive_server import Archive, running_archive
-from dicom_files import write_series
+from dicom_files import scan, write_series
 from pydicom import dcmread
 from pydicom.uid import RLELossless, generate_uid
-from test_app_dicom import scan
-from test_app_infer import infer
 
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.sequences import Sequence

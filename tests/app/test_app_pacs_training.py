@@ -7,12 +7,10 @@ from pathlib import Path
 import dicom_files as habit
 import nibabel as nib
 import numpy as np
-from app_server import Server, running
+from app_server import Server, running, training
 from archive_server import running_archive
-from dicom_files import write_series
+from dicom_files import scan, write_series
 from pydicom.uid import generate_uid
-from test_app_dicom import scan
-from test_app_train import training
 
 from brainmvp.annotation.cases import patient_of
 from brainmvp.modelstore import ModelStore

@@ -1,11 +1,10 @@
 """The loop from the next study to a better model, purely through MONAI Label's own REST calls."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from app_server import Server, running
+from app_server import Server, running, training
 from labelled import make_cases
 
 from brainmvp.modelstore import ModelStore
@@ -27,17 +26,6 @@ def cohort(tmp_path: Path) -> dict[str, Path]:
 def loop(cohort: dict[str, Path], home: Path, tmp_path: Path) -> Iterator[Server]:
     with running(tmp_path / "cohort", home) as server:
         yield server
-
-
-def training(server: Server, seconds: float = 300) -> dict:
-    """Wait for the end of a training and return its progress."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        answer = server.get_json("/train/")
-        if answer["status"] not in ("SUBMITTED", "RUNNING"):
-            return answer["progress"]
-        time.sleep(0.3)
-    raise AssertionError(server.log.read_text("utf-8")[-4000:])
 
 
 def test_next_infer_label_train_next(loop: Server, cohort: dict[str, Path], home: Path) -> None:

@@ -12,8 +12,7 @@ import nibabel as nib
 import nrrd
 import numpy as np
 import pytest
-from dicom_files import right_handed, write_series
-from heads import centre_of, head, oblique
+from dicom_files import scan, write_series
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
@@ -340,14 +339,12 @@ def test_what_the_task_does_not_use_may_be_anything(brainmvp, write_study, tmp_p
 
 @pytest.fixture
 def dicom_visit(tmp_path):
-    uid, centre = generate_uid(), centre_of((44, 48, 42), oblique())
+    uid = generate_uid()
     for number, (facts, spacing, shape) in enumerate(
         [(habit.T1CE, (1.1, 1, 1.2), (44, 52, 40)), (habit.FLAIR, (0.9, 0.95, 3.5), (50, 56, 14))], start=1
     ):
-        affine = oblique(spacing, "LPS")
-        affine[:3, 3] += centre - centre_of(shape, affine)
-        volume = right_handed(head(shape, affine, centre, number))
-        write_series(tmp_path / "all" / "visit" / str(number), volume, uid, number, **facts)
+        folder = tmp_path / "all" / "visit" / str(number)
+        write_series(folder, scan(shape, spacing, number), uid, number, **facts)
     return tmp_path / "all" / "visit"
 
 

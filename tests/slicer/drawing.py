@@ -4,8 +4,37 @@ import time
 
 import numpy as np
 from BrainMVPLib import scene as ops
-from test_slicer_labels import paint, segments
+from BrainMVPLib.shared import shared_package
+from BrainMVPLib.tables import load_tasks
 from vtk.util import numpy_support
+
+TUMOUR = load_tasks(shared_package() / "tasks")["tumour"].table
+
+
+def drawn(values):
+    """Return voxels (Z, Y, X) with a box for each value, one inside the other."""
+    labels = np.zeros((20, 26, 32), np.uint8)
+    for number, value in enumerate(values):
+        labels[3 + number : 14 - number, 4 + 2 * number : 20 - number, 5 + number : 25 - 2 * number] = value
+    return labels
+
+
+def segments(segmentation):
+    inside = segmentation.GetSegmentation()
+    return [inside.GetNthSegment(number) for number in range(inside.GetNumberOfSegments())]
+
+
+def paint(segmentation, number, box):
+    """Add a box (slices of Z, Y, X) to a segment, as the Segment Editor does."""
+    segment = segments(segmentation)[number]
+    image = segment.GetRepresentation("Binary labelmap")
+    array = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    low = image.GetExtent()[4::-2]
+    array[tuple(slice(s.start - o, s.stop - o) for s, o in zip(box, low, strict=True))] = (
+        segment.GetLabelValue()
+    )
+    image.GetPointData().GetScalars().Modified()
+    image.Modified()
 
 
 def draw(segmentation, plane=4):
@@ -13,6 +42,13 @@ def draw(segmentation, plane=4):
     before = segmentation.GetSegmentation().GetMTime()
     paint(segmentation, 0, (slice(plane, plane + 1), slice(5, 8), slice(4, 8)))
     assert segmentation.GetSegmentation().GetMTime() == before
+
+
+def change(node):
+    """Change a voxel, as a filter of Slicer would."""
+    ops.voxels(node)[0, 0, 0] += 1
+    node.GetImageData().GetPointData().GetScalars().Modified()
+    node.GetImageData().Modified()
 
 
 def until(happened, seconds=20):

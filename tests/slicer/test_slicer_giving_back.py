@@ -7,8 +7,7 @@ from BrainMVPLib.background import Background
 from BrainMVPLib.opening import Opening
 from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.submitting import Submitting
-from drawing import until
-from test_slicer_uploads import change
+from drawing import change, until
 
 
 def test_a_study_that_is_left_without_a_label_is_given_back(opened, stock, settle):

@@ -14,8 +14,8 @@ from BrainMVPLib.grids import file_affine, reorder
 from BrainMVPLib.labelmap import Labelmap, read_labelmap
 from BrainMVPLib.nrrd import write_nrrd
 from BrainMVPLib.segmentations import import_labels, new_segmentation
-from BrainMVPLib.shared import shared_package
-from BrainMVPLib.tables import LabelTable, Structure, load_tasks
+from BrainMVPLib.tables import LabelTable, Structure
+from drawing import TUMOUR, drawn, paint, segments
 from heads import oblique
 from vtk.util import numpy_support
 
@@ -24,34 +24,6 @@ from brainmvp.segnrrd import write_seg_nrrd
 from brainmvp.study import Study
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, read_volume, write_volume
-
-TUMOUR = load_tasks(shared_package() / "tasks")["tumour"].table
-
-
-def drawn(values):
-    """Return voxels (Z, Y, X) with a box for each value, one inside the other."""
-    labels = np.zeros((20, 26, 32), np.uint8)
-    for number, value in enumerate(values):
-        labels[3 + number : 14 - number, 4 + 2 * number : 20 - number, 5 + number : 25 - 2 * number] = value
-    return labels
-
-
-def segments(segmentation):
-    inside = segmentation.GetSegmentation()
-    return [inside.GetNthSegment(number) for number in range(inside.GetNumberOfSegments())]
-
-
-def paint(segmentation, number, box):
-    """Add a box (slices of Z, Y, X) to a segment, as the Segment Editor does."""
-    segment = segments(segmentation)[number]
-    image = segment.GetRepresentation("Binary labelmap")
-    array = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
-    low = image.GetExtent()[4::-2]
-    array[tuple(slice(s.start - o, s.stop - o) for s, o in zip(box, low, strict=True))] = (
-        segment.GetLabelValue()
-    )
-    image.GetPointData().GetScalars().Modified()
-    image.Modified()
 
 
 def test_slicer_reads_the_names_of_a_segmentation_in_any_script(scene, tmp_path):

@@ -11,10 +11,9 @@ from BrainMVPLib.opening import Opening
 from BrainMVPLib.segmentations import import_labels
 from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.submitting import Submitting
-from drawing import draw
+from drawing import TUMOUR, draw, drawn, paint
 from scenes import make_scene
 from stock_server import AFFINE
-from test_slicer_labels import TUMOUR, drawn, paint
 
 
 def test_what_is_drawn_after_a_draft_or_a_warning_is_not_left_by_accident(opened, settle):

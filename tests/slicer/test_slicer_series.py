@@ -9,18 +9,9 @@ import pytest
 pytest.importorskip("PySide6", reason="PySide6 is not installed")
 
 import dicom_files as habit
-from dicom_files import right_handed, write_series
-from heads import centre_of, head, oblique
+from dicom_files import scan, write_series
 from pictures import draw_panel
 from pydicom.uid import generate_uid
-
-CENTRE = centre_of((44, 48, 42), oblique())
-
-
-def scan(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> object:
-    affine = oblique(spacing, "LPS")
-    affine[:3, 3] += CENTRE - centre_of(shape, affine)
-    return right_handed(head(shape, affine, CENTRE, 0))
 
 
 def test_the_table_says_which_series_is_which_sequence_and_why_others_are_not(

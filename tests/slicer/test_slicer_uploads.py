@@ -8,7 +8,7 @@ from BrainMVPLib.drawn import export_labels
 from BrainMVPLib.opening import Opening
 from BrainMVPLib.segmenting import Segmenting
 from BrainMVPLib.submitting import Submitting
-from drawing import fill
+from drawing import change, fill
 
 from brainmvp.volume import read_volume
 
@@ -88,13 +88,6 @@ def test_what_was_drawn_without_a_proposal_goes_up_after_its_study(connected, se
     assert session.errors == []
     assert set(session.steps[calls:]) <= {"Submit", "Submitting"}  # the study is there
     shutil.rmtree(server.studies / study)
-
-
-def change(node):
-    """Change a voxel, as a filter of Slicer would."""
-    ops.voxels(node)[0, 0, 0] += 1
-    node.GetImageData().GetPointData().GetScalars().Modified()
-    node.GetImageData().Modified()
 
 
 def test_of_the_user_s_own_study_only_what_was_changed_goes_up_again(

@@ -15,7 +15,7 @@ from BrainMVPLib.opening import Opening
 from BrainMVPLib.segmentations import import_labels
 from BrainMVPLib.segmenting import Segmenting, summary
 from BrainMVPLib.submitting import Submitting
-from test_slicer_labels import paint
+from drawing import paint
 
 from brainmvp.volume import read_volume
 

@@ -6,8 +6,7 @@ import shutil
 import dicom_files as habit
 import numpy as np
 import pytest
-from dicom_files import right_handed, write_series
-from heads import centre_of, head, oblique
+from dicom_files import scan, write_series
 from pydicom.uid import generate_uid
 
 from brainmvp.errors import BrainMVPError
@@ -15,14 +14,6 @@ from brainmvp.given_ids import GivenIds
 from brainmvp.sequences import Sequence
 from brainmvp.study import NoSequenceError, Study, find_studies
 from brainmvp.volume import read_volume
-
-CENTRE = centre_of((40, 48, 40), oblique())
-
-
-def scan(shape=(40, 44, 12), spacing=(1.2, 1.2, 3.6)):
-    affine = oblique(spacing, "LPS")
-    affine[:3, 3] += CENTRE - centre_of(shape, affine)
-    return right_handed(head(shape, affine, CENTRE))
 
 
 def without(facts, *keywords):
