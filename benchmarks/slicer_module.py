@@ -37,7 +37,6 @@ from brainmvp.serve import running_server
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, write_volume
 
-_MODULE = Path(__file__).parents[1] / "SlicerExtension" / "BrainMVP"
 _SHAPE = (155, 240, 240)
 _SEQUENCES = ("T1", "T1CE", "T2", "FLAIR")
 _LOOK_S = 0.002
@@ -58,7 +57,7 @@ def main() -> None:
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
         desktop = Desktop(make_scene(), folder)
         desktop.folder = str(folder / "patient")
-        desktop.install(patch, _MODULE)
+        desktop.install(patch)
         import BrainMVP
 
         desktop.widget = BrainMVP.BrainMVPWidget()

@@ -37,9 +37,7 @@ def test_a_list_of_images_that_have_to_be_fetched_keeps_nobody_waiting(root: Pat
     assert others
 
 
-def test_images_are_packed_by_their_sequence_whatever_their_files_are_called(
-    root: Path, tmp_path: Path
-) -> None:
+def test_images_are_packed_by_their_sequence_whatever_their_files_are_called(root: Path) -> None:
     names = {"T1": "t1/image.nii.gz", "FLAIR": "flair/image.nii.gz", "T2": "scan_004.nii.gz"}
     files = {sequence: scan(root / "p4" / name) for sequence, name in names.items()}
     (root / "p4" / "study.json").write_text(json.dumps({"sequences": names}))

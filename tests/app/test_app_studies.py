@@ -1,7 +1,6 @@
 """A study of several sequences is one image of the datastore."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from app_server import Server
@@ -68,9 +67,7 @@ def test_the_id_alone_gives_the_reference_sequence(server: Server, new_study: Ne
     assert server.call("GET", "/datastore/image", params={"image": study}).content == stored.read_bytes()
 
 
-def test_other_formats_than_nifti_are_studies_too(
-    server: Server, new_study: NewStudy, tmp_path: Path
-) -> None:
+def test_other_formats_than_nifti_are_studies_too(server: Server, new_study: NewStudy) -> None:
     source = server.studies / (name := new_study("FLAIR")) / f"{name}_flair.nii.gz"
     write_volume(read_volume(source), server.studies / "as_nrrd" / "scan_flair.nrrd")
     info = server.get_json("/datastore/image/info", image="as_nrrd")

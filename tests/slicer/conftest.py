@@ -30,7 +30,6 @@ from BrainMVPLib.tables import LabelTable, Structure
 from scenes import make_scene
 from stock_server import AFFINE, StockServer, answer
 
-MODULE = Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP"
 _NUMBERS = count(1)
 
 
@@ -146,8 +145,6 @@ def study(
 def server(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Iterator[object]:
     """A real server of the app with small random models; `studies` is its folder."""
     pytest.importorskip("monailabel", reason="MONAI Label is not installed")
-    from types import SimpleNamespace
-
     from brainmvp.serve import running_server
 
     studies = tmp_path_factory.mktemp("slicer") / "studies"
@@ -157,7 +154,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Itera
             patch.setenv("BRAINMVP_HOME", str(tiny_models))
             patch.setenv("MONAI_LABEL_TASKS_SCORING", "false")
             running = stack.enter_context(running_server(studies, device="cpu"))
-        yield SimpleNamespace(url=running.url, studies=studies, log=running.log)
+        yield SimpleNamespace(url=running.url, studies=studies)
 
 
 @pytest.fixture
@@ -193,10 +190,9 @@ def desktop(scene: slicer.vtkMRMLScene, tmp_path: Path, monkeypatch: pytest.Monk
     from desktop import Desktop
 
     desktop = Desktop(scene, tmp_path / "settings")
-    desktop.install(monkeypatch, MODULE)
-    for name in [name for name in sys.modules if name.startswith("BrainMVPLib.") or name == "BrainMVP"]:
-        if name in ("BrainMVP", "BrainMVPLib.widget", "BrainMVPLib.cells", "BrainMVPLib.plot"):
-            monkeypatch.delitem(sys.modules, name)
+    desktop.install(monkeypatch)
+    for name in ("BrainMVP", *(f"BrainMVPLib.{part}" for part in ("widget", "cells", "keys", "plot"))):
+        monkeypatch.delitem(sys.modules, name, raising=False)  # they have the `qt` of the test before
     desktop.module = importlib.import_module("BrainMVP")
     desktop.widget = desktop.module.BrainMVPWidget()
     desktop.widget.setup()

@@ -15,6 +15,7 @@ import slicer
 import slicer.util
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
+_MODULE = Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP"
 _CLASSES = (
     "QWidget", "QFrame", "QLabel", "QLineEdit", "QPushButton", "QToolButton", "QCheckBox", "QComboBox", "QTableWidget",
     "QProgressBar", "QPlainTextEdit", "QHeaderView",
@@ -139,7 +140,7 @@ class Desktop:
         self.folder = ""
         self.widget: Any = None
 
-    def install(self, patch: Any, module_folder: Path) -> None:
+    def install(self, patch: Any) -> None:
         """Make `qt`, `ctk`, `slicer.app` and the rest importable while a test runs."""
         classes = {name: _pythonic(getattr(QtWidgets, name)) for name in _CLASSES}
         qt = ModuleType("qt")
@@ -158,7 +159,7 @@ class Desktop:
         i18n = ModuleType("slicer.i18n")
         i18n.tr, i18n.translate = (lambda text: text), (lambda context, text: text)
         patch.setitem(sys.modules, "slicer.i18n", i18n)
-        patch.setitem(sys.modules, "slicer.ScriptedLoadableModule", _scripted(module_folder, qt))
+        patch.setitem(sys.modules, "slicer.ScriptedLoadableModule", _scripted())
         patch.setattr(slicer, "mrmlScene", self.scene, raising=False)
         patch.setattr(slicer, "qMRMLSegmentEditorWidget", SegmentEditor, raising=False)
         app = SimpleNamespace(
@@ -214,7 +215,7 @@ def _name(child: Any) -> str:
     return "" if callable(name) else name
 
 
-def _scripted(module_folder: Path, qt: Any) -> ModuleType:
+def _scripted() -> ModuleType:
     module = ModuleType("slicer.ScriptedLoadableModule")
 
     class ScriptedLoadableModule:
@@ -231,7 +232,7 @@ def _scripted(module_folder: Path, qt: Any) -> ModuleType:
             pass
 
         def resourcePath(self, name: str) -> str:
-            return str(module_folder / "Resources" / name)
+            return str(_MODULE / "Resources" / name)
 
     class ScriptedLoadableModuleLogic:
         def __init__(self, parent: Any = None) -> None:

@@ -24,7 +24,7 @@ if __name__ == "__main__":
 from BrainMVPLib import views
 from BrainMVPLib.drawn import export_labels
 from BrainMVPLib.measure import middle
-from BrainMVPLib.scene import affine
+from BrainMVPLib.scene import affine, array_of
 from desktop import Desktop
 from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 from vtk.util import numpy_support
@@ -103,11 +103,10 @@ def _slice(logic: Any, size: int, session: Any, labels: np.ndarray | None, table
 
 
 def _on_slice(labels: np.ndarray, reference: Any, node: Any, size: int) -> np.ndarray:
-    matrix = node.GetXYToRAS()
-    to_ras = np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])
     y, x = np.mgrid[:size, :size]
     points = np.stack([x.ravel(), y.ravel(), np.zeros(size * size), np.ones(size * size)])
-    index = np.round(np.linalg.inv(affine(reference)) @ to_ras @ points)[:3].astype(int)
+    to_index = np.linalg.inv(affine(reference)) @ array_of(node.GetXYToRAS())
+    index = np.round(to_index @ points)[:3].astype(int)
     shape = np.array(labels.shape[::-1])[:, None]
     valid = ((index >= 0) & (index < shape)).all(0)
     result = np.zeros(size * size, np.uint8)
@@ -143,14 +142,13 @@ def main(target: Path) -> None:
     from brainmvp.demo import PATIENTS, make_patient
     from brainmvp.serve import running_server
 
-    module = Path(__file__).parents[2] / "SlicerExtension" / "BrainMVP"
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         studies = Path(folder) / "studies"
         patient = PATIENTS[0]  # with a tumour
         make_patient(patient, studies / patient.id)
         desktop = Desktop(make_scene(), Path(folder))
-        desktop.install(patch, module)
+        desktop.install(patch)
         import BrainMVP
 
         widget = BrainMVP.BrainMVPWidget()

@@ -267,7 +267,7 @@ def test_another_geometry_or_an_undeclared_value_is_refused(study, stock, settle
         assert scene.GetNumberOfNodes() == before
 
 
-def test_a_slow_server_can_be_left_and_its_answer_is_not_used(study, stock, settle):
+def test_a_slow_server_can_be_left_and_its_answer_is_not_used(study, stock):
     stock.wrong["/infer/lesions"] = "slow"
     before = set(threading.enumerate())
     Segmenting(study).segment()

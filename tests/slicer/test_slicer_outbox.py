@@ -52,7 +52,7 @@ def test_who_leaves_a_submission_is_told_that_the_label_goes_out(opened, stock, 
     assert "POST /studies/release" not in stock.calls
 
 
-def test_a_label_that_is_refused_after_it_was_left_stays_and_says_why(opened, stock, settle, monkeypatch):
+def test_a_label_that_is_refused_after_it_was_left_stays_and_says_why(opened, monkeypatch):
     refuse = threading.Event()
 
     def refused(*args):

@@ -13,7 +13,7 @@ from drawing import change, fill
 from brainmvp.volume import read_volume
 
 
-def test_a_folder_goes_up_once_and_compressed(connected, server, settle, write_study, tmp_path, new_study):
+def test_a_folder_goes_up_once_and_compressed(connected, server, settle, write_study):
     session = connected
     folder = write_study("Anna B.", "T1CE FLAIR T2")
     opening, segmenting = Opening(session), Segmenting(session)

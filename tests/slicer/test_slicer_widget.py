@@ -23,7 +23,7 @@ from stock_server import AFFINE
 _NUMBERS = count(1)
 
 
-def test_a_study_by_clicks(panel, click, server, write_study, desktop, scene, wait):
+def test_a_study_by_clicks(panel, click, server, write_study, scene, wait):
     name = f"clicks{next(_NUMBERS)}"
     write_study(name, "T1CE FLAIR T1 T2", server.studies)
     panel.ui.urlEdit.setText(server.url)
@@ -65,7 +65,7 @@ def test_a_study_by_clicks(panel, click, server, write_study, desktop, scene, wa
     shutil.rmtree(server.studies / following)
 
 
-def test_two_volumes_for_one_sequence_are_shown_and_chosen_by_hand(panel, volume, desktop, wait):
+def test_two_volumes_for_one_sequence_are_shown_and_chosen_by_hand(panel, volume, wait):
     panel.session.state.model = "tumour"
     first = volume(np.ones((4, 5, 6), np.int16), np.eye(4), "day1_flair")
     volume(np.ones((4, 5, 6), np.int16), np.eye(4), "day2_flair")
@@ -167,7 +167,7 @@ def test_who_says_no_name_is_who_is_logged_in(request, monkeypatch):
     assert panel.ui.annotatorEdit.text == panel.session.annotator == "Anna"
 
 
-def test_a_colleague_s_scene_brings_neither_their_name_nor_a_training(panel, desktop, scene, tmp_path, wait):
+def test_a_colleague_s_scene_brings_neither_their_name_nor_a_training(panel, scene, tmp_path, wait):
     panel.ui.annotatorEdit.setText("Ben")
     panel.ui.annotatorEdit.editingFinished.emit()
     node = panel.session.state.node
@@ -314,7 +314,7 @@ def test_the_module_can_be_loaded_again_during_an_inference(panel, desktop, serv
 
 
 def test_a_scene_that_is_opened_during_an_inference_ends_it_and_that_is_said(
-    panel, desktop, click, volume, stock, scene, wait
+    panel, click, volume, stock, scene, wait
 ):
     volume(np.ones((10, 12, 14), np.int16), AFFINE, "head")
     panel.ui.urlEdit.setText(stock.url)
@@ -375,7 +375,7 @@ def test_slicer_can_list_the_module(desktop):
     assert "not a medical device" in about.helpText
 
 
-def test_the_self_test_passes(desktop, panel):
+def test_the_self_test_passes(desktop):
     test = desktop.module.BrainMVPTest()
     test.setUp = lambda: None  # the scene of this test is empty already
     test.runTest()
