@@ -70,27 +70,31 @@ def main() -> None:
             panel.ui.urlEdit.setText(server.url)
             print(f"{'':16}{'all, s':>8}  longest freeze by step, ms")
             for number, button in enumerate(_CLICKS):
-                _measure(desktop, panel, button)
+                spent = _measure(desktop, panel, button)
                 if "⚠" in panel.ui.messageText.text:
                     sys.exit(panel.ui.messageText.text)
                 if button == "segmentButton":
-                    steps = (f"{step} {seconds:.2f} s" for step, seconds in panel.segmenting.seconds.items())
-                    print(" " * 25, ", ".join(steps))
+                    print(" " * 25, ", ".join(f"{step} {seconds:.2f} s" for step, seconds in spent.items()))
                 if number == 0:
                     panel.ui.modelSection.setChecked(True)
         desktop.widget.cleanup()
 
 
-def _measure(desktop: Desktop, panel: object, button: str) -> None:
-    """Click a button, wait until what it began is over and shown, and print how long that froze the panel."""
+def _measure(desktop: Desktop, panel: object, button: str) -> dict[str, float]:
+    """Click a button, wait until what it began is over and shown, and print how long that froze the panel.
+
+    Returns the seconds that each step took.
+    """
+    spent: dict[str, float] = defaultdict(float)
     longest: dict[str, float] = defaultdict(float)
     busiest: dict[str, float] = defaultdict(float)
-    begin = time.perf_counter()
 
     def look(step: str, action: Callable[[], object]) -> None:
         start, worked = time.perf_counter(), time.thread_time()
         action()
-        longest[step] = max(longest[step], time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        spent[step] += seconds
+        longest[step] = max(longest[step], seconds)
         busiest[step] = max(busiest[step], time.thread_time() - worked)
 
     click = QtTest.QTest.mouseClick
@@ -100,9 +104,11 @@ def _measure(desktop: Desktop, panel: object, button: str) -> None:
         step = panel.ui.progressText.text.split(",")[0] if panel.session.busy else "showing it"
         look(step, lambda: (time.sleep(_LOOK_S), desktop.application.processEvents()))
         calm = 0 if panel.session.busy else calm + 1
-    seconds = time.perf_counter() - begin - calm * _LOOK_S
+    spent["showing it"] -= calm * _LOOK_S
+    seconds = sum(spent.values())
     steps = (f"{step} {1000 * wall:.0f} ({1000 * busiest[step]:.0f})" for step, wall in longest.items())
     print(f"{button.removesuffix('Button'):16}{seconds:8.2f}  {', '.join(steps)}")
+    return spent
 
 
 def _make_studies(folder: Path) -> None:

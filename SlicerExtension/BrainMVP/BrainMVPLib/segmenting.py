@@ -55,7 +55,6 @@ class Segmenting:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.uncertainty = Uncertainty(session)
-        self.seconds: dict[str, float] = {}  # of the last run, by step
         self._warned = ("", "")
 
     def segment(self) -> None:
@@ -73,7 +72,6 @@ class Segmenting:
             if reference is None or not task.accepts(volumes):
                 raise ModuleError(task.what_is_missing(volumes) or "No volume is chosen for the study.")
             self._may_set_aside(state.segmentation)
-            begin = time.perf_counter()
             folder = session.workplace("segment")
             sources = [Source.of(sequence, node) for sequence, node in volumes.items()]
             known_there = state.study if state.server == client.url else ""
@@ -87,46 +85,30 @@ class Segmenting:
             volume_id = reference[1].GetID()
             node_name, shape = reference[1].GetName(), reference[1].GetImageData().GetDimensions()[::-1]
             grid = ops.affine(reference[1])
-            seconds = {"prepare": time.perf_counter() - begin}
 
             def work(job: Job) -> Result:
-                known, all_of_it = send(
-                    client, task, name, sources, folder, job, seconds, annotator, proposed
-                )
+                known, all_of_it = send(client, task, name, sources, folder, job, annotator, proposed)
                 image = known[reference[0]].image
                 taken = "" if proposed else client.reserve(study_of(image), annotator)
                 if before and _went_on(sources, before, study_of(image)):
                     settle_copies(client, before, study_of(image), annotator)
-                start = time.perf_counter()
                 answer = _infer(client, model, image, None if all_of_it else list(known), folder, job)
                 if more := set(answer.facts.get("sequences_used") or ()) - known.keys():
                     raise ModuleError(
                         f"The server looked at {' and '.join(sorted(more))}, too, of which there is no volume here; "
                         "ask whoever runs it to update it."
                     )
-                seconds["segment and download"] = time.perf_counter() - start
                 job.report("Reading the result", None)
-                start = time.perf_counter()
                 labels = read_labelmap(answer.file, grid, shape, _SOURCE, node_name)
                 table, packed = _table_of(task, answer.facts), measure.pack(labels.voxels)
                 drawn = state_as_imported(labels, table)
-                seconds["read"] = time.perf_counter() - start
                 sent = {source.node_id: known[source.sequence] for source in sources}
                 middle = measure.middle(labels.voxels, grid)
                 return Result(
                     client.url, image, answer.facts, labels, table, packed, drawn, sent, middle, taken
                 )
 
-            def done(result: Result) -> None:
-                start = time.perf_counter()
-                self._show(task, volume_id, grid, result)
-                self.seconds = {
-                    **seconds,
-                    "show": time.perf_counter() - start,
-                    "all": time.perf_counter() - begin,
-                }
-
-            session.wait_for("Auto-segment", work, done)
+            session.wait_for("Auto-segment", work, lambda result: self._show(task, volume_id, grid, result))
 
     def _show(self, task: TaskSpec, volume_id: str, grid: np.ndarray, result: Result) -> None:
         session, state = self.session, self.session.state

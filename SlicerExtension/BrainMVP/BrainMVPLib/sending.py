@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,24 +44,22 @@ class Source:
 
 def send(
     client: Client, task: TaskSpec, name: str, sources: list[Source], folder: Path, job: Job,
-    seconds: dict[str, float], annotator: str = "", copy_of: str = "",
+    annotator: str = "", copy_of: str = "",
 ) -> tuple[dict[str, Origin], bool]:  # fmt: skip
     """Have the server know the volumes as sequences of one study.
 
     Returns what it has of each, by sequence, and whether they are all that the study has of the task's sequences.
     Nothing goes up that the server has: in this study (after a saved scene was opened again, or where a sequence is
     left empty), under an id that follows from the content (after Slicer was started again), or in another study (after
-    one sequence of it was changed). `seconds` notes the time of each step. annotator: to whom the server is to reserve
-    what goes up; copy_of: the study that it proposed, of which another one is then a copy.
+    one sequence of it was changed). annotator: to whom the server is to reserve what goes up; copy_of: the study that
+    it proposed, of which another one is then a copy.
     """
-    start = time.perf_counter()
     job.report("Comparing with the server", None)
     contents = {s.sequence: content_of(s.voxels, s.affine) for s in sources}
     kept = {s.sequence: s.origin for s in sources if s.origin and s.origin.content == contents[s.sequence]}
     kept = {sequence: origin for sequence, origin in kept.items() if _is_there(client, origin)}
     others = _others_of_the_study(client, task, kept) if len(kept) == len(sources) else None
     if others is not None:
-        seconds["compare"] = time.perf_counter() - start
         return kept, not others
     if task.takes_any_image:
         kept = {}
@@ -71,8 +68,6 @@ def send(
     sums = {sequence: origin.sha256 for sequence, origin in copied.items()}
     for sequence, path in files.items():
         sums[sequence] = sha256_of(path, lambda: job.report("Comparing with the server", None))
-    seconds["pack"] = time.perf_counter() - start
-    start = time.perf_counter()
     study, found = study_id(name, sums), {}
     for number, sequence in enumerate(contents):
 
@@ -89,7 +84,6 @@ def send(
         else:
             kind = None if task.takes_any_image else sequence
             client.upload_image(study, kind, files[sequence], sent, annotator, copy_of)
-    seconds["upload"] = time.perf_counter() - start
     return found, True
 
 
