@@ -87,17 +87,13 @@ class Segmenting:
             grid = ops.affine(reference[1])
 
             def work(job: Job) -> Result:
-                known, all_of_it = send(client, task, name, sources, folder, job, annotator, proposed)
+                known = send(client, task, name, sources, folder, job, annotator, proposed)
                 image = known[reference[0]].image
                 taken = "" if proposed else client.reserve(study_of(image), annotator)
                 if before and _went_on(sources, before, study_of(image)):
                     settle_copies(client, before, study_of(image), annotator)
-                answer = _infer(client, model, image, None if all_of_it else list(known), folder, job)
-                if more := set(answer.facts.get("sequences_used") or ()) - known.keys():
-                    raise ModuleError(
-                        f"The server looked at {' and '.join(sorted(more))}, too, of which there is no volume here; "
-                        "ask whoever runs it to update it."
-                    )
+                looked_at = None if task.takes_any_image else list(known)
+                answer = _infer(client, model, image, looked_at, folder, job)
                 job.report("Reading the result", None)
                 labels = read_labelmap(answer.file, grid, shape, _SOURCE, node_name)
                 table, packed = _table_of(task, answer.facts), measure.pack(labels.voxels)

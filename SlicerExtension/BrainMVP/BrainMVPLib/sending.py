@@ -45,10 +45,9 @@ class Source:
 def send(
     client: Client, task: TaskSpec, name: str, sources: list[Source], folder: Path, job: Job,
     annotator: str = "", copy_of: str = "",
-) -> tuple[dict[str, Origin], bool]:  # fmt: skip
-    """Have the server know the volumes as sequences of one study.
+) -> dict[str, Origin]:  # fmt: skip
+    """Have the server know the volumes as sequences of one study; return what it has of each, by sequence.
 
-    Returns what it has of each, by sequence, and whether they are all that the study has of the task's sequences.
     Nothing goes up that the server has: in this study (after a saved scene was opened again, or where a sequence is
     left empty), under an id that follows from the content (after Slicer was started again), or in another study (after
     one sequence of it was changed). annotator: to whom the server is to reserve what goes up; copy_of: the study that
@@ -58,9 +57,8 @@ def send(
     contents = {s.sequence: content_of(s.voxels, s.affine) for s in sources}
     kept = {s.sequence: s.origin for s in sources if s.origin and s.origin.content == contents[s.sequence]}
     kept = {sequence: origin for sequence, origin in kept.items() if _is_there(client, origin)}
-    others = _others_of_the_study(client, task, kept) if len(kept) == len(sources) else None
-    if others is not None:
-        return kept, not others
+    if len(kept) == len(sources) and _are_of_one_study(client, task, kept):
+        return kept
     if task.takes_any_image:
         kept = {}
     copied = {sequence: origin for sequence, origin in kept.items() if origin.sha256}
@@ -84,7 +82,7 @@ def send(
         else:
             kind = None if task.takes_any_image else sequence
             client.upload_image(study, kind, files[sequence], sent, annotator, copy_of)
-    return found, True
+    return found
 
 
 def settle_copies(client: Client, before: str, now: str, annotator: str) -> None:
@@ -135,18 +133,16 @@ def _is_there(client: Client, origin: Origin) -> bool:
     return origin.server == client.url and client.image_info(origin.image) is not None
 
 
-def _others_of_the_study(client: Client, task: TaskSpec, origins: dict[str, Origin]) -> set[str] | None:
-    """Return the task's sequences that a study has besides these, or None where these are not all in one as such."""
+def _are_of_one_study(client: Client, task: TaskSpec, origins: dict[str, Origin]) -> bool:
+    """Tell whether the server has all of these in one study, and as these sequences."""
     studies = {study_of(origin.image) for origin in origins.values()}
     info = client.image_info(studies.pop()) if len(studies) == 1 else None
     if info is None:
-        return None
+        return False
     if task.takes_any_image:
-        return set()
-    has = {s: part.get("image") for s, part in (info.get("sequences") or {}).items() if s in task.sequences}
-    if any(has.get(sequence) != origin.image for sequence, origin in origins.items()):
-        return None
-    return has.keys() - origins.keys()
+        return True
+    has = info.get("sequences") or {}
+    return all(has.get(sequence, {}).get("image") == origin.image for sequence, origin in origins.items())
 
 
 def _pack(sources: list[Source], folder: Path, job: Job) -> dict[str, Path]:

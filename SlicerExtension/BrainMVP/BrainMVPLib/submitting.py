@@ -149,7 +149,7 @@ class Submitting:
         sources = [Source.of(sequence, node) for sequence, node in session.chosen_volumes(task).items()]
 
         def work(job: Job) -> dict[str, Origin]:
-            known, _ = send(client, task, name, sources, folder, job, annotator)
+            known = send(client, task, name, sources, folder, job, annotator)
             return {source.node_id: known[source.sequence] for source in sources}
 
         def done(sent: dict[str, Origin]) -> None:
