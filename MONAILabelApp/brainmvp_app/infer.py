@@ -12,7 +12,6 @@ from monailabel.interfaces.tasks.infer_v2 import InferType
 from brainmvp.brain import BUILT_IN
 from brainmvp.segment import Segmenter
 from brainmvp.segmentation import Segmentation
-from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
@@ -87,15 +86,6 @@ class SegmentationTask(ServedTask[Segmenter]):
         }
         logger.info("%s: %s by %s in %.1f s", study.id, self.task.name, result.model, seconds["total"])
         return file, _facts(result, seconds)
-
-    def background_segmenter(self) -> Segmenter:
-        """Return the served model on the server's own device; raises `BrainMVPError` if it cannot be loaded."""
-        return self.served(self.device)
-
-    def segment_in_background(self, segmenter: Segmenter, study: Study) -> Segmentation:
-        """Segment a study on its reference's grid when no client wants an inference."""
-        with TURN.of_background():
-            return segmenter.segment(study)
 
 
 def _write(result: Segmentation, suffix: str) -> str:

@@ -22,6 +22,7 @@ from brainmvp.study import Study, images_state
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.fetched import fetch
 from brainmvp_app.infer import SegmentationTask
+from brainmvp_app.inference_turn import TURN
 from brainmvp_app.pacs import ArchiveError
 
 logger = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class Scorer(Thread):
                 continue
             basis = Basis(images_state(study), *versions)
             if known.get(study.id) != basis and self._not_before.get(study.id, 0.0) < time.monotonic():
-                self._score(study, infer.background_segmenter(), infer, encoder, basis)
+                self._score(study, infer.served(infer.device), infer, encoder, basis)
                 return True
         return False
 
@@ -118,7 +119,8 @@ class Scorer(Thread):
         try:
             try:
                 fetch(study, (*infer.task.sequences, *encoder.card.sequences))  # before it is anyone's turn
-                result = infer.segment_in_background(segmenter, study)
+                with TURN.of_background():
+                    result = segmenter.segment(study)
                 entropy = region_entropies(result.probabilities, result.labels.voxel_ml)
                 facts = Facts(study.id, embedder.embed(study), entropy)
                 basis = Basis(basis.files, segmenter.card.identity, basis.encoder)

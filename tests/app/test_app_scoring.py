@@ -14,6 +14,7 @@ from brainmvp.annotation.scores import Basis
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
+from brainmvp.segment import Segmenter
 from brainmvp.study import Study
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, read_volume, write_volume
@@ -40,9 +41,9 @@ def test_no_damaged_model_and_no_full_memory_spoils_the_other_scores(
 
         return fail
 
-    monkeypatch.setattr(infers["stroke"], "background_segmenter", fails(BrainMVPError("damaged")))
+    monkeypatch.setattr(infers["stroke"], "served", fails(BrainMVPError("damaged")))
     with monkeypatch.context() as full:
-        full.setattr(infers["tumour"], "segment_in_background", fails(torch.OutOfMemoryError("full")))
+        full.setattr(Segmenter, "segment", fails(torch.OutOfMemoryError("full")))
         with pytest.raises(BrainMVPError, match="damaged"):
             scorer._score_one()
     assert state.scores.bases("tumour") == {}
@@ -84,15 +85,14 @@ def test_what_passes_is_tried_again_later_and_what_is_a_studys_fault_only_after_
     if error is None:  # the score is there, and cannot be written
         result = SimpleNamespace(probabilities={}, labels=SimpleNamespace(voxel_ml=1.0))
         monkeypatch.setattr(state.scores, "store", full)
-    infer = SimpleNamespace(task=task, segment_in_background=fail if error else lambda *_: result)
     card = SimpleNamespace(sequences=(), id="m@1", identity="m@1 0")
     scorer = module.Scorer(None, state.scores, {}, "cpu")
     scorer._embedder_of = lambda model: SimpleNamespace(embed=lambda study: np.ones(2))
     study = Study("a", tmp_path, {})
     parts = (
         study,
-        SimpleNamespace(card=card),
-        infer,
+        SimpleNamespace(card=card, segment=fail if error else lambda _: result),
+        SimpleNamespace(task=task),
         SimpleNamespace(card=card),
         Basis("f", "m@1 0", "m@1 0"),
     )
