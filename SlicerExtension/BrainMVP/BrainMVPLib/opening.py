@@ -18,9 +18,7 @@ from .grids import file_affine
 from .labels import show_draft
 from .origin import Origin, content_of, note
 from .session import NOT_USED, Session
-from .shared import is_label
-
-_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mgz")
+from .shared import shared_sequences
 
 
 class Opening:
@@ -114,13 +112,13 @@ class Opening:
         """Load every image of a folder as a study of that name, in the place of the one that is open."""
         session, state = self.session, self.session.state
         with session.refusing():
-            paths = sorted(
-                p for p in folder.iterdir() if p.name.lower().endswith(_SUFFIXES) and not is_label(p.name)
-            )
+            names = shared_sequences()
+            images = (p for p in folder.iterdir() if p.name.lower().endswith(names.IMAGE_SUFFIXES))
+            paths = sorted(p for p in images if not names.is_label(p.name))
             if not paths:
                 raise ModuleError(
-                    f"{folder} holds no images ({', '.join(_SUFFIXES)}); choose another folder. DICOM goes into the "
-                    "scene by Slicer's DICOM module first, then press Use scene."
+                    f"{folder} holds no images ({', '.join(names.IMAGE_SUFFIXES)}); choose another folder. DICOM goes "
+                    "into the scene by Slicer's DICOM module first, then press Use scene."
                 )
             left = self._may_leave()
             nodes: dict[str, Any] = {}
@@ -136,7 +134,7 @@ class Opening:
                 state.opened = time.time()
                 session.said.emit(f"{folder.name} is open: {len(nodes)} volumes.")
 
-            named = {path.name: (path, _stem(path.name)) for path in paths}
+            named = {path.name: (path, names.strip_suffix(path.name)) for path in paths}
             session.wait_for_steps("Opening", self._load(named, nodes), opened, lambda: self._remove(nodes))
 
     def _load(self, files: dict[str, tuple[Path, str]], nodes: dict[str, Any]) -> Iterator[tuple[str, float]]:
@@ -245,7 +243,3 @@ def _clock(moment: Any) -> str:
         return datetime.fromisoformat(str(moment).replace("Z", "+00:00")).astimezone().strftime("%H:%M")
     except ValueError:
         return str(moment or "")
-
-
-def _stem(name: str) -> str:
-    return next((name[: -len(s)] for s in _SUFFIXES if name.lower().endswith(s)), name)

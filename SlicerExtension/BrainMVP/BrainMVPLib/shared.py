@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Callable
 
 from .errors import ModuleError
@@ -27,12 +28,12 @@ def shared_package() -> Path:
     raise ModuleError(f"{packaged} is missing from this installation; install the extension again.")
 
 
-def is_label(filename: str) -> bool:
-    """Tell whether a file is named as a label map."""
+def shared_sequences() -> ModuleType:
+    """Return the module `brainmvp.sequences`: which files are images, and what their names tell."""
     shared_package()
-    from brainmvp.sequences import is_label
+    from brainmvp import sequences
 
-    return is_label(filename)
+    return sequences
 
 
 def sequence_teller(
