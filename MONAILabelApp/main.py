@@ -17,6 +17,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 from brainmvp import __version__
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.errors import BrainMVPError
+from brainmvp.sequences import Sequence
 from brainmvp.serve import is_archive
 from brainmvp_app.alone import hold
 from brainmvp_app.annotator import annotator_of, seconds_of
@@ -119,23 +120,8 @@ class BrainMVPApp(MONAILabelApp):
         study, sequence = store.find(image)
         path = str(study.images[sequence])
         tag = request.get("label_tag", DefaultLabelTag.ORIGINAL.value)
-        if request.get("save_label") and isinstance(task, ClassificationTask):
-            raise RefusedError(
-                400, f"{model} gives probabilities, not a label to store; ask without save_label."
-            )
-        annotator = ""
         if request.get("save_label"):  # what cannot be stored is refused before the work, not after
-            check_tag(tag)
-            annotator = annotator_of(request)
-            if request.get("result_extension") == DICOM_SEG:
-                raise RefusedError(400, "Labels are stored as images; ask for DICOM SEG without save_label.")
-            store.check_lies_on_reference(image)
-            wished = request.get("sequences")
-            if wished is not None and sequence not in check_sequences(wished):
-                raise RefusedError(
-                    400,
-                    f"A label to store lies on {sequence}; name it in sequences, or ask without save_label.",
-                )
+            _check_storable(request, task, store, sequence)
         # The stock method runs the task; a path makes it look nothing up.
         result = super().infer(request | {"image": path, "study": image, "save_label": False}, store)
         if request.get("save_label"):
@@ -144,7 +130,7 @@ class BrainMVPApp(MONAILabelApp):
             try:
                 result |= {"label": store.save_label(study.id, result["file"], tag, notes), "tag": tag}
                 if tag == DefaultLabelTag.FINAL.value:
-                    _write_down(self.state, store, study.id, tag, notes, annotator)
+                    _write_down(self.state, store, study.id, tag, notes, annotator_of(request))
                 store.hand_on(study.id, Path(result["file"]), tag, notes)
             except BaseException:
                 Path(result["file"]).unlink(missing_ok=True)
@@ -222,6 +208,26 @@ class BrainMVPApp(MONAILabelApp):
         if lease and lease.annotator != annotator:
             raise RefusedError(409, f"{study} is with {lease.annotator} until {lease.as_json()['expires']}.")
         return study
+
+
+def _check_storable(
+    request: dict[str, Any], task: InferTask, store: StudyDatastore, sequence: Sequence
+) -> None:
+    """Raise `RefusedError` if the result of an inference, which lies on a sequence, could not be stored as a label."""
+    if isinstance(task, ClassificationTask):
+        raise RefusedError(
+            400, f"{request['model']} gives probabilities, not a label to store; ask without save_label."
+        )
+    check_tag(request.get("label_tag", DefaultLabelTag.ORIGINAL.value))
+    annotator_of(request)
+    if request.get("result_extension") == DICOM_SEG:
+        raise RefusedError(400, "Labels are stored as images; ask for DICOM SEG without save_label.")
+    store.check_lies_on_reference(request["image"])
+    wished = request.get("sequences")
+    if wished is not None and sequence not in check_sequences(wished):
+        raise RefusedError(
+            400, f"A label to store lies on {sequence}; name it in sequences, or ask without save_label."
+        )
 
 
 def _write_down(

@@ -121,7 +121,7 @@ def _make_studies(folder: Path) -> None:
     for sequence in _SEQUENCES:
         noise = 400 + 60 * rng.standard_normal(_SHAPE, np.float32)
         voxels = np.where(inside, noise, 0).clip(0).astype(np.int16)
-        write_nrrd(str(folder / "patient" / f"p_{sequence}.nrrd"), voxels, affine)
+        write_nrrd(folder / "patient" / f"p_{sequence}.nrrd", voxels, affine)
         proposed = folder / "studies" / "proposed" / f"p_{sequence}.nii.gz"
         write_volume(Volume(voxels.transpose(2, 1, 0), affine), proposed)
 

@@ -34,13 +34,13 @@ class ImageStore(StudyIndex):
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """Return what a client needs to fetch and show a study: its sequences, reference, task, labels' grid."""
         study, sequence = self.find(image_id)
-        path = place_of(study, sequence)
+        sequences = sequences_info(study)
         task = task_of(study, self.tasks)
         return super().get_image_info(study.id) | {
-            "path": str(path),
-            "name": f"{study.id}_{sequence.lower()}{image_suffix(path.name)}",
+            "path": str(place_of(study, sequence)),
+            "name": sequences[str(sequence)]["name"],
             "reference": str(sequence),
-            "sequences": sequences_info(study),
+            "sequences": sequences,
             "series": [entry.as_json() for entry in study.series],
             "task": task.name if task else None,
         }

@@ -143,8 +143,8 @@ def save_label(
     with received(label.file, label.filename) as path:
         others = _others(image, tag, annotator_of(notes, user.username))
         label_id = app.submit(image, path, tag, notes, user.username)
-    answer = {"image": image, "label": label_id} | ({"replaced": others} if others else {})
-    return (app.on_save_label(label_id, label_id) or {}) | answer
+    app.on_save_label(label_id, label_id)
+    return {"image": image, "label": label_id} | ({"replaced": others} if others else {})
 
 
 def _others(image: str, tag: str, annotator: str) -> str:

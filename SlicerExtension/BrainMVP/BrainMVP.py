@@ -147,7 +147,7 @@ class BrainMVPTest(ScriptedLoadableModuleTest):
         labels = np.zeros((12, 14, 16), np.uint8)
         for value in values:
             labels[2 * value : 2 * value + 2, 3:9, 4:12] = value
-        reference = _volume("vtkMRMLScalarVolumeNode", labels.astype(np.int16))
+        reference = _volume(labels.astype(np.int16))
         labelmap = Labelmap.of(labels)
         made = import_labels(slicer.mrmlScene, labelmap, table, reference, "segmentation", "The label map")
         self.assertTrue(np.array_equal(export_labels(made, table, reference), labels))
@@ -157,7 +157,7 @@ class BrainMVPTest(ScriptedLoadableModuleTest):
         import numpy as np
 
         for name in ("patient_t1c", "patient_flair"):
-            _volume("vtkMRMLScalarVolumeNode", np.ones((4, 5, 6), np.int16)).SetName(name)
+            _volume(np.ones((4, 5, 6), np.int16)).SetName(name)
         panel = slicer.modules.brainmvp.widgetRepresentation().self().panel
         panel.session.state.model = "tumour"
         panel.refresh()
@@ -165,13 +165,13 @@ class BrainMVPTest(ScriptedLoadableModuleTest):
         self.assertEqual(notes, {"T1": False, "T1CE": True, "T2": False, "FLAIR": True})
 
 
-def _volume(kind: str, voxels: Any) -> Any:
+def _volume(voxels: Any) -> Any:
     from vtk.util import numpy_support
 
     image = vtk.vtkImageData()
     image.SetDimensions(voxels.shape[::-1])
     image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(voxels.ravel(), deep=True))
-    node = slicer.mrmlScene.AddNewNodeByClass(kind)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
     node.SetAndObserveImageData(image)
     node.CreateDefaultDisplayNodes()
     return node

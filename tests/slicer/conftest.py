@@ -99,7 +99,7 @@ def volume(scene: slicer.vtkMRMLScene, tmp_path: Path) -> Callable[..., object]:
 
     def load(voxels: np.ndarray, affine: np.ndarray, name: str = "FLAIR") -> object:
         path = tmp_path / f"{next(_NUMBERS)}.nrrd"
-        write_nrrd(str(path), voxels, affine)
+        write_nrrd(path, voxels, affine)
         return ops.load_volume(scene, path, name)
 
     return load
@@ -244,7 +244,7 @@ def click(desktop: object, wait: Callable[..., None]) -> Callable[[str], None]:
 def opened(study, stock, settle, tmp_path):
     """A session on a segmented study that the server proposed; it proposes another one next."""
     image = np.arange(1680, dtype=np.int16).reshape(10, 12, 14)
-    write_nrrd(str(tmp_path / "image.nrrd"), image, AFFINE)
+    write_nrrd(tmp_path / "image.nrrd", image, AFFINE)
     for name in ("first", "second"):
         stock.images[name] = (tmp_path / "image.nrrd").read_bytes()
     ops.remove(study.scene, study.reference()[1])

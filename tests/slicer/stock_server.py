@@ -3,7 +3,6 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 from BrainMVPLib.nrrd import write_nrrd
@@ -131,5 +130,5 @@ def answer(server, folder, affine, values, shape=(10, 12, 14)):
     labels = np.zeros(shape, np.uint8)
     for number, value in enumerate(values):
         labels[2 + number : 8, 3 + number : 9, 2:9] = value
-    server.result = Path(write_nrrd(str(folder / "answer.nrrd"), labels, affine)).read_bytes()
+    server.result = write_nrrd(folder / "answer.nrrd", labels, affine).read_bytes()
     return labels

@@ -1,7 +1,6 @@
 """Label values survive import, editing and export exactly, whatever the grid and whatever the user does to segments."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,10 +231,10 @@ def test_another_grid_or_value_is_refused_and_adds_nothing(scene, volume, brats,
     moved[0, 3] += 0.05
     turned[:3, :3] = oblique(degrees=17.2)[:3, :3]
     for voxels, place in ((labels, moved), (labels, turned), (labels[1:], affine)):
-        write_nrrd(str(file), voxels, place)
+        write_nrrd(file, voxels, place)
         with pytest.raises(ModuleError, match=r"does not lie on the grid of FLAIR.*nothing was changed"):
             read_labelmap(file, ops.affine(reference), labels.shape, "The result", "FLAIR")
-    write_nrrd(str(file), labels.astype(np.int16) + 300, affine)
+    write_nrrd(file, labels.astype(np.int16) + 300, affine)
     with pytest.raises(ModuleError, match="values that are no labels"):
         read_labelmap(file, affine, labels.shape, "The result", "FLAIR")
     with pytest.raises(ModuleError, match="holds the values 3, which the model does not declare"):
@@ -246,7 +245,7 @@ def test_another_grid_or_value_is_refused_and_adds_nothing(scene, volume, brats,
 @pytest.mark.parametrize("kind", [np.int64, np.uint64, np.int8, np.float64])
 def test_a_volume_of_any_type_is_written(tmp_path, kind):
     voxels = np.arange(60).reshape(3, 4, 5).astype(kind)
-    stored = read_volume(Path(write_nrrd(str(tmp_path / "image.nrrd"), voxels, oblique())))
+    stored = read_volume(write_nrrd(tmp_path / "image.nrrd", voxels, oblique()))
     np.testing.assert_array_equal(stored.data.transpose(2, 1, 0), voxels)
 
 
@@ -269,7 +268,7 @@ def test_the_order_of_a_file_s_voxels_is_found_again(tmp_path, volume, axes):
     affine[:3, :3] = oblique()[:3, :3] @ turn.get(axes, np.eye(3)[[2, 1, 0]]) @ np.diag([1, 2, 3])
     affine[:3, 3] = 5, 6, 7
     labels = drawn((2, 1, 3))
-    write_nrrd(str(tmp_path / "file.nrrd"), labels, affine)
+    write_nrrd(tmp_path / "file.nrrd", labels, affine)
     node = volume(labels, affine)
     read = read_labelmap(
         tmp_path / "file.nrrd", ops.affine(node), node.GetImageData().GetDimensions()[::-1], "", ""

@@ -15,7 +15,7 @@ def test_an_own_draft_comes_back_with_its_study_and_is_not_given_back(
 ):
     box = np.zeros((10, 12, 14), np.uint8)
     box[3:6, 4:8, 5:9] = 2
-    write_nrrd(str(tmp_path / "draft.nrrd"), box, AFFINE)
+    write_nrrd(tmp_path / "draft.nrrd", box, AFFINE)
     notes = {"name": "second.nrrd", "annotator": annotator, "model": "lesions@1"}
     stock.drafts["second"] = (tmp_path / "draft.nrrd").read_bytes(), notes
     stock.proposal["lease"] = {"annotator": "Anna", "draft": True}
@@ -43,7 +43,7 @@ def test_an_own_draft_comes_back_with_its_study_and_is_not_given_back(
 @pytest.mark.parametrize("task", ["lesions", "no longer served"])
 def test_a_draft_comes_back_as_of_its_own_task_or_not_at_all(opened, stock, settle, tmp_path, task):
     box = np.full((10, 12, 14), 7, np.uint8)  # the tumour task has no such value
-    write_nrrd(str(tmp_path / "draft.nrrd"), box, AFFINE)
+    write_nrrd(tmp_path / "draft.nrrd", box, AFFINE)
     notes = {"name": "second.nrrd", "annotator": "", "task": task}
     stock.drafts["second"] = (tmp_path / "draft.nrrd").read_bytes(), notes
     stock.proposal["lease"] = {"annotator": "", "draft": True}
@@ -61,7 +61,7 @@ def test_a_draft_comes_back_as_of_its_own_task_or_not_at_all(opened, stock, sett
 
 
 def test_a_draft_that_does_not_fit_is_told_and_the_study_opens(opened, stock, settle, tmp_path):
-    write_nrrd(str(tmp_path / "draft.nrrd"), np.zeros((3, 4, 5), np.uint8), AFFINE)
+    write_nrrd(tmp_path / "draft.nrrd", np.zeros((3, 4, 5), np.uint8), AFFINE)
     stock.drafts["second"] = (tmp_path / "draft.nrrd").read_bytes(), {"annotator": "", "name": "second.nrrd"}
     stock.proposal["lease"] = {"annotator": "", "draft": True}
     Submitting(opened).submit("final")

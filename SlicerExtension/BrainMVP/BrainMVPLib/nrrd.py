@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
@@ -19,8 +20,8 @@ _TYPES = {
 
 
 def write_nrrd(
-    path: str, voxels: np.ndarray, affine: np.ndarray, report: Callable[[float], Any] = lambda fraction: None
-) -> str:
+    path: Path, voxels: np.ndarray, affine: np.ndarray, report: Callable[[float], Any] = lambda fraction: None
+) -> Path:
     """Write voxels (Z, Y, X), as VTK orders them, with their place (4, 4; index i, j, k to RAS mm); return the path.
 
     The same volume always gives the same bytes. The file appears complete or not at all.
@@ -44,8 +45,8 @@ def write_nrrd(
     little = np.ascontiguousarray(voxels.astype(voxels.dtype.newbyteorder("<"), copy=False))
     raw = memoryview(little).cast("B")
     compressor = zlib.compressobj(1, zlib.DEFLATED, 31)  # 31: with a gzip header, which holds no time
-    temporary = f"{path}.part"
-    with open(temporary, "wb") as file:
+    temporary = path.with_name(f"{path.name}.part")
+    with temporary.open("wb") as file:
         file.write("\n".join([*header, "", ""]).encode("ascii"))
         for start in range(0, len(raw), _CHUNK):
             file.write(compressor.compress(raw[start : start + _CHUNK]))

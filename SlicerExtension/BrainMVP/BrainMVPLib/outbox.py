@@ -36,7 +36,7 @@ class Outbox:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
 
     def put(
         self, write: Callable[[Path], Any], url: str, study: str, tag: str, notes: dict[str, Any]
@@ -62,13 +62,10 @@ class Outbox:
         A final one is in place of drafts, too.
         """
         with self._turn:
-            self._replace_older(letter)
-
-    def _replace_older(self, letter: Letter) -> None:
-        for other in self.letters(letter.url):
-            same = other.study == letter.study and letter.tag in (other.tag, "final")
-            if same and other.file.name < letter.file.name:
-                self.remove(other)
+            for other in self.letters(letter.url):
+                same = other.study == letter.study and letter.tag in (other.tag, "final")
+                if same and other.file.name < letter.file.name:
+                    self.remove(other)
 
     def letters(self, url: str | None = None) -> list[Letter]:
         """Return what waits, oldest first; for one server, or for all, with those whose note cannot be read."""
@@ -91,7 +88,7 @@ class Outbox:
                 if error.final:
                     self._note(replace(letter, problem=error.sentence))
                 raise
-            self._replace_older(letter)
+            self.replace_older(letter)
             self.remove(letter)
             return answer
 

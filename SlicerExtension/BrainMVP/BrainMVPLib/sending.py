@@ -154,7 +154,5 @@ def _pack(sources: list[Source], folder: Path, job: Job) -> dict[str, Path]:
             job.report(f"Packing {sequence}", (number + fraction) / len(sources))
 
         target = folder / f"{source.sequence.lower()}.nrrd"
-        files[source.sequence] = source.file or Path(
-            write_nrrd(str(target), source.voxels, source.affine, written)
-        )
+        files[source.sequence] = source.file or write_nrrd(target, source.voxels, source.affine, written)
     return files

@@ -101,7 +101,7 @@ class Submitting:
                 place = known.grid if known else grid
                 changes = _compare(proposal, labels, grid, table)
                 letter = session.outbox.put(
-                    lambda file: write_nrrd(str(file), reorder(labels, grid, place), place),
+                    lambda file: write_nrrd(file, reorder(labels, grid, place), place),
                     url, study, tag, notes,
                 )  # fmt: skip
                 kept.set()

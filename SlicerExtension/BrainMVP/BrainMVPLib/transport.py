@@ -19,7 +19,7 @@ _CONNECT_SECONDS = 4.0
 _READ_SECONDS = 60.0
 _PAUSES = (0.3, 1.0)  # before the second and the third attempt
 # Asking twice changes no more than asking once. The server takes the same image, or the same label, again.
-_REPEATABLE = ("GET", "HEAD", "PUT", "DELETE")
+_REPEATABLE = ("GET", "PUT", "DELETE")
 _CHUNK = 1 << 18
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # Whatever proxy the environment names: it would look on a computer of its own.

@@ -23,9 +23,10 @@ def compare(scene: Any, sequences: dict[str, Any], fit: Callable[[list[str]], An
     """Show each sequence's volume in a slice view of its own, all linked; return the layout that was there before.
 
     sequences: volume nodes by name. `fit` is called with the names of the views, to fill them with their volumes.
+    Returns -1 where a comparison was shown already.
     """
     layout = _layout_node(scene)
-    before = layout.GetViewArrangement()
+    before = -1 if comparing(scene) else layout.GetViewArrangement()
     names = {sequence: f"{_VIEW}{number}" for number, sequence in enumerate(sequences, 1)}
     number = _LAYOUT + len(sequences)
     description = _description(names)
@@ -48,7 +49,7 @@ def compare(scene: Any, sequences: dict[str, Any], fit: Callable[[list[str]], An
     crosshair = _crosshair(scene)
     crosshair.SetCrosshairMode(_CROSSHAIR.ShowBasic)
     crosshair.SetCrosshairBehavior(_CROSSHAIR.OffsetJumpSlice)
-    return before if not _LAYOUT < before <= _LAYOUT + 16 else -1
+    return before
 
 
 def restore(scene: Any, layout: int) -> None:

@@ -290,8 +290,7 @@ class Panel:
                 ui.urlEdit.setText(state.url)
         ui.startButton.setVisible(find_command() is not None and not self.local.running)
         ui.stopServerButton.setVisible(self.local.running)
-        for button in (ui.connectButton, ui.nextButton, ui.folderButton, ui.sceneButton, ui.segmentButton,
-                       ui.submitButton, ui.draftButton, ui.skipButton, ui.trainButton, ui.restoreButton):  # fmt: skip
+        for button in (ui.connectButton, ui.folderButton, ui.sceneButton, ui.submitButton, ui.draftButton):
             button.setEnabled(free)
         for button in (ui.nextButton, ui.segmentButton, ui.skipButton, ui.trainButton, ui.restoreButton):
             button.setEnabled(free and connected)
