@@ -43,8 +43,8 @@ def test_a_study_that_is_left_between_two_steps_is_given_back_and_leaves_nothing
     settle(opened)
     nodes, folders = opened.scene.GetNumberOfNodes(), set((opened.folder / "work").glob("study-*"))
     Opening(opened).next_study()
-    (worker,) = (t for t in threading.enumerate() if t.name == "BrainMVP Next study")
-    worker.join(20)
+    for worker in (t for t in threading.enumerate() if t.name == "BrainMVP Next study"):
+        worker.join(20)  # where it has not ended yet
     for _ in range(drains):
         opened.background.drain()
     assert (opened.busy, opened.state.study) == (True, "first")
