@@ -113,7 +113,7 @@ def _vote(
         LaidBrain.of(Volume(found[name], images[name].affine), grid, world).vote(own)
         for name, world in worlds.items()
     ]
-    return voted(Brain(own, BUILT_IN), others).mask
+    return voted(Brain(own, BUILT_IN), others, target.voxel_ml).mask
 
 
 def _summary(what: str, scores: list[float]) -> None:
