@@ -53,8 +53,7 @@ def lesions_found(found: np.ndarray, truth: np.ndarray) -> tuple[int, int]:
 
 def score(result: Segmentation, task: Task, truth: np.ndarray) -> dict[str, Any]:
     """Return Dice by offered region, lesions found and volumes of a result against a label map of the task."""
-    masks = dict(zip((r.name for r in task.regions), task.regions_of(result.labels.data), strict=True))
-    wanted = dict(zip((r.name for r in task.regions), task.regions_of(truth), strict=True))
+    masks, wanted = task.regions_of(result.labels.data), task.regions_of(truth)
     outermost = task.regions[0].name
     touched, count = lesions_found(masks[outermost], wanted[outermost])
     return {
@@ -79,12 +78,12 @@ class Calibration:
         """Add a result; return the area under the curve of error against uncertainty in its brain."""
         brain = foreground(read_volume(result.study.images[result.reference]))
         wanted = self.task.regions_of(truth)
-        near = near_lesion(np.asarray(wanted[0]), result.labels.spacing)[brain]
-        for region, mask in zip(self.task.regions, wanted, strict=True):
-            if region.name in result.probabilities:
-                self.said[region.name].append(result.probabilities[region.name][brain])
-                self.true[region.name].append(mask[brain])
-                self.near[region.name].append(near)
+        near = near_lesion(wanted[self.task.regions[0].name], result.labels.spacing)[brain]
+        for name, mask in wanted.items():
+            if name in result.probabilities:
+                self.said[name].append(result.probabilities[name][brain])
+                self.true[name].append(mask[brain])
+                self.near[name].append(near)
         auc = error_auc(result.uncertainty[brain], result.labels.data[brain] != truth[brain])
         if auc is not None:
             self.aucs.append(auc)

@@ -52,10 +52,10 @@ def main() -> None:
     for task in (get_task("tumour"), get_task("stroke")):
         scores: dict[tuple[str, str], list[tuple[float, int, int]]] = {}
         for kind, found, affine in labels(task, chosen.scans, chosen.phantoms):
-            for region, mask in zip(task.regions, task.regions_of(found), strict=True):
+            for region, mask in task.regions_of(found).items():
                 if mask.any():
                     back = there_and_back(mask, affine, chosen.spacing)
-                    scores.setdefault((kind, region.name), []).append(
+                    scores.setdefault((kind, region), []).append(
                         (dice(back, mask), *lesions_found(back, mask))
                     )
         for (kind, region), rows in scores.items():

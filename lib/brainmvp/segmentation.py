@@ -87,9 +87,7 @@ class Segmentation:
     @property
     def regions_ml(self) -> dict[str, float]:
         """Volume of each offered region, millilitres."""
-        masks = dict(
-            zip((r.name for r in self.task.regions), self.task.regions_of(self.labels.data), strict=True)
-        )
+        masks = self.task.regions_of(self.labels.data)
         return {
             name: round(float(masks[name].sum() * self.labels.voxel_ml), 3) for name in self.probabilities
         }

@@ -40,7 +40,7 @@ def test_tissues_side_by_side_keep_their_own_labels():
     task = get_task("mrbrains-13")
     labels = np.random.default_rng(0).integers(0, 4, (5, 6, 7)).astype(np.uint8)
     assert not task.nested
-    masks = dict(zip(("CF", "GM", "WM"), task.regions_of(labels), strict=True))
+    masks = task.regions_of(labels)
     assert np.array_equal(task.labels_of(masks), labels)
 
 
@@ -126,12 +126,12 @@ def test_unknown_values_are_refused_by_name(value):
 def test_regions_and_labels_are_each_others_inverse():
     task = get_task("tumour")
     labels = np.random.default_rng(0).integers(0, 4, (5, 6, 7)).astype(np.uint8)
-    masks = dict(zip(("WT", "TC", "ET"), task.regions_of(labels), strict=True))
-    assert [masks[name].sum() for name in masks] == [
-        (labels > 0).sum(),
-        np.isin(labels, (1, 3)).sum(),
-        (labels == 3).sum(),
-    ]
+    masks = task.regions_of(labels)
+    assert {name: mask.sum() for name, mask in masks.items()} == {
+        "WT": (labels > 0).sum(),
+        "TC": np.isin(labels, (1, 3)).sum(),
+        "ET": (labels == 3).sum(),
+    }
     assert np.array_equal(task.labels_of(masks), labels)
 
 

@@ -14,7 +14,6 @@ from brainmvp.card import Card
 from brainmvp.case import Case, read_label
 from brainmvp.dice import dice
 from brainmvp.segment import Segmenter
-from brainmvp.tasks import Task
 
 # Dice by which the mean may fall: less is noise of a handful of cases.
 TOLERANCE = 0.005
@@ -88,12 +87,6 @@ def comparable(measured: dict[str, dict[str, float]]) -> dict[str, dict[str, flo
     }
 
 
-def dice_by_region(task: Task, found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
-    """Return the Dice of each region of two label maps (X, Y, Z); 1 where both are empty."""
-    masks = zip(task.regions, task.regions_of(found), task.regions_of(wanted), strict=True)
-    return {region.name: dice(one, other) for region, one, other in masks}
-
-
 class HeldOutScores:
     """The Dice of model versions on held-out studies, measured once for each state of a label and its images."""
 
@@ -109,10 +102,10 @@ class HeldOutScores:
         wanted, reference = read_label(segmenter.task, case)
         if reference is not result.reference:
             result = segmenter.segment(case.study, reference)
-        scores = dice_by_region(segmenter.task, result.labels.data, wanted.data)
+        found, true = (segmenter.task.regions_of(labels.data) for labels in (result.labels, wanted))
         drawn = {region.name for region in segmenter.task.offered(case.looked_at)[0]}
-        offered = {name: scores[name] for name in result.probabilities if name in drawn}
-        row = (card.identity, case.id, case_state(case), json.dumps(offered))
+        scores = {name: dice(found[name], true[name]) for name in result.probabilities if name in drawn}
+        row = (card.identity, case.id, case_state(case), json.dumps(scores))
         with self._database.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO held_out_dice VALUES (?, ?, ?, ?)", row)
 

@@ -83,7 +83,7 @@ def compare(before: Visit, after: Visit, task: Task) -> Comparison:
     shared = [
         region for region in task.regions if region.name in before.regions and region.name in after.regions
     ]
-    masks = [dict(zip(task.outputs, task.regions_of(v.labels.data), strict=True)) for v in (before, after)]
+    masks = [task.regions_of(v.labels.data) for v in (before, after)]
     changes = [
         Change(
             region.title,

@@ -39,9 +39,7 @@ def limits(
 def _not_shown(one: str, visit: Visit, other: Visit, task: Task) -> list[str]:
     """Say which structures of the other visit this one cannot show, or may not have been searched for."""
     remarks = []
-    marked = {
-        r.name for r, mask in zip(task.regions, task.regions_of(other.labels.data), strict=True) if mask.any()
-    }
+    marked = {name for name, mask in task.regions_of(other.labels.data).items() if mask.any()}
     missing = [r.title for r in task.regions if r.name in other.regions and r.name not in visit.regions]
     if missing:
         remarks.append(f"Not compared, since the {one} visit does not show it: {', '.join(missing)}.")

@@ -61,14 +61,16 @@ class Visit:
         volume, reference = read_label(task, Case(study, labels))
         shown, _ = task.offered(set(study.images))
         named = named_values(labels, task)
-        marked = {
-            region.name: mask.any()
-            for region, mask in zip(task.regions, task.regions_of(volume.data), strict=True)
-            if mask.any() or (region in shown and (named is None or named.intersection(region.labels)))
-        }
-        unsaid = tuple(name for name, some in marked.items() if named is None and not some)
+        marked = {name for name, mask in task.regions_of(volume.data).items() if mask.any()}
+        told = tuple(
+            region.name
+            for region in task.regions
+            if region.name in marked
+            or (region in shown and (named is None or named.intersection(region.labels)))
+        )
+        unsaid = tuple(name for name in told if named is None and name not in marked)
         used = tuple(sequence for sequence in task.sequences if sequence in study.images)
         notes = [CUT] if is_cut(volume.data > 0, read_volume(study.images[reference])) else []
         doubts = tuple(f"{note}." for note in [*notes, *study.notes(used)])
         source = "hand or another program"
-        return cls(study, volume, reference, tuple(marked), source, used, doubts, unsaid=unsaid)
+        return cls(study, volume, reference, told, source, used, doubts, unsaid=unsaid)

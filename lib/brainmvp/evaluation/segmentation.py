@@ -88,19 +88,19 @@ def score_case(
     true = label.data
     if result.reference is not sequence:
         true = resample_labels(label.data, label.affine, Grid(result.labels.shape, result.labels.affine))
-    masks = zip(task.regions, task.regions_of(result.labels.data), task.regions_of(true), strict=True)
+    found, wanted = task.regions_of(result.labels.data), task.regions_of(true)
     counted = not task.metrics or {"lesion_dice", "lesion_f1"} & set(task.metrics)
     lesions = (
         task.lesions if counted else None
     )  # of tissues there are thousands of parts, and none is a lesion
     metrics, said = {}, {}
-    for region, found, wanted in masks:
-        if region.name not in result.probabilities:
+    for name in found:
+        if name not in result.probabilities:
             continue
-        metrics[region.name] = mask_metrics(found, wanted, result.labels.spacing, lesions).as_dict()
-        values = result.probabilities[region.name]
+        metrics[name] = mask_metrics(found[name], wanted[name], result.labels.spacing, lesions).as_dict()
+        values = result.probabilities[name]
         doubted = values > _DOUBTED
-        said[region.name] = bin_sums(values[doubted], wanted[doubted])
+        said[name] = bin_sums(values[doubted], wanted[name][doubted])
     return CaseScore(
         case.id,
         case.group,

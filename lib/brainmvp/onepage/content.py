@@ -48,9 +48,9 @@ def content_of(result: Segmentation, today: date | None = None) -> Content:
     colour_of_value = {label.value: label.color for label in result.task.labels}
     colours = {name: colour_of_value[value] for value, name in result.label_names.items()}
     regions = []
-    for region, mask in zip(result.task.regions, masks, strict=True):
+    for region in result.task.regions:
         if region.name in result.regions_ml:
-            found = measure(Volume(mask, result.labels.affine))
+            found = measure(Volume(masks[region.name], result.labels.affine))
             pair = (found.longest, found.across) if found else None
             # A region that is one label, or stands for one, is one row, with the label's colour.
             single = result.label_names.get(region.labels[0]) if len(region.labels) == 1 else region.title

@@ -186,9 +186,9 @@ class Task(Record):
             result[labels == value] = known[value]
         return result
 
-    def regions_of(self, labels: np.ndarray) -> np.ndarray:
-        """Return a label map (X, Y, Z) as one boolean mask per region, (R, X, Y, Z)."""
-        return np.stack([np.isin(labels, region.labels) for region in self.regions])
+    def regions_of(self, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Return a label map (X, Y, Z) as boolean masks (X, Y, Z) by the names of the regions, in their order."""
+        return {region.name: np.isin(labels, region.labels) for region in self.regions}
 
     def labels_of(self, regions: dict[str, np.ndarray]) -> np.ndarray:
         """Return the label map (X, Y, Z) uint8 of boolean region masks, given by region name.

@@ -76,7 +76,7 @@ def test_tissues_side_by_side_are_scored_as_they_are_found():
     brain = PreparedCase("a", "a", images, np.array([True, True]), labels=labels)
     side_by_side = SegmentationProblem(task, task.recipe, (16, 16, 16), 0.0, {}, {})
     found = task.regions_of(side_by_side.found(BothSure(), brain))
-    right = [dice(one, other) for one, other in zip(found, task.regions_of(labels), strict=True)]
+    right = [dice(found[name], mask) for name, mask in task.regions_of(labels).items()]
     assert side_by_side.predict(BothSure(), brain).tolist() == pytest.approx(right)
 
 
