@@ -95,9 +95,8 @@ class Segmenter:
 
         tell("Segmenting", 0.3)
         with torch.inference_mode():
-            probabilities = predict(
-                self.network, prepared.images, self.card.window, self.card.overlap, self._temperatures
-            )
+            logits = predict_logits(self.network, prepared.images, self.card.window, self.card.overlap)
+            probabilities = temper(logits, self._temperatures).numpy()
         probabilities[:, ~prepared.brain] = 0
         clock.lap("network")
 
@@ -136,23 +135,8 @@ class Segmenter:
         return Volume(self.task.labels_of(masks), reference.affine)
 
 
-def predict(
-    network: nn.Module,
-    images: Tensor,
-    window: tuple[int, int, int],
-    overlap: float = 0.5,
-    temperatures: Tensor | None = None,
-) -> np.ndarray:
-    """Return region probabilities (R, X, Y, Z) of prepared images (C, X, Y, Z), window by window.
-
-    temperatures: (R,), what the logits are divided by (see `brainmvp.calibration`); ones where None.
-    """
-    logits = predict_logits(network, images, window, overlap)
-    return temper(logits, torch.ones(len(logits)) if temperatures is None else temperatures).numpy()
-
-
 def predict_logits(
-    network: nn.Module, images: Tensor, window: tuple[int, int, int], overlap: float = 0.5
+    network: nn.Module, images: Tensor, window: tuple[int, int, int], overlap: float
 ) -> Tensor:
     """Return the logits (R, X, Y, Z) float32, on the CPU, of prepared images (C, X, Y, Z), window by window.
 
