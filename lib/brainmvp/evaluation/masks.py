@@ -5,7 +5,6 @@ lesion scores 0, HD95 `MISSED_MM` (BraTS' own rule). Nothing is left out of a me
 """
 
 import warnings
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -20,41 +19,25 @@ from brainmvp.tasks import Lesions
 MISSED_MM = 374.0
 
 
-@dataclass(frozen=True)
-class MaskMetrics:
-    """How a found mask compares with the true one; volumes in mL, HD95 in mm; lesion scores NaN if not asked for."""
-
-    dice: float
-    hd95: float
-    lesion_dice: float
-    lesion_f1: float
-    volume_error: float
-    volume_ml: float
-    true_ml: float
-
-    def as_dict(self) -> dict[str, float]:
-        return asdict(self)
-
-
 def mask_metrics(
     found: np.ndarray, true: np.ndarray, spacing: np.ndarray, lesions: Lesions | None
-) -> MaskMetrics:
+) -> dict[str, float]:
     """Compare two masks (X, Y, Z) bool; spacing: mm along each axis; lesions: None where there are none to count.
 
-    HD95 is MONAI's.
+    Return Dice, HD95 (MONAI's) in mm, the lesion scores (NaN without lesions) and volumes in mL, by name.
     """
     voxel_ml = float(np.prod(spacing)) / 1000
     volume, wanted = found.sum() * voxel_ml, true.sum() * voxel_ml
     lesion_dice, lesion_f1 = lesion_scores(found, true, spacing, lesions) if lesions else (np.nan, np.nan)
-    return MaskMetrics(
-        dice(found, true),
-        _hd95(found, true, spacing),
-        lesion_dice,
-        lesion_f1,
-        abs(volume - wanted),
-        volume,
-        wanted,
-    )
+    return {
+        "dice": dice(found, true),
+        "hd95": _hd95(found, true, spacing),
+        "lesion_dice": lesion_dice,
+        "lesion_f1": lesion_f1,
+        "volume_error": abs(volume - wanted),
+        "volume_ml": volume,
+        "true_ml": wanted,
+    }
 
 
 def _hd95(found: np.ndarray, true: np.ndarray, spacing: np.ndarray) -> float:
