@@ -42,23 +42,22 @@ class Content:
     notice: str
 
 
-def content_of(result: Segmentation, today: date | None = None) -> Content:
-    """Return the content of a result's page; today: the date that it bears."""
+def content_of(result: Segmentation) -> Content:
+    """Return the content of a result's page."""
     masks = result.task.regions_of(result.labels.data)
     colour_of_value = {label.value: label.color for label in result.task.labels}
     colours = {name: colour_of_value[value] for value, name in result.label_names.items()}
     regions = []
     for region in result.task.regions:
         if region.name in result.regions_ml:
-            found = measure(Volume(masks[region.name], result.labels.affine))
-            pair = (found.longest, found.across) if found else None
+            pair = measure(Volume(masks[region.name], result.labels.affine))
             # A region that is one label, or stands for one, is one row, with the label's colour.
             single = result.label_names.get(region.labels[0]) if len(region.labels) == 1 else region.title
             colour = colours.pop(single, None)
             regions.append(Row(region.title, result.regions_ml[region.name], colour, pair))
     parts = [Row(name, result.volumes_ml[name], colour) for name, colour in colours.items()]
     return Content(
-        result.study.id, result.task.title, (today or date.today()).isoformat(), result.model, regions, parts,
+        result.study.id, result.task.title, date.today().isoformat(), result.model, regions, parts,
         _facts(result), HOW_MEASURED, NOTICE,
     )  # fmt: skip
 

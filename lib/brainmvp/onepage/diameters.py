@@ -1,6 +1,6 @@
 """The longest diameter of a finding and the one across it, as radiologists measure them on axial slices."""
 
-from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from scipy import ndimage
@@ -17,31 +17,19 @@ HOW_MEASURED = (
 _STRIP = 1.0
 
 
-@dataclass(frozen=True)
-class Diameters:
-    """longest, across: mm; slice: index along the measured axis of the grid."""
-
-    longest: float
-    across: float
-    slice: int
-
-
-def measure(mask: Volume) -> Diameters | None:
-    """Return the diameters of a mask (X, Y, Z) bool on the slice where it is largest; None where it is empty.
+def measure(mask: Volume) -> tuple[float, float] | None:
+    """Return the longest diameter of a mask (X, Y, Z) bool and the one across it, mm; None where it is empty.
 
     After the response assessment in neuro-oncology (Wen et al., J Clin Oncol 2010): in plane, perpendicular, of one
     connected area, where their product is largest. The outline runs halfway between voxels inside and outside.
     """
     axis = int(np.abs(mask.affine[2, :3] / mask.spacing).argmax())
     spacing = np.delete(mask.spacing, axis)
-    best = None
+    pairs = []
     for index in np.flatnonzero(mask.data.any(axis=tuple({0, 1, 2} - {axis}))):
         areas, count = ndimage.label(np.take(mask.data, index, axis))
-        for area in range(1, count + 1):
-            longest, across = _of_area(areas == area, spacing)
-            if best is None or longest * across > best.longest * best.across:
-                best = Diameters(longest, across, int(index))
-    return best
+        pairs += [_of_area(areas == area, spacing) for area in range(1, count + 1)]
+    return max(pairs, key=prod, default=None)
 
 
 def _of_area(area: np.ndarray, spacing: np.ndarray) -> tuple[float, float]:
