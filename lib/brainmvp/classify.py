@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from brainmvp.brain import BUILT_IN, find_brain
+from brainmvp.brain import BUILT_IN
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
@@ -70,7 +70,7 @@ class StudyClassifier:
         if card.kind != "classification" or card.task is None or card.grid is None:
             raise BrainMVPError(f"{card.id} is no classification model ({card.kind}); choose another.")
         self.card, self.task, self.device = card, get_task(card.task), pick_device(device)
-        self._prepare = partial(prepare, extract_brain=partial(find_brain, tool=brain))
+        self._prepare = partial(prepare, brain_tool=brain)
         model.check_outputs(self.task.outputs)
         self.network = model.load_network().to(self.device, memory_format=torch.channels_last_3d)
 

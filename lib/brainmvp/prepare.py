@@ -1,6 +1,5 @@
 """From the files of a study to the tensor that a network sees, remembering the way back."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,11 +19,6 @@ from brainmvp.spatial import Grid, extent, ras_grid, resample, resample_mask
 from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume, read_volume
-
-# (moving, reference) -> how the one lies on the other.
-Aligner = Callable[[Volume, Volume], Alignment]
-# image -> where the brain is.
-BrainExtractor = Callable[[Volume], Brain]
 
 # The head is found on a coarse copy first; finer detail does not move its bounding box.
 _COARSE_MM = 3.0
@@ -75,21 +69,21 @@ def prepare(
     sequences: tuple[Sequence, ...],
     reference: Sequence,
     spacing: float,
-    align: Aligner = align,
-    extract_brain: BrainExtractor = find_brain,
+    brain_tool: str = BUILT_IN,
     clock: Clock | None = None,
     even_out: tuple[Sequence, ...] = EVENED,
 ) -> Prepared:
     """Read, align, resample, even out (with the skull still there) and normalise the sequences of a study.
 
-    sequences: the network's channels in order; spacing: of the working grid, mm; even_out: which of them N4 corrects. A
-    sequence that the study lacks, or whose alignment is doubtful, becomes a channel of zeros. Raises `BrainMVPError`
-    naming the file that cannot be used.
+    sequences: the network's channels in order; spacing: of the working grid, mm; brain_tool: who finds the brain where
+    the skull is still there, one of `brain.CHOICES`; even_out: which sequences N4 corrects. A sequence that the study
+    lacks, or whose alignment is doubtful, becomes a channel of zeros. Raises `BrainMVPError` naming the file that
+    cannot be used.
     """
     clock = clock or Clock()
     target = read_volume(study.images[reference])
     clock.lap("read")
-    found = extract_brain(target)
+    found = find_brain(target, brain_tool)
     if not found.mask.any():
         raise _no_brain(target)
     clock.lap("brain")

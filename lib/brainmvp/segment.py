@@ -9,7 +9,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
-from brainmvp.brain import BUILT_IN, find_brain
+from brainmvp.brain import BUILT_IN
 from brainmvp.calibration import temper
 from brainmvp.cleaning import fill_enclosed, without_specks
 from brainmvp.clock import Clock
@@ -48,7 +48,7 @@ class Segmenter:
                 f"{model.card.id} is no segmentation model ({model.card.kind}); choose another."
             )
         self.card = model.card
-        self._prepare = partial(prepare, extract_brain=partial(find_brain, tool=brain), even_out=even_out)
+        self._prepare = partial(prepare, brain_tool=brain, even_out=even_out)
         self.task = get_task(model.card.task)
         model.check_outputs(self.task.outputs)
         self.device = pick_device(device)
