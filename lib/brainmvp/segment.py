@@ -117,8 +117,8 @@ class Segmenter:
         tell("Done", 1.0)
         return Segmentation(
             study, self.task, self.card.id, labels, by_region, uncertainty, chosen, prepared.used, prepared.filled,
-            left_out, self.task.label_names(list(by_region)), clock.seconds, clock.peak_gib,
-            prepared.alignments, prepared.found, is_cut(labels.data > 0, prepared.reference),
+            left_out, self.task.label_names(list(by_region)), prepared.found, clock.seconds, clock.peak_gib,
+            prepared.alignments, is_cut(labels.data > 0, prepared.reference),
         )  # fmt: skip
 
     def _labels(self, probabilities: dict[str, np.ndarray], reference: Volume) -> Volume:

@@ -27,8 +27,8 @@ class Segmentation:
 
     labels: uint8, on the reference's original grid with its affine; probabilities: (X, Y, Z) float32 by region;
     uncertainty: (X, Y, Z) float32, 0…1; left_out: why a structure is not offered, by region; label_names: what
-    each value means in this result; volumes_ml: by label name; seconds, peak_gib: by step; alignments: how each other
-    sequence was put onto the reference, by sequence; brain: on the reference's grid; cut: whether the finding touches
+    each value means in this result; volumes_ml: by label name; brain: on the reference's grid; seconds, peak_gib: by
+    step; alignments: how each other sequence was put onto the reference, by sequence; cut: whether the finding touches
     the edge of the scan.
     """
 
@@ -43,10 +43,10 @@ class Segmentation:
     filled: tuple[Sequence, ...]
     left_out: dict[str, str]
     label_names: dict[int, str]
+    brain: Brain
     seconds: dict[str, float] = field(default_factory=dict)
     peak_gib: dict[str, float] = field(default_factory=dict)
     alignments: dict[Sequence, Alignment] = field(default_factory=dict)
-    brain: Brain | None = None
     cut: bool = False
 
     @property
@@ -93,9 +93,9 @@ class Segmentation:
         }
 
     @property
-    def brain_ml(self) -> float | None:
+    def brain_ml(self) -> float:
         """Volume of the brain mask, millilitres."""
-        return self.brain and round(float(self.brain.mask.sum() * self.labels.voxel_ml), 1)
+        return round(float(self.brain.mask.sum() * self.labels.voxel_ml), 1)
 
     @property
     def mean_uncertainty(self) -> float | None:
@@ -115,9 +115,9 @@ class Segmentation:
             "sequences_flagged": {str(sequence): reason for sequence, reason in self.flagged.items()},
             "notes": self.notes,
             "alignments": {str(sequence): a.report() for sequence, a in self.alignments.items()},
-            "brain_from": self.brain and self.brain.source,
+            "brain_from": self.brain.source,
             "brain_ml": self.brain_ml,
-            "brain_doubt": self.brain and self.brain.doubt,
+            "brain_doubt": self.brain.doubt,
             "left_out": self.left_out,
             "label_names": {str(value): name for value, name in self.label_names.items()},
             "volumes_ml": self.volumes_ml,
@@ -171,10 +171,9 @@ class Segmentation:
             self.label_names,
             self.reference,
             worlds,
-            self.brain and self.brain.mask,
+            self.brain.mask,
         )
 
     def save_alignment_picture(self, path: str | Path) -> Path:
         """Draw how each sequence lies on the reference; what is in doubt is marked."""
-        brain = self.brain and self.brain.mask
-        return draw_alignments(self.study, self.reference, self.alignments, path, brain)
+        return draw_alignments(self.study, self.reference, self.alignments, path, self.brain.mask)

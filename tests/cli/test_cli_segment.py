@@ -16,6 +16,7 @@ from dicom_files import scan, write_series
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
+from brainmvp.brain import STRIPPED, Brain
 from brainmvp.cli.doubts import say_doubts
 from brainmvp.cli.outputs import stem
 from brainmvp.cli.segment import show
@@ -62,8 +63,9 @@ def test_a_sequence_that_is_not_used_is_not_called_missing(capsys):
 
 
 def test_a_tiny_volume_is_not_told_as_none(capsys):
-    facts = {"volumes_ml": {"Infarct": 0.003}, "used": (), "notes": [], "alignments": {}, "brain": None}
+    facts = {"volumes_ml": {"Infarct": 0.003}, "used": (), "notes": [], "alignments": {}}
     facts |= {
+        "brain": Brain(np.ones((1, 1, 1), bool), STRIPPED),
         "flagged": {},
         "filled": (),
         "left_out": {},

@@ -293,9 +293,9 @@ def show(result: "Segmentation") -> None:
                 f"  {sequence} was moved by {alignment.shift_mm:.1f} mm and turned by {alignment.turn_deg:.1f}°"
                 f"{overlap}"
             )
-    if result.brain and result.brain.source != STRIPPED:
+    if result.brain.source != STRIPPED:
         say(f"  the brain was found by: {result.brain.source}, {result.brain_ml:.0f} mL")
-    say_doubts(result.flagged, result.brain and result.brain.doubt, result.filled)
+    say_doubts(result.flagged, result.brain.doubt, result.filled)
     for reason in result.left_out.values():
         say(f"  left out: {reason}")
     say(f"  {sum(result.seconds.values()):.1f} s, at most {max(result.peak_gib.values()):.2f} GiB of memory")

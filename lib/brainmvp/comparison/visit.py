@@ -38,14 +38,14 @@ class Visit:
     @classmethod
     def of_result(cls, result: Segmentation) -> "Visit":
         """Return the visit of a segmentation."""
-        brain = result.brain.mask if result.brain else None
         regions = tuple(result.probabilities)
         doubts = [f"{s} is not used, its alignment is doubtful: {why}." for s, why in result.flagged.items()]
-        if result.brain and result.brain.doubt:
+        if result.brain.doubt:
             doubts.append(f"look at the brain: {result.brain.doubt}.")
         doubts += [f"{note}." for note in result.notes]
         return cls(
-            result.study, result.labels, result.reference, regions, result.model, result.used, tuple(doubts), brain
+            result.study, result.labels, result.reference, regions, result.model, result.used, tuple(doubts),
+            result.brain.mask,
         )  # fmt: skip
 
     @classmethod

@@ -69,17 +69,16 @@ def _facts(result: Segmentation) -> list[tuple[str, str]]:
         for s, a in result.alignments.items()
         if a.moved and not a.doubt
     ]
+    doubt = f"; {result.brain.doubt}" if result.brain.doubt else ""
     facts = [
         ("Sequences used", ", ".join(map(str, result.used))),
         ("Missing", ", ".join(missing) or "none"),
         ("Flagged, not used", "; ".join(f"{s}: {why}" for s, why in result.flagged.items()) or "none"),
         ("Registered", ", ".join(moved) or ("none" if result.flagged else "none needed it")),
+        ("Brain", f"{result.brain_ml:.0f} mL, {_FOUND_BY[result.brain.source]}{doubt}"),
         ("Measured on", f"the grid of {result.reference}, {_spacing(result.labels)}"),
         ("Mean uncertainty", _uncertainty(result.mean_uncertainty)),
     ]
-    if result.brain:
-        doubt = f"; {result.brain.doubt}" if result.brain.doubt else ""
-        facts.insert(4, ("Brain", f"{result.brain_ml:.0f} mL, {_FOUND_BY[result.brain.source]}{doubt}"))
     if result.notes:
         facts.append(("Notes", "; ".join(result.notes)))
     if result.left_out:

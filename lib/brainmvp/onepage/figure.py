@@ -19,7 +19,7 @@ _SECOND = (Sequence.FLAIR, Sequence.ADC, Sequence.T2, Sequence.T1CE, Sequence.T1
 def draw_planes(result: Segmentation) -> bytes:
     """Return a PNG: axial, coronal and sagittal slices through most of the finding, outlined, by sequence."""
     target = read_volume(result.study.images[result.reference])
-    view = View.of(target, result.brain and result.brain.mask)
+    view = View.of(target, result.brain.mask)
     values = resample_labels(result.labels.data, result.labels.affine, view.grid)
     centre = finding_centre(values)
     second = next((s for s in _SECOND if s in result.used and s is not result.reference), None)

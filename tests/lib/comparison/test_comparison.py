@@ -75,8 +75,8 @@ def test_what_was_doubted_is_said_and_not_taken_for_used(visits, monkeypatch):
     result = Segmentation(
         second.study, task, "tumour@1", second.labels, dict.fromkeys(task.outputs, nothing), nothing,
         Sequence.T1CE, (Sequence.T1CE,), (), {}, task.label_names(list(task.outputs)),
+        Brain(np.ones(_SHAPE, bool), "built-in", "it is small"),
         alignments={Sequence.FLAIR: Alignment(np.eye(4), True, 1.1, 1.0, 0.1, doubt="it covers too little")},
-        brain=Brain(np.ones(_SHAPE, bool), "built-in", "it is small"),
     )  # fmt: skip
     monkeypatch.setattr(Study, "notes", lambda self, used: [f"{used[0]}: slices may be missing"])
     before = replace(_visit(visits[0]), used=(Sequence.T1CE, Sequence.FLAIR))

@@ -3,6 +3,7 @@
 import numpy as np
 from labelled import make_case
 
+from brainmvp.brain import Brain
 from brainmvp.case import read_label
 from brainmvp.evaluation.segmentation import reliability, score_case
 from brainmvp.segmentation import Segmentation
@@ -12,6 +13,7 @@ from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, read_volume, write_volume
 
 STROKE = get_task("stroke")
+BRAIN = Brain(np.ones((1, 1, 1), bool), "built-in")  # not what is scored
 
 
 class Calibrated:
@@ -25,7 +27,7 @@ class Calibrated:
     def segment(self, study, reference=None):
         nothing = Volume(np.zeros_like(self.truth), read_volume(study.images[reference]).affine)
         return Segmentation(study, STROKE, "calibrated@1", nothing, {STROKE.outputs[0]: self.said}, self.said,
-                            reference, (), (), {}, {})  # fmt: skip
+                            reference, (), (), {}, {}, BRAIN)  # fmt: skip
 
 
 class OneVoxelOff:
@@ -39,7 +41,7 @@ class OneVoxelOff:
     def segment(self, study, reference=None):
         mask = (self.labels.data > 0).astype(np.float32)
         return Segmentation(study, STROKE, "off@1", self.labels, {STROKE.outputs[0]: mask}, mask, Sequence.FLAIR, (),
-                            (), {}, {})  # fmt: skip
+                            (), {}, {}, BRAIN)  # fmt: skip
 
 
 def test_distances_are_of_the_grid_of_the_result(tmp_path):
