@@ -1,15 +1,28 @@
-"""Label maps in a folder of results: written so that it can be told whether somebody has corrected them since."""
+"""Label maps in a folder of results: written so that it can be told whose they are, and if somebody corrected them."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import TEMPORARY, digest_of, write_json
+from brainmvp.files import TEMPORARY, digest_of, readable, write_json
+
+if TYPE_CHECKING:
+    from brainmvp.study import Study
 
 _SUFFIXES = (".nii.gz", ".seg.nrrd", ".dcm")
 _DIGESTS = "sha256"
+
+
+def spare_another(study: "Study", task: str, folder: Path) -> None:
+    """Refuse a study's folder of results if it holds those of another study; a report of earlier tells no folder."""
+    scans = _report(folder, task).get("folder")
+    if scans and scans != readable(str(study.folder)):
+        raise BrainMVPError(
+            f"{folder} holds the result of {scans}, not of {study.folder}; choose another output folder, or move that "
+            "result away."
+        )
 
 
 def spare_corrected(folder: Path, task: str) -> None:

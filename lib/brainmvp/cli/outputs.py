@@ -1,12 +1,11 @@
 """Where a command may write: never over what somebody has, nor what would be taken for a scan later."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import TEMPORARY, readable
+from brainmvp.files import TEMPORARY
 from brainmvp.sequences import is_label
 
 if TYPE_CHECKING:
@@ -120,17 +119,3 @@ def check_place(out: Path) -> None:
             file.write(bytes(1 << 16))
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(out)) from error
-
-
-def spare_another(study: "Study", task: str, folder: Path) -> None:
-    """Refuse a study's folder of results if it holds those of another study; a report of earlier tells no folder."""
-    report = folder / f"{task}.json"
-    try:
-        scans = json.loads(report.read_text("utf-8")).get("folder")
-    except (OSError, ValueError, AttributeError):
-        return
-    if scans and scans != readable(str(study.folder)):
-        raise BrainMVPError(
-            f"{folder} holds the result of {scans}, not of {study.folder}; choose another output folder, or move that "
-            "result away."
-        )

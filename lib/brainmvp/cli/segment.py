@@ -18,12 +18,11 @@ from brainmvp.cli.console import (
     warn,
 )
 from brainmvp.cli.doubts import say_doubts
-from brainmvp.cli.drafts import spare_corrected, write_drafts
+from brainmvp.cli.drafts import spare_another, spare_corrected, write_drafts
 from brainmvp.cli.outputs import (
     LABEL_SUFFIXES,
     check_names,
     check_place,
-    spare_another,
     spare_scans,
     spare_studies,
     stem,
