@@ -96,7 +96,6 @@ def _pack(exported: Path, target: Path, patients: set[str]) -> Path:
         }
     )
     shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
     weights = Model(card, exported).load_weights()
     write_model(card, {name: value.half() for name, value in weights.items()}, target)
     return target

@@ -256,17 +256,19 @@ def _read_card(folder: Path) -> Card:
         raise BrainMVPError(f"{path} is damaged; restore another version.") from error
 
 
-def write_model(card: Card, weights: dict[str, Tensor], folder: Path) -> None:
-    """Write `card.json` and `weights.safetensors` into an existing folder.
+def write_model(card: Card, weights: dict[str, Tensor], folder: Path) -> Model:
+    """Write `card.json` and `weights.safetensors` into a folder, and return the model.
 
     Raises `BrainMVPError` if they cannot be written, as on a full disk.
     """
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         _write_files(card, weights, folder)
     except OSError as error:
         raise BrainMVPError(
             f"The model cannot be written into {folder} ({error.strerror}); make room there and try again."
         ) from error
+    return Model(card, folder)
 
 
 def _write_files(card: Card, weights: dict[str, Tensor], folder: Path) -> None:

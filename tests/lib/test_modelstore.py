@@ -59,7 +59,6 @@ def test_a_version_is_never_overwritten(store, weights):
 def test_a_finished_folder_is_taken_once_and_under_a_free_version(store, weights, tmp_path):
     store.add(card(1), weights)
     made = tmp_path / "run" / "probe"
-    made.mkdir(parents=True)
     write_model(card(1).model_copy(update={"title": "Another"}), weights, made)
     for _ in range(2):
         kept = keep_once(made, "probe", store, lambda: store.take(made))

@@ -123,9 +123,7 @@ def earlier_model(task: Task, start: Model, folder: Path, steps: int) -> Model:
         lr=_EARLIER_LR, seed=0,
     )  # fmt: skip
     card = start.card.model_copy(update={"title": f"Learned from {_EARLIER} earlier phantoms"})
-    folder.mkdir(parents=True, exist_ok=True)
-    write_model(card, network.state_dict(), folder)
-    return Model(card, folder)
+    return write_model(card, network.state_dict(), folder)
 
 
 def _phantom(task: Task, seed: int, spacing: float, disease: Disease) -> Phantom:
@@ -176,6 +174,4 @@ def untrained(task: Task, spacing: float, folder: Path) -> Model:
         regions=tuple(region.name for region in task.regions), network=config, spacing=spacing,
         window=_WINDOW, overlap=_OVERLAP, created=date.today(),
     )  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    write_model(card, network.state_dict(), folder)
-    return Model(card, folder)
+    return write_model(card, network.state_dict(), folder)

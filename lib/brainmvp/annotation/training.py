@@ -251,7 +251,7 @@ class LabelTraining:
         stored = self._stored_before(tuned.card)
         version = stored.card.version if stored else self._store.next_version(name)
         card = tuned.card.model_copy(update={"name": name, "version": version})
-        candidate = stored or self._candidate(card, tuned)
+        candidate = stored or write_model(card, tuned.weights, self._folder / "candidate" / str(version))
         segmenters = [Segmenter(served, options.device), Segmenter(candidate, options.device)]
         for number, case in enumerate(cases):
             message = f"{number} of {len(cases)} held-out studies are measured."
@@ -295,13 +295,6 @@ class LabelTraining:
         """Return the version that this run stored before it ended early; its card's training has the run's seconds."""
         own = (model for model in self._store.models() if model.card.name == self._task.name)
         return next((model for model in own if model.card.training == card.training), None)
-
-    def _candidate(self, card: Card, tuned: FineTuned) -> Model:
-        """Return the model under the id that it may be stored by."""
-        folder = self._folder / "candidate" / str(card.version)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_model(card, tuned.weights, folder)
-        return Model(card, folder)
 
     def _tidy(self, version: int) -> None:
         """Keep the curves of a finished run, and remove its weights and prepared studies."""

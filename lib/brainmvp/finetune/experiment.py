@@ -109,8 +109,8 @@ def run_experiment(
             if not result.finished:
                 return None
             tell(*clock.told(f"{said}: testing", 1.0))
-            write_model(result.card, result.weights, folder)
-            tested = _test(task, Model(result.card, folder), parts["test"], device)
+            model = write_model(result.card, result.weights, folder)
+            tested = _test(task, model, parts["test"], device)
             tested |= {"training_s": result.history[-1]["seconds"]}
             write_json(folder / _TESTED, test | {"row": tested})
             clock.ran()

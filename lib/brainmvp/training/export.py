@@ -99,7 +99,6 @@ def export_model(
         },
     )  # fmt: skip
     target = folder / task.name / str(card.version)
-    target.mkdir(parents=True, exist_ok=True)
     write_model(card, weights, target)
     return target
 
