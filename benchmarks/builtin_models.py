@@ -12,7 +12,6 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,10 +111,6 @@ def with_labels(folder: Path, task: Task) -> Iterator[tuple[Study, np.ndarray]]:
             yield study, task.read_labels(read_volume(study.label).data, str(study.label))
 
 
-def only(study: Study, sequences: tuple[Sequence, ...]) -> Study:
-    return replace(study, images={s: path for s, path in study.images.items() if s in sequences})
-
-
 def on_disease(segmenter: Segmenter, folder: Path, out: Path, pictures: bool) -> dict[str, Any]:
     """Return scores by study and set of sequences, the means, and the calibration with all sequences."""
     task, rows, calibration = segmenter.task, {}, Calibration(segmenter.task)
@@ -126,7 +121,7 @@ def on_disease(segmenter: Segmenter, folder: Path, out: Path, pictures: bool) ->
                 continue
             # The label lies on the grid of the task's first choice among all sequences of the study.
             home = study.reference(task)
-            result = segmenter.segment(only(study, sequences), home if home in sequences else None)
+            result = segmenter.segment(study.only(sequences), home if home in sequences else None)
             if result.labels.shape != truth.shape:
                 print(f"{study.id} {'+'.join(sequences)}: left out, its label is on another grid", flush=True)
                 continue

@@ -14,24 +14,21 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "lib"), str(ROOT / "benchmarks")]
+import numpy as np
+import small_brains as small
+from pretraining_proof import pretrained, unlabelled
 
-import numpy as np  # noqa: E402
-import small_brains as small  # noqa: E402
-from pretraining_proof import pretrained, unlabelled  # noqa: E402
-
-from brainmvp.cohort.cases import cases_of  # noqa: E402
-from brainmvp.cohort.scan import index_folder  # noqa: E402
-from brainmvp.finetune.prepared import Preparation, to_tensor  # noqa: E402
-from brainmvp.networks import NetworkConfig  # noqa: E402
-from brainmvp.training.short import Brain, region_dice  # noqa: E402
+from brainmvp.cohort.cases import cases_of
+from brainmvp.cohort.scan import index_folder
+from brainmvp.evaluation.tables import markdown
+from brainmvp.finetune.prepared import Preparation, to_tensor
+from brainmvp.networks import NetworkConfig
+from brainmvp.training.short import Brain, region_dice
 
 _SIZE = {"in_channels": len(small.TASK.sequences), "out_channels": len(small.TASK.regions)}
 NETWORKS = {
@@ -68,12 +65,11 @@ ROWS = [
 def table(results: small.Results) -> str:
     """Return Markdown: the mean over seeds and test studies, and the spread over seeds; processor time."""
     regions = [region.name for region in small.TASK.regions]
-    columns = [
-        "labels", "network", "steps", *regions, "mean Dice", "training, s", "inference, s", "parameters, million"
-    ]  # fmt: skip
     scanned = any("scans" in row for row in results.all(kind="test"))
-    columns += ["real scans"] * scanned
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    rows = [[
+        "labels", "network", "steps", *regions, "mean Dice", "training, s", "inference, s", "parameters, million",
+        *["real scans"] * scanned,
+    ]]  # fmt: skip
     for share in sorted({row["share"] for row in results.all(kind="test")}):
         for row in ROWS:
             found = results.all(kind="test", row=row.name, share=share)
@@ -83,15 +79,14 @@ def table(results: small.Results) -> str:
             training, inference = (
                 float(np.median([one[key] for one in found])) for key in ("training_s", "inference_s")
             )
-            cells = [
+            rows.append([
                 str(found[0]["studies"]), row.name, str(found[0]["steps"]),
                 *(f"{value:.3f}" for value in dice.mean((0, 1))),
                 f"{dice.mean():.3f} ({', '.join(f'{value:.3f}' for value in dice.mean((1, 2)))})",
                 f"{training:.0f}", f"{inference:.3f}", f"{found[0]['parameters'] / 1e6:.2f}",
                 *([f"{np.mean([one['scans'] for one in found]):.2f}"] if scanned else []),
-            ]  # fmt: skip
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            ])  # fmt: skip
+    return markdown(rows)
 
 
 def seconds_per_step(brains: list[Brain]) -> dict[str, float]:
@@ -187,7 +182,7 @@ def main() -> None:
                     parameters=sum(p.numel() for p in network.parameters()), **extra, dice=found.tolist(),
                 )  # fmt: skip
     costs = ", ".join(f"{name} {cost[name]:.3f}" for name in NETWORKS)
-    text = f"{table(results)}\n\nA training step, s of processor time: {costs}"
+    text = f"{table(results)}\nA training step, s of processor time: {costs}"
     (chosen.out / "comparison.md").write_text(text + "\n", "utf-8")
     print(text)
 

@@ -10,21 +10,16 @@ mean size of the neighbours' tumours tells its own.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "lib"), str(ROOT / "benchmarks")]
+import numpy as np
+import torch
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from brainmvp.modelstore import ModelStore  # noqa: E402
-from brainmvp.phantom.generator import make_phantom  # noqa: E402
-from brainmvp.selection.embed import Embedder  # noqa: E402
-from brainmvp.tasks import get_task  # noqa: E402
-from brainmvp.training.short import brain_of  # noqa: E402
+from brainmvp.modelstore import ModelStore
+from brainmvp.phantom.generator import make_phantom
+from brainmvp.selection.embed import Embedder
+from brainmvp.tasks import get_task
+from brainmvp.training.short import brain_of
 
 TASK = get_task("tumour")
 # Seeds that no model saw.

@@ -16,17 +16,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "lib"), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import torch  # noqa: E402
-from harness import Bench, autocast, exact, gradient_difference, relative, share_weights  # noqa: E402
-from pretraining_step import pretraining  # noqa: E402
-from published import Segmenter  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+import torch
+from harness import Bench, autocast, exact, gradient_difference, relative, share_weights
+from pretraining_step import pretraining
+from published import Segmenter
+from torch import Tensor, nn
 
-from brainmvp.losses import supervised_loss  # noqa: E402
-from brainmvp.networks import NetworkConfig, build_network  # noqa: E402
+from brainmvp.losses import supervised_loss
+from brainmvp.networks import NetworkConfig, build_network
 
 CHANNELS = 4
 COMPACT_SHAPE = (80, 96, 80)  # a whole brain at 2 mm

@@ -17,26 +17,26 @@ import json
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "lib"), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import numpy as np  # noqa: E402
-import small_brains as small  # noqa: E402
+import numpy as np
+import small_brains as small
 
-from brainmvp.card import Card  # noqa: E402
-from brainmvp.cohort.scan import index_folder  # noqa: E402
-from brainmvp.evaluation.statistics import compare_means  # noqa: E402
-from brainmvp.modelstore import Model  # noqa: E402
-from brainmvp.networks import NetworkConfig  # noqa: E402
-from brainmvp.phantom.write import write_study  # noqa: E402
-from brainmvp.training.short import Brain, region_dice  # noqa: E402
-from pretraining.data.cache import Cache  # noqa: E402
-from pretraining.data.prepare import prepare_cohort  # noqa: E402
-from pretraining.recipe import RECIPES, Recipe  # noqa: E402
-from pretraining.run.config import Config  # noqa: E402
-from pretraining.run.devices import make_fabric  # noqa: E402
-from pretraining.run.folder import RunFolder  # noqa: E402
-from pretraining.run.loop import pretrain  # noqa: E402
+from brainmvp.card import Card
+from brainmvp.cohort.scan import index_folder
+from brainmvp.evaluation.statistics import compare_means
+from brainmvp.evaluation.tables import markdown
+from brainmvp.modelstore import Model
+from brainmvp.networks import NetworkConfig
+from brainmvp.phantom.write import write_study
+from brainmvp.training.short import Brain, region_dice
+from pretraining.data.cache import Cache
+from pretraining.data.prepare import prepare_cohort
+from pretraining.recipe import RECIPES, Recipe
+from pretraining.run.config import Config
+from pretraining.run.devices import make_fabric
+from pretraining.run.folder import RunFolder
+from pretraining.run.loop import pretrain
 
 # Row of the ablation: weights of view 1 (own template) and of the contrast.
 ROWS = {"none": None, "reconstruction": (0, 0), "+ templates": (1, 0), "+ contrast": (1, 1)}
@@ -87,10 +87,7 @@ def pretrained(
 def table(results: small.Results) -> str:
     """Return the ablation as Markdown: mean over seeds and test studies, and paired differences from scratch."""
     regions = [region.name for region in small.TASK.regions]
-    lines = [
-        f"| pretraining | learning rate | {' | '.join(regions)} | mean Dice (each seed) | against none | p |",
-        "|---" * (len(regions) + 5) + "|",
-    ]
+    rows = [["pretraining", "learning rate", *regions, "mean Dice (each seed)", "against none", "p"]]
     base = None
     for row in ROWS:
         found = results.all(kind="test", row=row)
@@ -100,13 +97,12 @@ def table(results: small.Results) -> str:
         by_study = dice.mean((0, 2))
         base = by_study if base is None else base
         against = compare_means(base, by_study)
-        cells = [
+        rows.append([
             row, f"{found[0]['lr']:g}", *(f"{value:.3f}" for value in dice.mean((0, 1))),
             f"{dice.mean():.3f} ({', '.join(f'{value:.3f}' for value in dice.mean((1, 2)))})",
             *(("", "") if row == "none" else (f"{against.difference}", f"{against.p_value:.2g}")),
-        ]  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        ])  # fmt: skip
+    return markdown(rows)
 
 
 def options() -> argparse.Namespace:
@@ -175,7 +171,7 @@ def main() -> None:
                     kind="test", row=row, seed=seed, lr=lr, mean=float(found.mean()), dice=found.tolist()
                 )
     text = table(results)
-    (chosen.out / "proof.md").write_text(text + "\n", "utf-8")
+    (chosen.out / "proof.md").write_text(text, "utf-8")
     print(text)
 
 
