@@ -1,8 +1,5 @@
 """How many labels a strategy saves: read off the curves of a simulation, written and drawn."""
 
-import csv
-import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from brainmvp.annotation.simulate import Curve
-from brainmvp.files import atomically
+from brainmvp.evaluation.tables import write_csv
+from brainmvp.files import atomically, write_json
 
 TARGETS = (0.90, 0.95)
 
@@ -62,15 +60,14 @@ def summarise(curves: list[Curve], full: list[float], facts: dict[str, Any]) -> 
 
 def write_simulation(folder: Path, curves: list[Curve], summary: dict[str, Any]) -> Path:
     """Write `simulation.json`, `curves.csv` and `simulation.png` into a folder; return the picture's path."""
-    text = json.dumps(summary, indent=1)
-    atomically(folder / "simulation.json", lambda path: path.write_text(text, "utf-8"))
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["strategy", "seed", "labels", "dice", "studies"])
-    for curve in curves:
-        for count, dice in zip(curve.labels, curve.dice, strict=True):
-            writer.writerow([curve.strategy, curve.seed, count, f"{dice:.4f}", " ".join(curve.order[:count])])
-    atomically(folder / "curves.csv", lambda path: path.write_text(table.getvalue(), "utf-8"))
+    write_json(folder / "simulation.json", summary)
+    rows = (
+        {"strategy": curve.strategy, "seed": curve.seed, "labels": count, "dice": f"{dice:.4f}",
+         "studies": " ".join(curve.order[:count])}
+        for curve in curves
+        for count, dice in zip(curve.labels, curve.dice, strict=True)
+    )  # fmt: skip
+    write_csv(folder / "curves.csv", rows)
     return _draw(folder / "simulation.png", curves, summary)
 
 
