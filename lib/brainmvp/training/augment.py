@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from brainmvp.finetune.augment import seen_regions
+from brainmvp.finetune.randomness import chance
 from brainmvp.sequences import Sequence
 from brainmvp.tasks import Task
 
@@ -56,25 +58,18 @@ def leave_out(
 
     complete: the share of samples that keep all sequences.
     """
-    shown = torch.ones(images.shape[:2], dtype=torch.bool)
-    seen = torch.ones((images.shape[0], len(task.regions)), dtype=torch.bool)
-    for index in range(images.shape[0]):
-        kept = _draw_sequences(task, complete, generator)
-        offered = {region.name for region in task.offered(kept)[0]}
-        shown[index] = torch.tensor([sequence in kept for sequence in task.sequences])
-        seen[index] = torch.tensor([region.name in offered for region in task.regions])
-    shown = shown[:, :, None, None, None].to(images.device)
-    return images * shown, seen.to(images.device)
+    kept = [_draw_sequences(task, complete, generator) for _ in images]
+    shown = torch.tensor([[sequence in own for sequence in task.sequences] for own in kept])
+    seen = torch.stack([seen_regions(row, task) for row in shown])
+    return images * shown[:, :, None, None, None].to(images.device), seen.to(images.device)
 
 
 def _draw_sequences(task: Task, complete: float, generator: torch.Generator) -> set[Sequence]:
-    def chance() -> float:
-        return float(torch.rand((), generator=generator))
-
-    if chance() < complete:
+    if chance(generator) < complete:
         return set(task.sequences)
-    if chance() < 0.75:
+    if chance(generator) < 0.75:
         sets = _COMMON[task.name]
-        return set(sets[int(chance() * len(sets))])
-    kept = {sequence for sequence in task.sequences if chance() < 0.6}
-    return kept if task.accepts(kept) else kept | set(task.minimum[int(chance() * len(task.minimum))])
+        return set(sets[int(chance(generator) * len(sets))])
+    kept = {sequence for sequence in task.sequences if chance(generator) < 0.6}
+    least = task.minimum
+    return kept if task.accepts(kept) else kept | set(least[int(chance(generator) * len(least))])

@@ -100,16 +100,21 @@ def train(
     validation = ValidationSet.of(task, anatomies, recipe.validation)
 
     write_json(folder / "recipe.json", asdict(recipe))
-    clock = _Clock(before["seconds"])
+    began = time.perf_counter()
     steps, waited = before["steps"], 0.0
 
+    def here() -> float:
+        """Return the seconds of this call."""
+        return time.perf_counter() - began
+
     def total() -> dict[str, Any]:
-        return {"seconds": clock.total(), "made": before["made"] + batches.made, "steps": steps}
+        """Return what all calls of the run come to."""
+        return {"seconds": before["seconds"] + here(), "made": before["made"] + batches.made, "steps": steps}
 
     def tell() -> None:
         line = total() | {
             "difficulty": round(recipe.difficulty(done), 3),
-            "waited": round(waited / max(clock.here(), 1e-6), 3),
+            "waited": round(waited / max(here(), 1e-6), 3),
             "loss": round(learner.mean_loss(), 4),
             "network_seconds": round(learner.seconds, 1),
             "dice": validation.score(learner, device),
@@ -119,8 +124,8 @@ def train(
         if report:
             report(line)
 
-    saved = scored = clock.here()
-    while done < 1.0 and (stop_after is None or clock.here() < stop_after):
+    saved = scored = here()
+    while done < 1.0 and (stop_after is None or here() < stop_after):
         started = time.perf_counter()
         images, labels = next(batches)
         waited += time.perf_counter() - started
@@ -135,12 +140,12 @@ def train(
         learner.step(images, targets, seen, brain, rate(done, learner.step_count, flat=recipe.flat))
         steps += 1
         done = recipe.progress(steps)
-        if clock.here() - saved > _SAVE_SECONDS:
+        if here() - saved > _SAVE_SECONDS:
             save_run(folder, learner, total())
-            saved = clock.here()
-        if clock.here() - scored > _SCORE_SECONDS:
+            saved = here()
+        if here() - scored > _SCORE_SECONDS:
             tell()
-            scored = clock.here()
+            scored = here()
     save_run(folder, learner, total())
     tell()
 
@@ -171,17 +176,3 @@ def _start_from(learner: Learner, name: str) -> int:
         )
     learner.start_from(model.load_weights(), 0)
     return int(model.card.training.get("made", 0))
-
-
-class _Clock:
-    """Seconds of this call, and of all calls of a run."""
-
-    def __init__(self, before: float) -> None:
-        self._before = before
-        self._start = time.perf_counter()
-
-    def here(self) -> float:
-        return time.perf_counter() - self._start
-
-    def total(self) -> float:
-        return self._before + self.here()
