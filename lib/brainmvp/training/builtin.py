@@ -8,6 +8,7 @@ from pathlib import Path
 from brainmvp.allocation import kept_memory
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
+from brainmvp.modelstore import ModelStore
 from brainmvp.phantom.anatomy import load_anatomies
 from brainmvp.tasks import get_task
 from brainmvp.training.checkpoints import read_weights
@@ -49,7 +50,7 @@ def train_builtin(
     easy = {} if start is None else {"easy": 0.0}
     anatomies = load_anatomies(2.0, patients)
     recipe = Recipe(
-        name, NETWORK, steps=steps or STEPS, batch=_BATCH, start=start and _stored_id(start),
+        name, NETWORK, steps=steps or STEPS, batch=_BATCH, start=start and ModelStore().resolve(start).card.id,
         anatomies=tuple(anatomy.name for anatomy in anatomies), **easy,
     )  # fmt: skip
     begun = _length_of_same_run(out, recipe)
@@ -69,12 +70,6 @@ def train_builtin(
         if json.loads(path.read_text("utf-8"))["training"].get("steps") == progress["steps"]:
             return path.parent
     return export_model(name, NETWORK, out, out / "model", anatomies)
-
-
-def _stored_id(name: str) -> str:
-    from brainmvp.modelstore import ModelStore  # which needs the image libraries
-
-    return ModelStore().resolve(name).card.id
 
 
 def _length_of_same_run(out: Path, recipe: Recipe) -> int | None:

@@ -1,8 +1,4 @@
-"""From a finished run to a model with its card.
-
-The model store and its image libraries are imported when a model is written: a machine that only trains needs
-nothing but torch, numpy, pydantic and safetensors.
-"""
+"""From a finished run to a model with its card."""
 
 import json
 from collections.abc import Iterable
@@ -14,6 +10,7 @@ from torch import Tensor
 
 from brainmvp.calibration import NEAR_MM, Reliability, best_threshold, fit_temperature, near_lesion, temper
 from brainmvp.card import Card
+from brainmvp.modelstore import write_model
 from brainmvp.networks import NetworkConfig, build_network
 from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.phantom.grid import BrainGrid
@@ -68,8 +65,6 @@ def export_model(
     run: holds PRESET.safetensors, recipe.json and log.jsonl. Temperatures and thresholds are those that fit best on
     phantoms of `anatomies` that training never makes, and others of these give the scores.
     """
-    from brainmvp.modelstore import write_model
-
     task = get_task(task_name)
     config = NetworkConfig.preset(preset, len(task.sequences), len(task.regions))
     weights, progress = read_weights(run / f"{preset}.safetensors")

@@ -12,6 +12,7 @@ import torch
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
+from brainmvp.modelstore import ModelStore
 from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.steps import rate
 from brainmvp.tasks import get_task
@@ -167,8 +168,6 @@ def _start_from(learner: Learner, name: str) -> int:
 
     Raises `BrainMVPError` if its network is another one.
     """
-    from brainmvp.modelstore import ModelStore  # which needs the image libraries
-
     model = ModelStore().resolve(name)
     if model.card.network != learner.config:
         raise BrainMVPError(
