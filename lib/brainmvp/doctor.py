@@ -5,7 +5,7 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal
 
@@ -30,9 +30,6 @@ class Check:
     state: State
     found: str
     remedy: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
 
 
 def examine(port: int = 8000) -> list[Check]:

@@ -27,6 +27,7 @@ class Sequence(str, Enum):
 
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mgz")
+LOWEST_B = 200  # s/mm²; below, an image shows T2 and not diffusion
 
 # How data sets and scanners write each sequence, lower case, without separators. Sources: BraTS 2018-2023,
 # ISLES 2022, IXI and UCSF-PDGM file names, BIDS 1.9 suffixes, vendors' usual series descriptions.
@@ -98,7 +99,6 @@ _DERIVED = re.compile(
 _NOT_ITSELF = ("map", "phase", "real", "imag", "imaginary")
 _BIDS_PARTS = ("part-phase", "part-real", "part-imag")
 _B_VALUE = re.compile(r"b(0|[1-9]\d*)$")
-_LOWEST_B = 200  # s/mm²; below, an image shows T2 and not diffusion
 
 
 def strip_suffix(name: str) -> str:
@@ -197,7 +197,7 @@ def _is_unweighted(words: list[str]) -> bool:
     """Tell whether a name states b-values and none that weights: "b0", "b 0", "b50"."""
     joined = [*words, *("b" + word for before, word in zip(words, words[1:]) if before == "b")]
     values = [int(found.group(1)) for found in map(_B_VALUE.match, joined) if found]
-    return bool(values) and max(values) < _LOWEST_B
+    return bool(values) and max(values) < LOWEST_B
 
 
 def _last_name(words: list[str]) -> Sequence | None:

@@ -1,5 +1,6 @@
 """`brainmvp doctor`: is this installation ready, and what to do if not."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -20,7 +21,7 @@ def doctor(
     checks = examine(port)
     ready = all(check.state != "problem" for check in checks)
     if as_json:
-        print_json({"ready": ready, "checks": [check.as_dict() for check in checks]})
+        print_json({"ready": ready, "checks": [asdict(check) for check in checks]})
     else:
         for check in checks:
             say(f"{check.state:>8}  {check.name}: {check.found}")

@@ -82,7 +82,7 @@ def train_folds(
 
     Where several processes train together, the others than the first say and store nothing, and return no model.
     """
-    from brainmvp.device import ending_together
+    from brainmvp.device import ending_together, leave_group
 
     machine, first = None, True
     if devices * nodes > 1:
@@ -103,8 +103,7 @@ def train_folds(
                 break
             if first:
                 made.append(_keep(result, recipe, folder, work.store, name))
-    if machine:
-        machine.leave()
+    leave_group()
     return None if first and result is None else made
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from brainmvp.dicom.facts import image_type
 from brainmvp.dicom.judge import UNCLEAR, judge
 from brainmvp.dicom.recognise import name_of, plain, recognise
 from brainmvp.dicom.series import DicomImage
@@ -117,8 +118,6 @@ def _merit(image: DicomImage, verdict: Verdict) -> tuple[Any, ...]:
 def _criteria(image: DicomImage, verdict: Verdict) -> list[tuple[str, Any]]:
     """Return the rule's criteria in order, greater is better, with what the winner is said to have."""
     b_value = float(image.facts.get("DiffusionBValue", 0))
-    stated = image.facts.get("ImageType", ())
-    types = {stated} if isinstance(stated, str) else set(stated)
     covered = np.minimum(image.extent, _HEAD_MM) // _COVERAGE_STEP_MM
     log_edge = np.log(image.spacing.max()) // -np.log(_EVEN_FINER)
     log_voxel = np.log(np.prod(image.spacing)) // -np.log(_EVEN_FINER)
@@ -127,7 +126,7 @@ def _criteria(image: DicomImage, verdict: Verdict) -> list[tuple[str, Any]]:
         ("the trace of all directions", ", trace" in verdict.why),
         (
             "the original acquisition",
-            "DERIVED" not in types or verdict.sequence in (Sequence.DWI, Sequence.ADC),
+            "DERIVED" not in image_type(image.facts) or verdict.sequence in (Sequence.DWI, Sequence.ADC),
         ),
         ("a b-value nearer to 1000", -abs(b_value - 1000) if verdict.sequence is Sequence.DWI else 0),
         ("a name that says so", _says_so(image, verdict)),

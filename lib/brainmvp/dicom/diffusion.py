@@ -10,9 +10,8 @@ import re
 from brainmvp.dicom.facts import Facts, image_type, milliseconds, quoted, scanning, text_of, words_of
 from brainmvp.dicom.unfit import MAPS, is_secondary, map_words, where
 from brainmvp.dicom.verdict import Verdict
-from brainmvp.sequences import Sequence
+from brainmvp.sequences import LOWEST_B, Sequence
 
-_LOWEST_B = 200  # s/mm²; below, an image shows T2 and not diffusion
 _WORDS = re.compile(
     r"(?<![a-z])dif(f(?!use)|us)|dwi|trace|(?<![a-z])resolve|(?<![a-z])dti|\bb ?= ?\d{3}|(ep|re)_b\d"
 )
@@ -56,7 +55,7 @@ def _weighted(facts: Facts, types: set[str], words: set[str], b_value: float | N
     stated = types & (_TRACE | {"DIFFUSION"}) or facts.get("AcquisitionContrast") == "DIFFUSION"
     named = _named(facts)
     kinds = scanning(facts)
-    if b_value is not None and b_value < _LOWEST_B:
+    if b_value is not None and b_value < LOWEST_B:
         # GE writes b = 0 on images of every kind.
         spin_epi = "EP" in kinds and "GR" not in kinds
         if b_value > 0 or stated or spin_epi or (named and not milliseconds(facts, "InversionTime")):

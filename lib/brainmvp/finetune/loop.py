@@ -31,7 +31,7 @@ def finetune(
     train: list[Case],
     validation: list[Case],
     start: Model | None,
-    recipe: Recipe | None,
+    recipe: Recipe,
     run_folder: str | os.PathLike[str],
     *,
     device: str = "auto",
@@ -54,7 +54,7 @@ def finetune(
         validation: those that choose the best weights (`recipe.chooser`); no patient of them may be in `train`.
         start: a model of the store, whose card settles the network and, unless the recipe says otherwise, spacing and
             window; None: from scratch, with the recipe's network.
-        recipe: None for the task's own.
+        recipe: the task's own, or one with changes.
         run_folder: keeps the state, the best weights, the history and pictures.
         device: cpu, cuda or auto; for several use `machine`.
         machine: `ManyDevices`, launched.
@@ -72,7 +72,6 @@ def finetune(
             a loss that is not finite.
 
     """
-    recipe = recipe or task.recipe
     machine = machine or OneDevice(device)
     _check(task, train, validation, recipe)
     begun = begin(task, start, recipe, fresh)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brainmvp.device import fabric_of, leave_group, pick_device
+from brainmvp.device import fabric_of, pick_device
 
 
 class OneDevice:
@@ -52,10 +52,6 @@ class ManyDevices(OneDevice):
     def launch(self) -> None:
         """Start the other processes."""
         self.fabric.launch()
-
-    def leave(self) -> None:
-        """Part from the other processes, when the run is over."""
-        leave_group()
 
     @property
     def device(self) -> torch.device:

@@ -19,7 +19,7 @@ from brainmvp.files import write_json
 from brainmvp.finetune.on_disk import OnDisk, write_array
 from brainmvp.prepare import Prepared, prepare
 from brainmvp.sequences import Sequence
-from brainmvp.spatial import Grid, resample, resample_labels
+from brainmvp.spatial import resample, resample_labels
 from brainmvp.study import files_of
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume, read_volume
@@ -169,8 +169,7 @@ def _fill(
         world[:3, 3] = _middle(template.shape, template.affine) - _middle(
             prepared.grid.shape, prepared.grid.affine
         )
-    grid = Grid(prepared.grid.shape, prepared.grid.affine)
-    return np.stack([resample(templates[s], grid, world) for s in sequences]).astype(np.float16)
+    return np.stack([resample(templates[s], prepared.grid, world) for s in sequences]).astype(np.float16)
 
 
 def _middle(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:

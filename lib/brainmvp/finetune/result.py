@@ -61,4 +61,4 @@ class FineTuned:
         """Put the model into a store as the next version of `name` (the task's); it is not served by that."""
         name = name or self.card.name
         card = self.card.model_copy(update={"name": name, "version": store.next_version(name)})
-        return store.add(Card.model_validate(card.model_dump()), self.weights)
+        return store.add(card, self.weights)

@@ -17,4 +17,4 @@ STRATEGIES: dict[str, Strategy] = {
     "sequential": sequential,
 }
 
-__all__ = ["STRATEGIES", "Facts", "Place", "Pool", "Strategy"]
+__all__ = ["STRATEGIES", "Facts", "Place", "Pool"]

@@ -5,21 +5,18 @@ own are read from `$BRAINMVP_HOME/tasks`.
 """
 
 from brainmvp.tasks.files import downstream_names, get_task, own_folder, own_names, read_task, task_names
-from brainmvp.tasks.recipe import PUBLISHED, Lesions, Recipe, Result, Split
-from brainmvp.tasks.task import BRAIN, CATEGORY, Class, Code, Label, Region, Task
+from brainmvp.tasks.recipe import PUBLISHED, Lesions, Recipe
+from brainmvp.tasks.task import BRAIN, CATEGORY, Code, Label, Region, Task
 
 __all__ = [
     "BRAIN",
     "CATEGORY",
     "PUBLISHED",
-    "Class",
     "Code",
     "Label",
     "Lesions",
     "Recipe",
     "Region",
-    "Result",
-    "Split",
     "Task",
     "downstream_names",
     "get_task",

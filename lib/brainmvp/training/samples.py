@@ -60,7 +60,7 @@ class SampleBatches:
         self._batch = batch
         loader = DataLoader(
             stream, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None,
-            worker_init_fn=_one_thread, pin_memory=False,
+            worker_init_fn=_one_thread,
         )  # fmt: skip
         self._samples = iter(loader)
         self.made = 0
