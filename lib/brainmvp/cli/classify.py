@@ -7,16 +7,15 @@ import typer
 
 from brainmvp.cli.console import computing, print_json, print_table, progress_bar, say
 from brainmvp.cli.doubts import say_doubts
+from brainmvp.cli.options import BrainTool, Device, ModelOfTask
 
 
 def classify(
     study: Annotated[Path, typer.Argument(help="A study's folder.")],
     task: Annotated[str, typer.Option(help="A classification task; see `brainmvp tasks list`.")],
-    model: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION; default: the task's own.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
-    brain: Annotated[
-        str, typer.Option(help="Who removes a skull: built-in, or hd-bet or synthstrip where installed.")
-    ] = "built-in",
+    model: ModelOfTask = None,
+    device: Device = "auto",
+    brain: BrainTool = "built-in",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Say how probable each class is. No model for it comes with BrainMVP: `brainmvp finetune` makes one."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brainmvp.cli.console import computing, print_json, print_table, say
+from brainmvp.cli.options import BrainTool, Device, ModelOfTask, ServedTask
 from brainmvp.cli.outputs import spare_scans
 from brainmvp.cli.segment import load, run, warn_of_boxes
 from brainmvp.errors import BrainMVPError
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
 def compare(
     before: Annotated[Path, typer.Argument(help="The earlier visit's folder.")],
     after: Annotated[Path, typer.Argument(help="The later visit's folder, of the same patient.")],
-    task: Annotated[
-        str,
-        typer.Option(help="tumour, stroke, or another that there is a model for; see `brainmvp tasks list`."),
-    ],
+    task: ServedTask,
     before_labels: Annotated[
         Path | None, typer.Option(help="A segmentation of the earlier visit; default: made now.")
     ] = None,
@@ -30,11 +28,9 @@ def compare(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the changes here (.json).")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw both visits here (.png).")] = None,
-    model: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION; default: the task's own.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
-    brain: Annotated[
-        str, typer.Option(help="Who removes a skull: built-in, or hd-bet or synthstrip where installed.")
-    ] = "built-in",
+    model: ModelOfTask = None,
+    device: Device = "auto",
+    brain: BrainTool = "built-in",
     as_json: Annotated[bool, typer.Option("--json", help="Print the changes as JSON.")] = False,
 ) -> None:
     """Align two visits of one patient and report the change of each structure, in mL and per cent."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brainmvp.cli.console import print_table, progress_bar, say
+from brainmvp.cli.options import Device
 from brainmvp.errors import BrainMVPError
 from brainmvp.millilitres import written_ml
 from brainmvp.serve import INSTALL_MONAI_LABEL
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the studies and results.")] = Path("demo"),
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Make a tumour and a stroke patient, start a server, segment both over REST and draw the results."""
     if importlib.util.find_spec("monailabel") is None:

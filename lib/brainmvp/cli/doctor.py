@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from brainmvp.cli.console import BAD_INPUT, print_json, say
+from brainmvp.cli.options import AsJson
 
 
 def doctor(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The server's port.")] = 8000,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check versions, PyTorch, the models, memory, a port and MONAI Label, and say what to do.
 

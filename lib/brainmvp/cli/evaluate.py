@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brainmvp.cli.console import print_json, print_table, progress_bar, say, warn
+from brainmvp.cli.options import Device
 from brainmvp.errors import BrainMVPError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def evaluate(
         str, typer.Option(help="test, validation, train or all; without a split: all that the index has.")
     ] = "test",
     missing: Annotated[bool, typer.Option("--missing", help="Also with every set of sequences.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Score a model: overlap, distance, lesions and volumes, or accuracy, AUC and F1, with intervals.

@@ -18,6 +18,7 @@ from brainmvp.cli.asked import (
 from brainmvp.cli.console import progress_bar, say, warn
 from brainmvp.cli.finetune_run import Work, compare, run_folder, train_folds
 from brainmvp.cli.keeping import use_of
+from brainmvp.cli.options import Device
 from brainmvp.cli.typed import typed_again
 from brainmvp.errors import BrainMVPError
 
@@ -117,7 +118,7 @@ def finetune(
         Path | None, typer.Option(help="Where prepared studies are kept; default: in the run.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that prepare studies and crops.")] = 2,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    device: Device = "auto",
     devices: Annotated[
         int | None,
         typer.Option(min=1, help="Per node; default: one, or as many as torchrun or SLURM started."),

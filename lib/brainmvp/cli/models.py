@@ -8,6 +8,7 @@ import typer
 
 from brainmvp.cli.console import Group, print_json, print_table, say
 from brainmvp.cli.facts import lines_of, say_part
+from brainmvp.cli.options import AsJson
 
 if TYPE_CHECKING:
     from brainmvp.card import Card
@@ -15,12 +16,11 @@ if TYPE_CHECKING:
 app = typer.Typer(cls=Group, help="List, show, import and choose models.", no_args_is_help=True)
 # What `compare` puts side by side.
 _COMPARED = ("created", "parent", "title", "held_out", "metrics")
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Reference = Annotated[str, typer.Argument(metavar="NAME[@VERSION]")]
 
 
 @app.command("list")
-def list_models(as_json: _Json = False) -> None:
+def list_models(as_json: AsJson = False) -> None:
     """List every version; a star marks the one that answers to the bare name."""
     from brainmvp.modelstore import ModelStore
 
@@ -57,7 +57,7 @@ def list_models(as_json: _Json = False) -> None:
 
 
 @app.command()
-def show(reference: _Reference, as_json: _Json = False) -> None:
+def show(reference: _Reference, as_json: AsJson = False) -> None:
     """Print a model's card: known failures, what it takes and gives, results and data; --json: all of it."""
     from brainmvp.modelstore import ModelStore
 
@@ -124,7 +124,7 @@ def compare(
     studies: Annotated[
         Path | None, typer.Option(help="Served folder whose held-out studies both were measured on.")
     ] = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put two versions side by side: their cards, and their Dice on the held-out studies of a folder."""
     from brainmvp.annotation.versions import compare_versions, open_annotation

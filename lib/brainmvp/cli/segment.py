@@ -19,6 +19,7 @@ from brainmvp.cli.console import (
 )
 from brainmvp.cli.doubts import say_doubts
 from brainmvp.cli.drafts import spare_another, spare_corrected, write_drafts
+from brainmvp.cli.options import BrainTool, Device, ModelOfTask, ServedTask
 from brainmvp.cli.outputs import (
     LABEL_SUFFIXES,
     check_names,
@@ -42,10 +43,7 @@ _NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 def segment(
     study: Annotated[Path, typer.Argument(help="A study's folder, or a folder of studies.")],
-    task: Annotated[
-        str,
-        typer.Option(help="tumour, stroke, or another that there is a model for; see `brainmvp tasks list`."),
-    ],
+    task: ServedTask,
     out: Annotated[
         Path,
         typer.Option(
@@ -66,15 +64,13 @@ def segment(
         ),
     ] = None,
     uncertainty: Annotated[Path | None, typer.Option(help="Write the uncertainty, 0 to 1, here.")] = None,
-    model: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION; default: the task's own.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    model: ModelOfTask = None,
+    device: Device = "auto",
     reference: Annotated[
         Sequence | None,
         typer.Option(help="The sequence whose grid the result has; default: the task's choice."),
     ] = None,
-    brain: Annotated[
-        str, typer.Option(help="Who removes a skull: built-in, or hd-bet or synthstrip where installed.")
-    ] = "built-in",
+    brain: BrainTool = "built-in",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report(s) as JSON.")] = False,
 ) -> None:
     """Segment a study; the result lies on the original grid of one of its sequences.

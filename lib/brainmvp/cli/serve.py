@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from brainmvp.cli.options import Device
 from brainmvp.errors import BrainMVPError
 
 
@@ -26,7 +27,7 @@ def serve(
             help="A web page that may call the server, such as http://localhost:3000; can be repeated."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    device: Device = "auto",
     conf: Annotated[
         list[str] | None,
         typer.Option(

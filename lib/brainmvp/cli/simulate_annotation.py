@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from brainmvp.cli.console import errors, print_table, say
+from brainmvp.cli.options import Device
 from brainmvp.errors import BrainMVPError
 
 
@@ -51,7 +52,7 @@ def simulate_annotation(
         str | None,
         typer.Option(help="Whose embeddings; default: as in the server, of phantoms the model of before."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Replay the annotation of a cohort with an oracle that knows the labels, and compare the strategies."""
     import torch

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brainmvp.cli.console import BAD_INPUT, print_json, print_table, say
+from brainmvp.cli.options import AsJson
 from brainmvp.errors import BrainMVPError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def study(
     folder: Annotated[Path, typer.Argument(help="A study's folder, or a folder of studies.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a study's sequences and grids, the tasks it is good for, and what is wrong with it.
 

@@ -7,14 +7,14 @@ import typer
 
 from brainmvp.cli.console import Group, print_json, print_table, say
 from brainmvp.cli.facts import lines_of, say_part
+from brainmvp.cli.options import AsJson
 from brainmvp.files import write_text
 
 app = typer.Typer(cls=Group, help="List, show and add tasks.", no_args_is_help=True)
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
-def list_tasks(as_json: _Json = False) -> None:
+def list_tasks(as_json: AsJson = False) -> None:
     """List the served tasks, the ten published ones, and your own."""
     from brainmvp.tasks import downstream_names, get_task, own_folder, own_names, task_names
 
@@ -33,7 +33,7 @@ def list_tasks(as_json: _Json = False) -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(metavar="TASK")], as_json: _Json = False) -> None:
+def show(name: Annotated[str, typer.Argument(metavar="TASK")], as_json: AsJson = False) -> None:
     """Print what a task takes and finds, and how it is learned and judged; --json: the fields of its file."""
     from brainmvp.tasks import get_task
 

@@ -8,6 +8,7 @@ import typer
 
 from brainmvp.cli.console import say
 from brainmvp.cli.keeping import keep_once, use_of
+from brainmvp.cli.options import Device
 from brainmvp.cli.parts import pretraining
 from brainmvp.errors import BrainMVPError
 
@@ -41,7 +42,7 @@ def train_builtin(
             "encoder, NAME/NAME_SEQUENCE.nii.gz."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Train a model like the built-in ones; the same command goes on where the last one stopped."""
     if task == ENCODER:
