@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from brainmvp.annotation.cases import task_of
-from brainmvp.files import HIDDEN, folders_to_enter, readable
+from brainmvp.files import HIDDEN, readable
+from brainmvp.folders import folders_to_enter
 from brainmvp.given_ids import GivenIds
 from brainmvp.sequences import Sequence
 from brainmvp.study import NOT_STUDIES, OVERRIDE, Study, find_studies

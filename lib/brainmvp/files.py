@@ -6,10 +6,10 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from brainmvp.sequences import IMAGE_SUFFIXES
@@ -88,39 +88,6 @@ def write_json(path: Path, value: Any) -> None:
 def readable(text: str) -> str:
     """Return a path as text that can be sent, drawn and stored: what an old encoding left in it is replaced."""
     return os.fsencode(text).decode("utf-8", "replace")
-
-
-def _leads_back(folder: Path) -> bool:
-    """Tell whether a folder is a link to one that it lies in: following it would never end."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
-
-
-def folders_to_enter(
-    parent: str | os.PathLike[str], names: Iterable[str], *, skip: tuple[str, ...] = ()
-) -> list[str]:
-    """Return which folders of a parent may hold data, sorted: not hidden ones, those to skip or circles of links.
-
-    A cache or an unpacked archive may lie beside the data: hidden folders are not data.
-    """
-    return sorted(
-        name
-        for name in names
-        if not name.startswith(".") and name not in skip and not _leads_back(Path(parent, name))
-    )
-
-
-def data_folders(root: Path, closed: list[str]) -> Iterator[tuple[PurePosixPath, list[str], list[str]]]:
-    """Yield a folder and each below it that may hold data: relative, the names of its folders, and of its files.
-
-    Sorted, and without hidden files (macOS puts a `._` file beside each on other disks). Clear the list of folders to
-    go no deeper there. Folders that may not be looked into go to `closed`.
-    """
-    for folder, folders, names in os.walk(
-        root, onerror=lambda e: closed.append(e.filename), followlinks=True
-    ):
-        folders[:] = folders_to_enter(folder, folders)
-        relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        yield relative, folders, sorted(name for name in names if not name.startswith("."))
 
 
 def digest_of(path: Path) -> str:

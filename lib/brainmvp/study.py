@@ -13,7 +13,8 @@ from brainmvp.dicom.choose import SeriesEntry, override
 from brainmvp.dicom.find import DicomStudy, dicom_studies
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import folders_to_enter, readable
+from brainmvp.files import readable
+from brainmvp.folders import folders_to_enter
 from brainmvp.given_ids import GivenIds, as_found, uid_of
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of
 from brainmvp.tasks import Task

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 # What the writers of label maps and of plain images can write.
 _IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
-LABEL_SUFFIXES = (*_IMAGE_SUFFIXES, ".dcm")
+WRITTEN_SUFFIXES = (*_IMAGE_SUFFIXES, ".dcm")
 
 
 def stem(path: Path) -> str:
     """Return a label map's name without the ending of its format: other dots are part of the name."""
-    ending = next((s for s in (".seg.nrrd", *LABEL_SUFFIXES) if path.name.lower().endswith(s)), path.suffix)
+    ending = next((s for s in (".seg.nrrd", *WRITTEN_SUFFIXES) if path.name.lower().endswith(s)), path.suffix)
     return path.name[: len(path.name) - len(ending)]
 
 
@@ -26,7 +26,7 @@ def check_names(out: Path, into_folder: bool, extras: dict[str, Path | None]) ->
     """Refuse names that could not be written, before the minutes of work and not after."""
     if into_folder and out.suffix and not out.is_dir():
         raise BrainMVPError(
-            f"{out} is no format that is written here; use {', '.join(LABEL_SUFFIXES)} or a folder."
+            f"{out} is no format that is written here; use {', '.join(WRITTEN_SUFFIXES)} or a folder."
         )
     if out.is_file() and into_folder:
         raise BrainMVPError(f"{out} is a file; give a folder, or a name such as {out}.nii.gz.")

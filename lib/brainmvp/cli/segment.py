@@ -21,7 +21,7 @@ from brainmvp.cli.doubts import say_doubts
 from brainmvp.cli.drafts import spare_another, spare_corrected, write_drafts
 from brainmvp.cli.options import BrainTool, Device, ModelOfTask, ServedTask
 from brainmvp.cli.outputs import (
-    LABEL_SUFFIXES,
+    WRITTEN_SUFFIXES,
     check_names,
     check_place,
     spare_scans,
@@ -80,7 +80,7 @@ def segment(
     over and listed at the end, with exit code 2. A sequence that does not align with the others is not used; a picture
     (…_alignment.png) then shows why.
     """
-    into_folder = not out.name.lower().endswith(LABEL_SUFFIXES)
+    into_folder = not out.name.lower().endswith(WRITTEN_SUFFIXES)
     extras = {
         "--report": report,
         "--picture": picture,

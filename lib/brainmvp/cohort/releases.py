@@ -17,7 +17,7 @@ from brainmvp.cohort.cases import listed
 from brainmvp.cohort.index import Image, Index, Session
 from brainmvp.cohort.scan import closed_note, index_folder
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import data_folders
+from brainmvp.folders import data_folders
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence
 from brainmvp.tasks import Task
 

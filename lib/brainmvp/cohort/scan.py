@@ -17,7 +17,8 @@ from brainmvp.cohort.index import Image, Index, Session
 from brainmvp.cohort.layouts import COULD_BE_PATIENT, Place, place_of
 from brainmvp.cohort.served import LABELS, FinalLabels, held_out_sets, was_served
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import data_folders, readable
+from brainmvp.files import readable
+from brainmvp.folders import data_folders
 from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of, strip_suffix
 from brainmvp.study import OVERRIDE, Study, study_folder, study_id
 from brainmvp.tasks import Task
