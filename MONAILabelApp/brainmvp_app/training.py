@@ -11,9 +11,10 @@ from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
+from brainmvp.annotation.plan import Options
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.annotation.status import TrainingFile, TrainingStatus
-from brainmvp.annotation.training import LabelTraining, Options, Outcome
+from brainmvp.annotation.training import LabelTraining, Outcome
 from brainmvp.errors import BrainMVPError
 from brainmvp.tasks import Task
 from brainmvp_app.datastore import StudyDatastore

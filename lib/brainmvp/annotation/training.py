@@ -1,15 +1,13 @@
 """A model version from the final labels: fine-tune the served one, measure it, serve it only if it is not worse."""
 
-import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from brainmvp.annotation.cases import label_state, patient_of
+from brainmvp.annotation.cases import patient_of
 from brainmvp.annotation.gate import Comparison
 from brainmvp.annotation.held_out import (
     LEFT,
@@ -19,16 +17,15 @@ from brainmvp.annotation.held_out import (
     held_out_path,
     read_held_out,
 )
+from brainmvp.annotation.plan import Options, Plan
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.annotation.status import TrainingStatus
 from brainmvp.annotation.taught import taught_patients
 from brainmvp.card import Card
 from brainmvp.case import Case
-from brainmvp.chance import by_chance
 from brainmvp.cohort.cases import listed
-from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import HIDDEN, write_json
+from brainmvp.files import HIDDEN
 from brainmvp.finetune import FineTuned, Progress, finetune
 from brainmvp.modelstore import Model, ModelStore, write_model
 from brainmvp.segment import Segmenter
@@ -37,22 +34,8 @@ from brainmvp.tasks import Recipe, Task
 
 # Patients with a final label: three are held out, one validates, two teach. It works from there on; it is good later.
 MINIMUM_PATIENTS = SMALLEST + LEFT
-# Of the patients that are not held out, to choose the best epoch by; one at least.
-_VALIDATION_SHARE = 0.15
-# What a CPU manages while someone waits.
-_CPU_EPOCHS, _CPU_STEPS = 8, 20
 
 Tell = Callable[[TrainingStatus], None]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a client may choose of a training; None: the task's recipe, or the CPU's budget."""
-
-    epochs: int | None = None
-    steps: int | None = None
-    seed: int = 0
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -63,18 +46,6 @@ class Outcome:
     message: str
     version: int | None = None
     served: bool = False
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What a run is made of; kept beside it, so that a run that ended early goes on with the same."""
-
-    start: str
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    labels: dict[str, str]
-    recipe: dict[str, Any]
-    seen: int  # final labels that there were, those of held-out studies too
 
 
 class LabelTraining:
@@ -183,7 +154,7 @@ class LabelTraining:
     def _usable(self, case: Case) -> bool:
         return self._task.accepts(set(case.study.images))
 
-    def _held_out(self, cases: list[Case], begun: _Plan | None, seed: int) -> HeldOut:
+    def _held_out(self, cases: list[Case], begun: Plan | None, seed: int) -> HeldOut:
         """Return the held-out set, with patients added from whom no version of the task, and no begun run, learns.
 
         Whoever submitted no label under this name is not added: it may have taught under another one.
@@ -197,57 +168,27 @@ class LabelTraining:
         labelled = [case.id for case in cases]
         return choose_held_out(self._state.studies, self._task.name, labelled, time.time(), seed, taught)
 
-    # What a run is made of
+    def _stored_plan(self, cases: list[Case]) -> Plan | None:
+        """Return the plan of a run that ended early, if its start is still served and its labels are as they were."""
+        plan = Plan.read(self._folder)
+        return plan if plan and plan.still_of(cases) and plan.start == self._served().card.id else None
 
-    def _new_plan(self, cases: list[Case], held_out: HeldOut, options: Options) -> _Plan:
+    def _new_plan(self, cases: list[Case], held_out: HeldOut, options: Options) -> Plan:
         shutil.rmtree(self._folder, ignore_errors=True)
-        free = [case for case in cases if not held_out.holds(case.id)]
-        patients = sorted({case.group for case in free}, key=lambda p: by_chance(f"{options.seed}:{p}"))
-        count = max(1, round(_VALIDATION_SHARE * len(patients)))
-        validating = set(patients[:count])
-        train = tuple(case.id for case in free if case.group not in validating)
-        plan = _Plan(
-            start=self._store.resolve(self._task.name).card.id,
-            train=train,
-            validation=tuple(case.id for case in free if case.group in validating),
-            labels={case.id: label_state(case) for case in free},
-            recipe=self._recipe(options, len(train)).model_dump(mode="json"),
-            seen=len(cases),
-        )
-        write_json(self._folder / "plan.json", asdict(plan))
+        plan = Plan.draw(self._task, self._served().card.id, cases, held_out, options)
+        plan.write(self._folder)
         return plan
 
-    def _stored_plan(self, cases: list[Case]) -> _Plan | None:
-        """Return the plan of a run that ended early, if its start is still served and its labels are as they were."""
-        try:
-            stored = json.loads((self._folder / "plan.json").read_text("utf-8"))
-            plan = _Plan(
-                **stored | {"train": tuple(stored["train"]), "validation": tuple(stored["validation"])}
-            )
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
-        now = {case.id: label_state(case) for case in cases}
-        same = all(now.get(study) == label for study, label in plan.labels.items())
-        return plan if same and self._store.resolve(self._task.name).card.id == plan.start else None
-
-    def _recipe(self, options: Options, cases: int) -> Recipe:
-        recipe = self._task.recipe
-        epochs, steps = options.epochs or recipe.epochs, options.steps
-        if pick_device(options.device).type == "cpu":
-            epochs = options.epochs or min(recipe.epochs, _CPU_EPOCHS)
-            steps = steps or min(recipe.steps_per_epoch or cases, _CPU_STEPS)
-        changes = {"epochs": epochs, "steps_per_epoch": steps, "seed": options.seed}
-        return recipe.model_copy(update={name: value for name, value in changes.items() if value is not None})
-
-    # What becomes of the result
+    def _served(self) -> Model:
+        return self._store.resolve(self._task.name)
 
     def _decide(
-        self, plan: _Plan, tuned: FineTuned, cases: list[Case], options: Options, tell: Tell,
+        self, plan: Plan, tuned: FineTuned, cases: list[Case], options: Options, tell: Tell,
         should_stop: Callable[[], bool],
     ) -> Outcome:  # fmt: skip
         """Measure the served version and the new one on the held-out studies, store the new one, serve the better."""
         name = self._task.name
-        served = self._store.resolve(name)
+        served = self._served()
         stored = self._stored_before(tuned.card)
         version = stored.card.version if stored else self._store.next_version(name)
         card = tuned.card.model_copy(update={"name": name, "version": version})
@@ -271,7 +212,7 @@ class LabelTraining:
                     "held-out studies": len(comparison.cases),
                 }
             self._store.add(card.model_copy(update={"metrics": card.metrics | metrics}), tuned.weights)
-        now = self._store.resolve(name).card.id  # not `served`, if somebody has chosen another one meanwhile
+        now = self._served().card.id  # not `served`, if somebody has chosen another one meanwhile
         serves = comparison.passes and now == served.card.id
         if serves:
             self._store.serve(name, version)
@@ -305,7 +246,7 @@ class LabelTraining:
                 path.replace(kept / path.name)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _note(self, plan: _Plan, comparison: Comparison, serves: bool, warning: str) -> None:
+    def _note(self, plan: Plan, comparison: Comparison, serves: bool, warning: str) -> None:
         detail = {
             "model": comparison.new, "parent": plan.start, "labels": len(plan.train) + len(plan.validation),
             "held_out": {"dice": round(comparison.new_mean, 4), "cases": len(comparison.cases)},

@@ -7,9 +7,10 @@ from labelled import make_cases
 
 from brainmvp.annotation.gate import Comparison
 from brainmvp.annotation.held_out import choose_held_out
+from brainmvp.annotation.plan import Options, Plan
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.annotation.status import TrainingStatus
-from brainmvp.annotation.training import LabelTraining, Options, _Plan
+from brainmvp.annotation.training import LabelTraining
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
@@ -89,7 +90,7 @@ def test_only_patients_from_whom_nothing_can_have_learned_become_held_out_later(
     store.add(first.card.model_copy(update={"version": store.next_version("tumour"), "training": taught}), {})
     for name in ("p31", "p32", "p33", "p34", "p35"):
         state.journal.add("final", study=name, task="tumour")
-    begun = _Plan("tumour@1", ("p33",), ("p34",), {}, {}, 6)
+    begun = Plan("tumour@1", ("p33",), ("p34",), {}, {}, 6)
     grown = LabelTraining(state, task, (task,))._held_out(cases, begun, 0)
     assert set(grown.patients) == {
         *held_out.patients,
