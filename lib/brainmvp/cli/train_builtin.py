@@ -26,8 +26,8 @@ def train_builtin(
         int | None,
         typer.Option(
             min=1,
-            help="Length of the whole training, a phantom each; default: as it was begun, or 28,000, four to five hours "
-            "on two CPU cores.",
+            help="Length of the whole training, a phantom each; default: as it was begun, or 28,000, "
+            "four to five hours on two CPU cores.",
         ),
     ] = None,
     start: Annotated[
