@@ -1,5 +1,6 @@
-"""Small cohorts of stripped heads at 3 mm, and configurations for them, for the tests of pretraining."""
+"""Small cohorts of stripped heads at 3 mm, configurations for them, and what their runs log, for the tests."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +32,12 @@ def make_config(name: str = "paper", **changes: Any) -> Config:
     values = {"spacing": 4.0, "patch": (16, 16, 16), "batch": 2, "accumulate": 1, "epochs": 3, **changes}
     network = values.pop("network", SMALL)
     return named_config(name, "unet-compact", **values).model_copy(update={"network": network})
+
+
+def read_losses(run: Path) -> list[list[float]]:
+    """Return the losses, gradient norms and learning rates of a run, by step."""
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    steps = [record for record in records if "total" in record]
+    assert [record["step"] for record in steps] == list(range(1, len(steps) + 1))
+    names = ("total", "first", "second", "contrast", "gradient_norm", "learning_rate")
+    return [[record[name] for name in names] for record in steps]

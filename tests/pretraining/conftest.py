@@ -1,16 +1,13 @@
 """A small prepared cohort and a run on it that takes a second."""
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cohorts import cohort, make_config
+from cohorts import cohort, make_config, read_losses
 
 from pretraining.data.cache import Cache
 from pretraining.data.prepare import prepare_cohort
-from pretraining.run.config import Config
 from pretraining.run.devices import make_fabric
 from pretraining.run.loop import pretrain
 
@@ -34,27 +31,6 @@ def tiny_index(prepared: Path, tmp_path: Path) -> Path:
     """The index of a copy of the prepared studies, at 4 mm."""
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     return tmp_path / "index.json"
-
-
-@pytest.fixture
-def tiny_config() -> Callable[..., Config]:
-    """Return a function that makes a configuration for the tiny index."""
-    return make_config
-
-
-def read_losses(run: Path) -> list[list[float]]:
-    """Return the losses, gradient norms and learning rates of a run, by step."""
-    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    steps = [record for record in records if "total" in record]
-    assert [record["step"] for record in steps] == list(range(1, len(steps) + 1))
-    names = ("total", "first", "second", "contrast", "gradient_norm", "learning_rate")
-    return [[record[name] for name in names] for record in steps]
-
-
-@pytest.fixture
-def losses() -> Callable[[Path], list[list[float]]]:
-    """Return `read_losses`."""
-    return read_losses
 
 
 @pytest.fixture(scope="session")

@@ -101,8 +101,8 @@ def test_templates_lie_where_their_grid_does(exported) -> None:
     assert image.get_fdata().any()
 
 
-def test_an_unfinished_run_has_no_model_to_keep(tiny_index, tiny_config, tmp_path) -> None:
-    pretrain(tiny_index, tmp_path / "run", tiny_config(), make_fabric("cpu"), workers=0, steps=1)
+def test_an_unfinished_run_has_no_model_to_keep(tiny_index, tmp_path) -> None:
+    pretrain(tiny_index, tmp_path / "run", make_config(), make_fabric("cpu"), workers=0, steps=1)
     with pytest.raises(BrainMVPError, match="let the run come to its end"):
         add_to_store(tmp_path / "run" / "model", ModelStore(tmp_path / "home"), "encoder")
     assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["name"] == "paper"

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from cohorts import make_config, read_losses
 from typer.testing import CliRunner
 
 from brainmvp.cli import app
@@ -47,8 +48,8 @@ def warnings(out: Path) -> list[str]:
     return [record["warning"] for record in records if "warning" in record]
 
 
-def test_a_run_folder_is_complete(tiny_index, tiny_config, tmp_path) -> None:
-    model = run(tiny_index, tmp_path / "run", tiny_config(), validate_every=4)
+def test_a_run_folder_is_complete(tiny_index, tmp_path) -> None:
+    model = run(tiny_index, tmp_path / "run", make_config(), validate_every=4)
     files = {
         path.relative_to(tmp_path / "run").as_posix()
         for path in (tmp_path / "run").rglob("*")
@@ -72,7 +73,7 @@ def test_a_run_folder_is_complete(tiny_index, tiny_config, tmp_path) -> None:
     assert any("no GPU" in warning and "slow" in warning for warning in warnings(tmp_path / "run"))
 
 
-def test_a_process_that_is_killed_is_resumed_to_the_same_losses(tiny_index, tmp_path, losses) -> None:
+def test_a_process_that_is_killed_is_resumed_to_the_same_losses(tiny_index, tmp_path) -> None:
     environment = {**os.environ, "BRAINMVP_HOME": str(tmp_path / "home")}
     how = ["--workers", "0", "--log-every", "1", "--save-every", "10", "--accelerator", "cpu"]
     what = [
@@ -115,8 +116,8 @@ def test_a_process_that_is_killed_is_resumed_to_the_same_losses(tiny_index, tmp_
     for process in (whole, resumed):
         _, complaints = process.communicate(timeout=300)
         assert process.returncode == 0, complaints
-    assert len(losses(tmp_path / "whole")) == 20
-    assert losses(tmp_path / "killed")[:20] == losses(tmp_path / "whole")
+    assert len(read_losses(tmp_path / "whole")) == 20
+    assert read_losses(tmp_path / "killed")[:20] == read_losses(tmp_path / "whole")
     assert len(json.loads((tmp_path / "killed" / "environment.json").read_text())) == 2
 
 
@@ -153,35 +154,31 @@ def test_an_option_that_cannot_be_is_refused_before_the_work(
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGUSR1"])
-def test_a_signal_ends_the_run_with_a_checkpoint(
-    tiny_index, tiny_config, tmp_path, losses, whole, name: str
-) -> None:
+def test_a_signal_ends_the_run_with_a_checkpoint(tiny_index, tmp_path, whole, name: str) -> None:
     out = tmp_path / "run"
     stopped = run(
-        tiny_index, out, tiny_config(), report=on_step(2, lambda: signal.raise_signal(getattr(signal, name)))
+        tiny_index, out, make_config(), report=on_step(2, lambda: signal.raise_signal(getattr(signal, name)))
     )
     assert stopped is None and [path.name for path in saved(out / "checkpoints")] == ["step-0000002.pt"]
     assert f"Stopped by {name} after step 2; --resume goes on from there." in warnings(out)
     assert run(tiny_index, out, None) == out / "model"
-    assert losses(out) == whole
+    assert read_losses(out) == whole
 
 
-def test_a_killed_worker_is_replaced(tiny_index, tiny_config, tmp_path, losses, whole) -> None:
+def test_a_killed_worker_is_replaced(tiny_index, tmp_path, whole) -> None:
     def kill() -> None:
         for child in psutil.Process().children(recursive=True):
             if not child.children() and "forkserver" in " ".join(child.cmdline()):
                 child.kill()
 
     out = tmp_path / "run"
-    assert run(tiny_index, out, tiny_config(epochs=20), workers=1, steps=12, report=on_step(1, kill)) is None
+    assert run(tiny_index, out, make_config(epochs=20), workers=1, steps=12, report=on_step(1, kill)) is None
     assert any("New workers go on from batch" in warning for warning in warnings(out))
-    run(tiny_index, tmp_path / "undisturbed", tiny_config(epochs=20), steps=12)
-    assert losses(out) == losses(tmp_path / "undisturbed")
+    run(tiny_index, tmp_path / "undisturbed", make_config(epochs=20), steps=12)
+    assert read_losses(out) == read_losses(tmp_path / "undisturbed")
 
 
-def test_a_full_disk_costs_neither_the_run_nor_the_checkpoint_before(
-    tiny_index, tiny_config, tmp_path, losses, whole
-) -> None:
+def test_a_full_disk_costs_neither_the_run_nor_the_checkpoint_before(tiny_index, tmp_path, whole) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill_and_empty(record: dict) -> None:
@@ -191,7 +188,7 @@ def test_a_full_disk_costs_neither_the_run_nor_the_checkpoint_before(
 
     out = tmp_path / "run"
     try:
-        run(tiny_index, out, tiny_config(), save_every=1, steps=4, report=fill_and_empty)
+        run(tiny_index, out, make_config(), save_every=1, steps=4, report=fill_and_empty)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     (warning,) = [line for line in warnings(out) if "could not be written" in line]
@@ -201,11 +198,11 @@ def test_a_full_disk_costs_neither_the_run_nor_the_checkpoint_before(
         "step-0000004.pt",
     ]
     run(tiny_index, out, None)
-    assert losses(out) == whole
+    assert read_losses(out) == whole
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_full_disk_costs_lines_of_the_log_and_not_the_run(tiny_index, tiny_config, tmp_path, whole) -> None:
+def test_a_full_disk_costs_lines_of_the_log_and_not_the_run(tiny_index, tmp_path, whole) -> None:
     limits, told, out = resource.getrlimit(resource.RLIMIT_FSIZE), [], tmp_path / "run"
 
     def fill_and_empty(record: dict) -> None:
@@ -215,7 +212,7 @@ def test_a_full_disk_costs_lines_of_the_log_and_not_the_run(tiny_index, tiny_con
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
 
     try:
-        model = run(tiny_index, out, tiny_config(), validate_every=3, report=fill_and_empty)
+        model = run(tiny_index, out, make_config(), validate_every=3, report=fill_and_empty)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert model == out / "model"
@@ -233,16 +230,14 @@ def test_held_out_studies_are_spread_over_all() -> None:
     assert len(set(spread_out(range(200), 64))) == 64
 
 
-def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
-    tiny_index, tiny_config, tmp_path, losses, whole
-) -> None:
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(tiny_index, tmp_path, whole) -> None:
     out = tmp_path / "run"
-    run(tiny_index, out, tiny_config(), save_every=2, steps=4)
+    run(tiny_index, out, make_config(), save_every=2, steps=4)
     newest = saved(out / "checkpoints")[0]
     newest.write_bytes(newest.read_bytes()[:1000])
     run(tiny_index, out, None)
     assert any("step-0000004.pt is damaged" in warning for warning in warnings(out))
-    assert losses(out) == whole
+    assert read_losses(out) == whole
     shutil.rmtree(out / "model")  # as if it had ended before its model was written
     for path in saved(out / "checkpoints"):
         path.write_bytes(b"")
@@ -252,22 +247,22 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
 
 @pytest.mark.parametrize("looked_at", ["log_every", "validate_every", "save_every"])
 def test_a_run_whose_loss_is_no_number_ends_before_it_is_saved_or_exported(
-    tiny_index, tiny_config, tmp_path, looked_at: str
+    tiny_index, tmp_path, looked_at: str
 ) -> None:
     out, every = tmp_path / "run", {"log_every": 1000, "save_every": 1000, looked_at: 1}
     with pytest.raises(
         BrainMVPError, match=r"not a number after step \d: lower the learning rate \(1e\+30\)"
     ):
-        run(tiny_index, out, tiny_config(learning_rate=1e30), **every)
+        run(tiny_index, out, make_config(learning_rate=1e30), **every)
     for path in saved(out / "checkpoints"):
         weights = torch.load(path, weights_only=True)["model"]
         assert all(value.isfinite().all() for value in weights.values())
     assert not (out / "model").exists() and '"total": NaN' not in (out / "log.jsonl").read_text()
 
 
-def test_weights_that_are_no_numbers_are_not_exported(tiny_index, tiny_config, tmp_path) -> None:
+def test_weights_that_are_no_numbers_are_not_exported(tiny_index, tmp_path) -> None:
     out = tmp_path / "run"
-    run(tiny_index, out, tiny_config(), validate_every=1000)
+    run(tiny_index, out, make_config(), validate_every=1000)
     shutil.rmtree(out / "model")  # as if it had ended before its model was written
     (newest, *_) = saved(out / "checkpoints")
     content = torch.load(newest, weights_only=True)
@@ -278,37 +273,35 @@ def test_weights_that_are_no_numbers_are_not_exported(tiny_index, tiny_config, t
     assert not (out / "model").exists()
 
 
-def test_accumulation_counts_every_study_alike_across_the_ends_of_epochs(
-    tiny_index, tiny_config, tmp_path, losses
-) -> None:
+def test_accumulation_counts_every_study_alike_across_the_ends_of_epochs(tiny_index, tmp_path) -> None:
     # Four studies and three per step: epochs end within steps. Contrast has other negatives in parts. A rate below what
     # single precision can add leaves the weights exactly as they are: every step shows its own gradients, and not what
     # Adam made of earlier roundings (which voxel of a flat template is its largest decides where its gradient goes).
     changes = {"contrast_weight": 0, "epsilon": 1e-3}
     for name, batch, accumulate in (("at once", 3, 1), ("in parts", 1, 3)):
-        config = tiny_config("script", epochs=6, batch=batch, accumulate=accumulate, learning_rate=1e-60)
+        config = make_config("script", epochs=6, batch=batch, accumulate=accumulate, learning_rate=1e-60)
         recipe = config.recipe.model_copy(update=changes)
         run(tiny_index, tmp_path / name, config.model_copy(update={"recipe": recipe}))
-    one, other = losses(tmp_path / "at once"), losses(tmp_path / "in parts")
+    one, other = read_losses(tmp_path / "at once"), read_losses(tmp_path / "in parts")
     assert len(one) == 8
     torch.testing.assert_close(torch.tensor(other), torch.tensor(one), rtol=2e-3, atol=1e-12)
     rates = [1e-60 * 0.5 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
     assert [row[-1] for row in one] == pytest.approx(rates, rel=1e-6, abs=0)
 
 
-def test_a_cohort_of_one_study_has_no_contrast(tiny_index, tiny_config, tmp_path, losses) -> None:
+def test_a_cohort_of_one_study_has_no_contrast(tiny_index, tmp_path) -> None:
     index = Index.read(tiny_index)
     index.with_sessions(index.sessions[:1]).write(tiny_index)  # a, of three sequences, twice per step
-    config = tiny_config()
+    config = make_config()
     recipe = config.recipe.model_copy(update={"contrast_from": 0})
     run(tiny_index, tmp_path / "run", config.model_copy(update={"recipe": recipe}), steps=1)
-    assert [row[3] for row in losses(tmp_path / "run")] == [0.0]
+    assert [row[3] for row in read_losses(tmp_path / "run")] == [0.0]
 
 
-def test_the_phases_of_a_short_run_begin_after_the_same_share(tiny_config) -> None:
-    assert tiny_config("script", epochs=15).recipe.template_until == 3
-    assert tiny_config(epochs=15).recipe.contrast_from == 10
-    assert tiny_config(epochs=15).recipe.template_until == -1
+def test_the_phases_of_a_short_run_begin_after_the_same_share() -> None:
+    assert make_config("script", epochs=15).recipe.template_until == 3
+    assert make_config(epochs=15).recipe.contrast_from == 10
+    assert make_config(epochs=15).recipe.template_until == -1
 
 
 @pytest.mark.parametrize(
@@ -320,11 +313,11 @@ def test_the_phases_of_a_short_run_begin_after_the_same_share(tiny_config) -> No
         (lambda index, config, out: run(change(index), out, None), "trained on another index"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_one_sentence(tiny_index, tiny_config, tmp_path, act, sentence: str) -> None:
-    run(tiny_index, tmp_path / "run", tiny_config(), steps=1)
+def test_what_does_not_fit_is_one_sentence(tiny_index, tmp_path, act, sentence: str) -> None:
+    run(tiny_index, tmp_path / "run", make_config(), steps=1)
     before = sorted((tmp_path / "run").rglob("*"))
     with pytest.raises(BrainMVPError, match=sentence):
-        act(tiny_index, tiny_config(), tmp_path / "run")
+        act(tiny_index, make_config(), tmp_path / "run")
     assert [path for path in before if not path.exists()] == []
 
 
@@ -337,10 +330,10 @@ def test_what_does_not_fit_is_one_sentence(tiny_index, tiny_config, tmp_path, ac
     ],
 )
 def test_a_run_goes_on_under_the_conditions_that_it_began_under_only(
-    tiny_index, tiny_config, tmp_path, name, value, sentence
+    tiny_index, tmp_path, name, value, sentence
 ) -> None:
     out = tmp_path / "run"
-    run(tiny_index, out, tiny_config(), steps=1)
+    run(tiny_index, out, make_config(), steps=1)
     record = json.loads((out / "config.json").read_text())
     assert record["conditions"] == {"processes": 1, "precision": "32-true", "studies": 4}
     record["conditions"][name] = value
@@ -372,11 +365,11 @@ def test_a_stopped_run_is_gone_on_with_as_it_was(tiny_index, tmp_path, monkeypat
     assert "Model: " in command(*how, *what, "--config", "paper", "--resume").stdout
 
 
-def test_studies_that_are_not_prepared_are_told_and_left_out(tiny_index, tiny_config, tmp_path) -> None:
+def test_studies_that_are_not_prepared_are_told_and_left_out(tiny_index, tmp_path) -> None:
     for study in ("a", "e"):  # e is held out
         next((tmp_path / "index.cache").glob(f"in_{study}_1-*/study.json")).unlink()
     told: list[dict] = []
-    run(tiny_index, tmp_path / "run", tiny_config(), steps=1, report=told.append)
+    run(tiny_index, tmp_path / "run", make_config(), steps=1, report=told.append)
     sentences = [record["warning"] for record in told if "warning" in record]
     assert "Left out in/a/1 and 1 more: not prepared; run `brainmvp prepare` to see why." in sentences
     assert any("No study is held out" in sentence for sentence in sentences)
@@ -390,14 +383,14 @@ def test_studies_that_are_not_prepared_are_told_and_left_out(tiny_index, tiny_co
     assert "pretrained on 3 studies" in card["title"]
 
 
-def test_a_run_goes_on_only_with_the_series_that_it_began_with(tiny_index, tiny_config, tmp_path) -> None:
+def test_a_run_goes_on_only_with_the_series_that_it_began_with(tiny_index, tmp_path) -> None:
     index, cache = Index.read(tiny_index), Cache(tmp_path / "index.cache", 4.0)
     images = {name: tmp_path / "in" / name for name in ("b/b_t1.nii.gz", "c/c_t1.nii.gz")}
     whole = {name: image.read_bytes() for name, image in images.items()}
     for image in images.values():
         image.write_bytes(b"nothing")
     assert len(prepare_cohort(index, cache)) == 2  # nothing of b, and T2 of c
-    run(tiny_index, tmp_path / "run", tiny_config(), steps=1)
+    run(tiny_index, tmp_path / "run", make_config(), steps=1)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["left_out"] == ["in/b/1"]
     images["b/b_t1.nii.gz"].write_bytes(whole["b/b_t1.nii.gz"])
     assert len(prepare_cohort(index, cache)) == 1
@@ -419,12 +412,12 @@ def change(path: Path) -> Path:
     return index.with_sessions(index.sessions[1:]).write(path)
 
 
-def test_a_wrong_sequence_name_is_a_line_and_the_run_goes_on(tiny_index, tiny_config, tmp_path) -> None:
+def test_a_wrong_sequence_name_is_a_line_and_the_run_goes_on(tiny_index, tmp_path) -> None:
     content = json.loads(tiny_index.read_text())
     content["sessions"][0]["images"][0]["sequence"] = "T7"
     tiny_index.write_text(json.dumps(content))
     told: list[dict] = []
     index = Index.read(tiny_index, on_error=lambda sentence: None)
     prepare_cohort(index, Cache(tmp_path / "index.cache", 4.0))
-    run(tiny_index, tmp_path / "run", tiny_config(), steps=1, report=told.append)
+    run(tiny_index, tmp_path / "run", make_config(), steps=1, report=told.append)
     assert "'T7' is no sequence" in told[0]["warning"]

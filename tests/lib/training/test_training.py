@@ -183,14 +183,6 @@ def _store(recipe, folder):
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe)))
 
 
-def test_a_run_of_another_task_is_not_continued(tmp_path):
-    _store(Recipe("stroke", "unet-light", 9, anatomies=("MNI152",)), tmp_path)
-    with pytest.raises(
-        BrainMVPError, match="holds a run of stroke, unet-light, from nothing; choose an empty"
-    ):
-        train_builtin("tumour", tmp_path, steps=1, device="cpu")
-
-
 def test_a_run_on_other_brains_is_not_continued(tmp_path):
     _store(Recipe("tumour", "unet-light", 9, anatomies=("MNI152", "someone")), tmp_path)
     with pytest.raises(BrainMVPError, match=r"other brains \(MNI152, someone\); name the same --patients"):
