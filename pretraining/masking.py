@@ -14,7 +14,6 @@ import torch
 from torch import BoolTensor, LongTensor, Tensor
 
 TEMPLATE = -1
-ABSENT = -1
 
 
 @dataclass(frozen=True)
@@ -59,16 +58,18 @@ def draw_plan(
     """Draw the masks and the filling sequences of one step.
 
     Args:
-        sequences: per study and channel the index of the sequence; ABSENT where the study has none.
+        sequences: per study and channel the index of the sequence.
         blocks: number of masked blocks along each axis of the patch.
         mask_rate: share of the blocks that do not stay; `floor(blocks * (1 - mask_rate))` stay (official code).
         generator: CPU generator of the masks, drawn in the official order: view 1 of each item, then view 2.
         chooser: generator of the filling sequences.
-        position: which present channel each study reconstructs, modulo their number; None for all of them.
+        position: which channel each study reconstructs, modulo their number; None for all of them.
         other_sequence: fill view 2 from another sequence of the study where it has one; else from the template.
 
     """
-    items = [(study, channel) for study, row in enumerate(sequences) for channel in _chosen(row, position)]
+    items = [
+        (study, channel) for study, row in enumerate(sequences) for channel in _chosen(len(row), position)
+    ]
     first = torch.stack([_keep(blocks, mask_rate, generator) for _ in items])
     second = torch.stack([_keep(blocks, mask_rate, generator) for _ in items])
     fill = [
@@ -104,9 +105,8 @@ def masked_views(images: Tensor, template: Tensor, plan: Plan) -> tuple[Tensor, 
     return first[:, None], second[:, None], own[:, None]
 
 
-def _chosen(row: Items[int], position: int | None) -> list[int]:
-    present = [channel for channel, sequence in enumerate(row) if sequence != ABSENT]
-    return present if position is None else [present[position % len(present)]]
+def _chosen(channels: int, position: int | None) -> Items[int]:
+    return range(channels) if position is None else [position % channels]
 
 
 def _keep(blocks: tuple[int, int, int], mask_rate: float, generator: torch.Generator) -> BoolTensor:
@@ -118,7 +118,7 @@ def _keep(blocks: tuple[int, int, int], mask_rate: float, generator: torch.Gener
 
 def _other(row: Items[int], channel: int, chooser: random.Random) -> int:
     """Choose among the distinct other sequences of the study, then its first channel with it (official code)."""
-    names = sorted({sequence for sequence in row if sequence not in (ABSENT, row[channel])})
+    names = sorted(set(row) - {row[channel]})
     return list(row).index(chooser.choice(names)) if names else TEMPLATE
 
 
