@@ -10,12 +10,13 @@ from torch import LongTensor, Tensor, nn
 from torch.nn import functional
 
 from brainmvp.networks import NetworkConfig, build_encoder
+from brainmvp.sequences import Sequence
 
 from .decoder import build_decoder
 from .losses import contrastive_loss, gather, share
 from .masking import Plan, masked_views
 from .recipe import Recipe
-from .templates import SRI24_SHAPE, new_templates, template_patches
+from .templates import template_patches
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,15 @@ class PretrainingModel(nn.Module):
     published layout.
     """
 
-    def __init__(
-        self, network: NetworkConfig, recipe: Recipe, template_shape: tuple[int, int, int] = SRI24_SHAPE
-    ) -> None:
+    def __init__(self, network: NetworkConfig, recipe: Recipe, template_shape: tuple[int, int, int]) -> None:
+        """network: of one channel; template_shape: voxels of each template."""
         super().__init__()
         self.recipe = recipe
-        self.encoder = build_encoder(network.model_copy(update={"in_channels": 1}))
+        self.encoder = build_encoder(network)
         self.decoder = build_decoder(network)
         self.to(memory_format=torch.channels_last_3d)
-        self.templates = new_templates(template_shape)
+        # In the order of `Sequence`; zeros, as the official code starts them.
+        self.templates = nn.Parameter(torch.zeros(len(Sequence), *template_shape))
 
     def forward(self, images: Tensor, start: LongTensor, plan: Plan) -> Reconstruction:
         """Mask and reconstruct.

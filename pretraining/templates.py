@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import LongTensor, Tensor, nn
+from torch import LongTensor, Tensor
 from torch.nn import functional
-
-from brainmvp.sequences import Sequence
 
 # The SRI24 grid of BraTS at 1 mm, in which the published templates live (official code: dst_h, dst_w, dst_d).
 SRI24_SHAPE = (240, 240, 155)
-
-
-def new_templates(shape: tuple[int, int, int] = SRI24_SHAPE) -> nn.Parameter:
-    """Return (8, X, Y, Z) zeros, in the order of `Sequence`, as the official code starts them."""
-    return nn.Parameter(torch.zeros(len(Sequence), *shape))
 
 
 def template_patches(

@@ -41,7 +41,7 @@ class UniUNet(nn.Module):
 
     def __init__(
         self, encoder: UniFormer, in_channels: int, out_channels: int, widths: tuple[int, ...],
-        fine_width: int = 64, deep_supervision: bool = False,
+        fine_width: int, deep_supervision: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder = encoder

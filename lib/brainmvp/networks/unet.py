@@ -35,11 +35,7 @@ class UNetEncoder(nn.Module):
     """(B, in_channels, X, Y, Z) to one feature per level, on 1, 1/2, 1/4, ... of the grid."""
 
     def __init__(
-        self,
-        in_channels: int,
-        widths: tuple[int, ...] = (32, 64, 128, 256),
-        depths: tuple[int, ...] = (1, 2, 2, 4),
-        patches: bool = False,
+        self, in_channels: int, widths: tuple[int, ...], depths: tuple[int, ...], patches: bool
     ) -> None:
         """patches: start from patches of 2x2x2 voxels, so that the finest level lies on half the grid."""
         super().__init__()
@@ -82,7 +78,7 @@ class UpStep(nn.Module):
 class UNetDecoder(nn.Module):
     """From the coarsest feature back to the full grid, (B, out_channels, X, Y, Z); skips are optional."""
 
-    def __init__(self, out_channels: int, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
+    def __init__(self, out_channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         coarse_to_fine = widths[::-1]
         self.ups = nn.ModuleList(UpStep(*pair) for pair in pairwise(coarse_to_fine))

@@ -122,14 +122,9 @@ class UniFormer(nn.Module):
     """The encoder: (B, in_channels, X, Y, Z) to four features on 1/2, 1/4, 1/8 and 1/16 of the grid."""
 
     def __init__(
-        self,
-        in_channels: int,
-        widths: tuple[int, ...] = (64, 128, 320, 512),
-        depths: tuple[int, ...] = (3, 4, 8, 3),
-        head_dim: int = 64,
-        mlp_ratio: int = 4,
-        norm: str = "batch",
-    ) -> None:
+        self, in_channels: int, widths: tuple[int, ...], depths: tuple[int, ...], head_dim: int, mlp_ratio: int,
+        norm: str,
+    ) -> None:  # fmt: skip
         super().__init__()
         stages = []
         for level, (width, depth) in enumerate(zip(widths, depths, strict=True)):
