@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import blosc2
 import numpy as np
@@ -30,19 +29,9 @@ _DONE = "study.json"
 Box = tuple[slice, slice, slice]
 
 
-class StudyImages(Protocol):
-    """The series of a prepared study: their sequences, their common shape, and patches of them."""
-
-    sequences: tuple[Sequence, ...]
-    shape: tuple[int, int, int]
-
-    def read(self, number: int, box: Box) -> np.ndarray:
-        """Return a box of a series, uint16, 0 to `preprocess.LEVELS`."""
-
-
 @dataclass(frozen=True)
 class CachedImages:
-    """A study in the cache; only the patches asked for are unpacked."""
+    """A study in the cache: the sequences of its series, their common shape, and patches of them."""
 
     sequences: tuple[Sequence, ...]
     shape: tuple[int, int, int]
@@ -53,6 +42,7 @@ class CachedImages:
         return f"{', '.join(self.sequences)} of {' x '.join(map(str, self.shape))}"
 
     def read(self, number: int, box: Box) -> np.ndarray:
+        """Return a box of a series, uint16, 0 to `preprocess.LEVELS`; no more of it is unpacked."""
         try:
             return blosc2.open(str(self.files[number]), mode="r")[box]
         except (RuntimeError, OSError) as error:
@@ -98,19 +88,18 @@ class Cache:
     def _make(self, index: Index, session: Session) -> dict:
         signature = self._signature(index, session)
         bad: dict[str, str] = {}
-        study = preprocess(index, session, self.spacing, bad.__setitem__)
+        series = preprocess(index, session, self.spacing, bad.__setitem__)
         folder = self._place(session)
         for left in folder.glob(f"{TEMPORARY}*"):  # of a process that was killed
             left.unlink()
         entries = []
-        for number, series in enumerate(study.series):
-            name = f"{number}_{series.sequence}.b2nd"
-            atomically(folder / name, _writer(series.values))
-            entries.append({"sequence": str(series.sequence), "file": series.file, "name": name})
+        for number, (sequence, values) in enumerate(series):
+            name = f"{number}_{sequence}.b2nd"
+            atomically(folder / name, _writer(values))
+            entries.append({"sequence": str(sequence), "name": name})
         record = {
-            "study": session.id, "signature": signature, "spacing": self.spacing, "series": entries, "bad": bad,
-            "shape": list(study.series[0].values.shape) if study.series else None,
-            "affine": study.affine.tolist(),
+            "study": session.id, "signature": signature, "series": entries, "bad": bad,
+            "shape": list(series[0][1].shape) if series else None,
         }  # fmt: skip
         write_json(folder / _DONE, record)
         return record

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
@@ -29,32 +28,14 @@ _LONGEST_MM = 1000.0
 OnBad = Callable[[str, str], None]
 
 
-@dataclass(frozen=True)
-class PreparedSeries:
-    """One series; values: (X, Y, Z) uint16, 0 to `LEVELS`, on the study's grid."""
+def preprocess(
+    index: Index, session: Session, spacing: float, on_bad: OnBad
+) -> list[tuple[Sequence, np.ndarray]]:
+    """Return the series of a study that can be used, (X, Y, Z) uint16 each, 0 to `LEVELS`, on one grid.
 
-    sequence: Sequence
-    file: str
-    values: np.ndarray
-
-
-@dataclass(frozen=True)
-class PreparedStudy:
-    """The usable series of a study, all of one shape; affine: (4, 4), voxel to RAS mm.
-
-    The box is symmetric about the middle of the field of view, as the official crop is: that middle is what lies on
-    the middle of the templates.
-    """
-
-    series: tuple[PreparedSeries, ...]
-    affine: np.ndarray
-
-
-def preprocess(index: Index, session: Session, spacing: float, on_bad: OnBad) -> PreparedStudy:
-    """Read and prepare the series of a study; spacing: mm.
-
-    A series that cannot be used is told to `on_bad` and left out; without any the result has no series. The first
-    usable series gives the field of view. Series of one grid with voxels of `spacing` are not interpolated.
+    spacing: mm. A series that cannot be used is told to `on_bad` and left out. The first usable one gives the field of
+    view. Series of one grid with voxels of `spacing` are not interpolated. The box is symmetric about the middle of the
+    field of view, as the official crop is: that middle is what lies on the middle of the templates.
     """
     usable: list[tuple[Sequence, str, Volume, np.ndarray]] = []
     for image in session.images:
@@ -65,7 +46,7 @@ def preprocess(index: Index, session: Session, spacing: float, on_bad: OnBad) ->
         except BrainMVPError as error:
             on_bad(image.file, str(error))
     if not usable:
-        return PreparedStudy((), np.eye(4))
+        return []
     grid = field_of_view(usable[0][2], spacing)
     shown = np.zeros(grid.shape, bool)
     for _, _, volume, mask in usable:
@@ -78,10 +59,8 @@ def preprocess(index: Index, session: Session, spacing: float, on_bad: OnBad) ->
         if scaled is None:
             on_bad(file, f"{volume.path} has no contrast within the head; export it again.")
         else:
-            series.append(PreparedSeries(sequence, file, scaled))
-    affine = grid.affine.copy()
-    affine[:3, 3] = (grid.affine @ [*(part.start for part in box), 1.0])[:3]
-    return PreparedStudy(tuple(series), affine)
+            series.append((sequence, scaled))
+    return series
 
 
 def field_of_view(volume: Volume, spacing: float) -> Grid:

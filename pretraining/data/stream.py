@@ -22,7 +22,7 @@ from brainmvp.sequences import Sequence
 
 from ..masking import Plan, draw_plan, join_plans
 from ..recipe import Recipe
-from .cache import StudyImages
+from .cache import CachedImages
 from .preprocess import LEVELS
 
 Shape = tuple[int, int, int]
@@ -73,12 +73,12 @@ class Sampling:
     series: int | None
     seed: int
 
-    def items(self, study: StudyImages) -> int:
+    def items(self, study: CachedImages) -> int:
         """Return how many sequences of a study a step reconstructs."""
         count = len(study.sequences)
         return (min(count, self.series or count)) if self.recipe.all_sequences else 1
 
-    def draw(self, study: StudyImages, key: str, other_sequence: bool) -> tuple[Tensor, list[int], Plan]:
+    def draw(self, study: CachedImages, key: str, other_sequence: bool) -> tuple[Tensor, list[int], Plan]:
         """Return images (M, X, Y, Z) of a patch, its place in the templates, and what to reconstruct.
 
         key: names the draw; the same key gives the same patch and masks. Where the study is smaller than the patch,
@@ -109,7 +109,7 @@ class Sampling:
         ]
         return images, place, plan
 
-    def _patch(self, study: StudyImages, number: int, first: list[int]) -> Tensor:
+    def _patch(self, study: CachedImages, number: int, first: list[int]) -> Tensor:
         box, inside = [], []
         for begin, edge, length in zip(first, self.patch, study.shape, strict=True):
             low, high = max(begin, 0), min(begin + edge, length)
@@ -129,7 +129,7 @@ class Stream(Dataset):
     """
 
     def __init__(
-        self, studies: Items[StudyImages], sampling: Sampling, batch: int, rank: int = 0, world: int = 1
+        self, studies: Items[CachedImages], sampling: Sampling, batch: int, rank: int = 0, world: int = 1
     ) -> None:
         self.studies, self.sampling, self.batch, self.rank, self.world = studies, sampling, batch, rank, world
 
@@ -155,7 +155,7 @@ class Stream(Dataset):
         numbers = [self._number(k) for k in places]
         return [number for number in numbers for _ in range(self.sampling.items(self.studies[number]))]
 
-    def _study(self, place: int) -> StudyImages:
+    def _study(self, place: int) -> CachedImages:
         return self.studies[self._number(place)]
 
     def _number(self, place: int) -> int:

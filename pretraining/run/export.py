@@ -21,7 +21,7 @@ from brainmvp.networks.layout import to_published
 from brainmvp.sequences import Sequence
 from brainmvp.templates import export_templates
 
-from ..data.cache import StudyImages
+from ..data.cache import CachedImages
 from ..model import PretrainingModel
 from .config import Config
 from .folder import RunFolder
@@ -35,7 +35,7 @@ def export_run(
     model: PretrainingModel,
     config: Config,
     index: Index,
-    trained: Mapping[str, StudyImages],
+    trained: Mapping[str, CachedImages],
 ) -> Path:
     """Write `model/` into a run folder and return it: card, weights, templates with affine and names, published layout.
 

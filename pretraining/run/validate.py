@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monai.metrics import PSNRMetric, SSIMMetric
 
-from ..data.cache import StudyImages
+from ..data.cache import CachedImages
 from ..data.stream import Batch, Sampling, join
 from ..model import PretrainingModel, Reconstruction
 
@@ -29,7 +29,7 @@ class Validation:
     examples: list[tuple[Batch, Reconstruction]]
 
 
-def spread_out(studies: Items[StudyImages], most: int) -> list[StudyImages]:
+def spread_out(studies: Items[CachedImages], most: int) -> list[CachedImages]:
     """Return at most so many of the studies, evenly spread: they are sorted, and the first ones are of one data set."""
     places = np.linspace(0, len(studies) - 1, min(most, len(studies)))
     return [studies[round(place)] for place in places]
@@ -38,7 +38,7 @@ def spread_out(studies: Items[StudyImages], most: int) -> list[StudyImages]:
 class Validator:
     """Reconstruct one patch of each held-out study; view 2 always shows another sequence, whatever the epoch."""
 
-    def __init__(self, studies: Items[StudyImages], sampling: Sampling) -> None:
+    def __init__(self, studies: Items[CachedImages], sampling: Sampling) -> None:
         self._studies, self._sampling = spread_out(studies, _MOST_STUDIES), sampling
 
     @torch.no_grad()
