@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -115,15 +115,14 @@ def _card(
         data=tuple(
             f"{dataset}: {count} visits" for dataset, count in Counter(s.dataset for s in training).items()
         ),
-        metrics=_last_scores(folder.log),
+        metrics=_last_scores(folder.records()),
         known_failures=("Not a segmentation model: fine-tune it first.",),
     )  # fmt: skip
 
 
-def _last_scores(log: Path) -> dict[str, float]:
+def _last_scores(records: list[dict[str, Any]]) -> dict[str, float]:
     """Return the last validation of a log: PSNR in dB and SSIM of held-out studies, by view."""
     scores: dict[str, float] = {}
-    for line in log.read_text("utf-8").splitlines():
-        record = json.loads(line)
+    for record in records:
         scores |= {name: value for name, value in record.items() if name.startswith(("psnr_", "ssim_"))}
     return scores

@@ -120,6 +120,16 @@ class RunFolder:
         except (ValueError, KeyError, ValidationError) as error:
             raise BrainMVPError(f"{self._config} is damaged ({error}); start a new run.") from error
 
+    def records(self) -> list[dict[str, Any]]:
+        """Return all records of the log; a line that a crash cut short is passed over."""
+        records = []
+        for line in self.log.read_text("utf-8").splitlines() if self.log.is_file() else ():
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                continue
+        return records
+
     def describe(self, devices: str, steps: int) -> None:
         """Add to `environment.json` where and with what the run, or this part of it, is computed."""
         path = self.root / "environment.json"

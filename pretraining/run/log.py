@@ -30,20 +30,9 @@ class Log:
         self._folder, self._report = folder, report
         self._left_out = False
         if folder.log.is_file():
-            kept = [record for record in self.records() if record.get("step", 0) <= step]
+            kept = [record for record in folder.records() if record.get("step", 0) <= step]
             write_text(folder.log, "".join(json.dumps(record) + "\n" for record in kept))
         self._board = SummaryWriter(str(folder.tensorboard), purge_step=step + 1)
-
-    def records(self) -> list[dict[str, Any]]:
-        """Return all records; a line that a crash cut short is passed over."""
-        records = []
-        lines = self._folder.log.read_text("utf-8").splitlines() if self._folder.log.is_file() else []
-        for line in lines:
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                continue
-        return records
 
     def add(self, record: dict[str, Any]) -> None:
         """Write a record; numbers beside a `step` become curves."""
@@ -61,7 +50,7 @@ class Log:
 
     def close(self) -> None:
         """Draw the curves and close the files."""
-        curves = draw_curves(self.records(), self._folder.root.name)
+        curves = draw_curves(self._folder.records(), self._folder.root.name)
         self._write(lambda: save_figure(curves, self._folder.pictures / "curves.png"))
         self._write(self._board.close)
 
