@@ -8,12 +8,12 @@ import random
 import torch
 from harness import Bench, autocast, exact, gradient_difference, profile, share_weights
 from published import Pretrainer
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from brainmvp.networks import NetworkConfig
 from pretraining.masking import draw_plan
-from pretraining.model import PretrainingModel
+from pretraining.model import Losses, PretrainingModel
 from pretraining.recipe import RECIPES
 
 CHANNELS = 4
@@ -42,7 +42,7 @@ class PretrainingStep:
         if compiled:
             model.encoder.compile(dynamic=False)
 
-    def __call__(self, optimise: bool = True) -> list[Tensor]:
+    def __call__(self, optimise: bool = True) -> Losses:
         plan = draw_plan(
             self.sequences,
             self.blocks,
@@ -59,7 +59,7 @@ class PretrainingStep:
         losses.total.backward()
         if optimise:
             self.optimiser.step()
-        return [losses.total, losses.first, losses.second, losses.contrast]
+        return losses
 
 
 def pretraining(bench: Bench, template_shape: tuple[int, int, int]) -> None:

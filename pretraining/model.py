@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import LongTensor, Tensor, nn
@@ -32,8 +33,7 @@ class Reconstruction:
     second_feature: Tensor
 
 
-@dataclass(frozen=True)
-class Losses:
+class Losses(NamedTuple):
     """The losses of one step, scalars on the device; `total` is the one to differentiate."""
 
     total: Tensor

@@ -41,10 +41,9 @@ class Step(nn.Module):
         self.model = model
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return (4,): total, view 1, view 2, contrast."""
+        """Return (4,), in the order of `Losses`."""
         result = self.model(batch.images, batch.start, batch.plan)
-        losses = self.model.losses(result, batch.epoch, batch.counts, batch.studies)
-        return torch.stack([losses.total, losses.first, losses.second, losses.contrast])
+        return torch.stack(self.model.losses(result, batch.epoch, batch.counts, batch.studies))
 
 
 def pretrain(

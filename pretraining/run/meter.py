@@ -12,10 +12,9 @@ from torch import Tensor
 
 from brainmvp.errors import BrainMVPError
 
+from ..model import Losses
 from .config import Config
 from .loader import Batches
-
-_LOSSES = ("total", "first", "second", "contrast")
 
 
 class Meter:
@@ -62,7 +61,7 @@ class Meter:
         seconds = time.perf_counter() - self._begin
         studies = self._steps * config.batch * config.accumulate * fabric.world_size
         record = {
-            "step": step, **dict(zip(_LOSSES, losses, strict=True)), "gradient_norm": norm,
+            "step": step, **dict(zip(Losses._fields, losses, strict=True)), "gradient_norm": norm,
             "learning_rate": config.rate(step - 1, self._steps_of_run),
             "studies_per_second": studies / seconds, "waiting_share": (self._batches.waited - self._waited) / seconds,
             "progress": step / self._steps_of_run,
