@@ -18,7 +18,7 @@ from brainmvp.training.export import made_of
 
 from .data.cache import Cache
 from .data.prepare import prepare_cohort
-from .run.config import Config, named_config
+from .run.config import named_config
 from .run.devices import make_fabric
 from .run.folder import RunFolder
 from .run.log import Report
@@ -31,52 +31,45 @@ _MADE_UP = re.compile(rf"({'|'.join(_PATIENTS)})-\d{{6}}$")
 _DIFFICULTY = 0.5
 _HELD_OUT = 0.1
 _IMAGES = "*/*.nii.gz"
-_SPACING = 2.0
 # Two sequences of two patients per step, at 13 cm of edge: what one CPU core does in three seconds.
-_CONFIG = {"spacing": _SPACING, "patch": (64, 64, 64), "series": 2, "batch": 2, "learning_rate": 7e-4}
+_CONFIG = {"spacing": 2.0, "patch": (64, 64, 64), "series": 2, "batch": 2, "learning_rate": 7e-4}
 _EPOCHS = 4
 
 
 def train_encoder(
-    out: Path, *, patients: Path | None = None, device: str = "auto", epochs: int = _EPOCHS,
-    subjects: dict[str, int] | None = None, report: Report | None = None,
-) -> Path | None:  # fmt: skip
+    out: Path, *, patients: Path | None = None, device: str = "auto", report: Report | None = None
+) -> Path | None:
     """Pretrain the built-in encoder, or go on from what `out` holds; return its folder, or None if it was stopped.
 
-    patients: real studies to learn from besides the made-up ones (copied into `out`); subjects: made-up ones by task.
+    patients: real studies to learn from besides the made-up ones (copied into `out`).
     Raises `BrainMVPError` if a study cannot be used, or the folder of patients holds none.
     """
     if patients is not None and not any(patients.glob(_IMAGES)):
         raise BrainMVPError(f"{patients} has no patients (NAME/NAME_t1.nii.gz and so on); check the folder.")
     cohort, run = out / "cohort", out / "run"
-    _make_cohort(cohort, subjects or _PATIENTS, patients)
+    _make_cohort(cohort, patients)
     index = hold_out(index_folder(cohort)[0], _HELD_OUT, 0.0, 0)
-    index_path, cache = index.write(out / "index.json"), Cache(out / "index.cache", _SPACING)
+    index_path, cache = index.write(out / "index.json"), Cache(out / "index.cache", _CONFIG["spacing"])
     for problem in prepare_cohort(index, cache):
         raise BrainMVPError(problem)
-    begun = RunFolder(run).begun
+    config = None if RunFolder(run).begun else named_config("paper", "unet-light", _EPOCHS, **_CONFIG)
     # On these patches a CPU's bfloat16 is twice as fast as single precision, and its gradients are right.
     fabric = make_fabric(device, 1, precision="bf16-mixed")
     exported = pretrain(
-        index_path, run, None if begun else _config(epochs), fabric, cache=cache.folder, workers=0, save_every=50,
-        report=report,
-    )  # fmt: skip
+        index_path, run, config, fabric, cache=cache.folder, workers=0, save_every=50, report=report
+    )
     names = {session.subject for session in index.sessions if not _MADE_UP.match(session.subject)}
     return exported and _pack(exported, out / "model", names)
 
 
-def _config(epochs: int) -> Config:
-    return named_config("paper", "unet-light", epochs, **_CONFIG)
-
-
-def _make_cohort(folder: Path, subjects: dict[str, int], patients: Path | None) -> None:
-    for task, count in subjects.items():
+def _make_cohort(folder: Path, patients: Path | None) -> None:
+    for task, count in _PATIENTS.items():
         for seed in range(_FIRST_SEED, _FIRST_SEED + count):
             study = folder / f"{task}-{seed}"
             if not (study / f"{study.name}_seg.nii.gz").is_file():  # the label is written last
                 make_study(
-                    study, seed, task, sequences=tuple(Sequence), difficulty=_DIFFICULTY, spacing=_SPACING
-                )
+                    study, seed, task, sequences=tuple(Sequence), difficulty=_DIFFICULTY, spacing=_CONFIG["spacing"]
+                )  # fmt: skip
     for image in () if patients is None else patients.glob(_IMAGES):
         copy = folder / image.parent.name / image.name
         if not copy.is_file():

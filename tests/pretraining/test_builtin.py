@@ -15,12 +15,13 @@ from pretraining import builtin
 
 @pytest.fixture
 def small(monkeypatch) -> None:
-    monkeypatch.setattr(builtin, "_SPACING", 4.0)
     monkeypatch.setitem(builtin._CONFIG, "spacing", 4.0)
+    monkeypatch.setattr(builtin, "_PATIENTS", {"tumour": 1, "stroke": 1})
+    monkeypatch.setattr(builtin, "_EPOCHS", 1)
 
 
 def test_a_cohort_is_made_learned_from_and_packed(small, tmp_path) -> None:
-    made = builtin.train_encoder(tmp_path, device="cpu", epochs=1, subjects={"tumour": 1, "stroke": 1})
+    made = builtin.train_encoder(tmp_path, device="cpu")
     model = Model(Card.model_validate_json((made / "card.json").read_text()), made)
     assert model.card.sequences == tuple(Sequence) and model.card.spacing == 4
     assert (made / "weights.safetensors").stat().st_size < 12e6  # half precision
@@ -30,7 +31,7 @@ def test_a_cohort_is_made_learned_from_and_packed(small, tmp_path) -> None:
     assert all(torch.isfinite(value).all() for value in begun.network.state_dict().values())
     before = (made / "weights.safetensors").read_bytes()
     assert not any("patients" in text for text in model.card.data)
-    again = builtin.train_encoder(tmp_path, device="cpu", epochs=1, subjects={"tumour": 1, "stroke": 1})
+    again = builtin.train_encoder(tmp_path, device="cpu")
     assert (again / "weights.safetensors").read_bytes() == before
 
 
