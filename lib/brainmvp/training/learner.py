@@ -1,10 +1,10 @@
 """One network that learns: its weights, their running average, its optimisers."""
 
-import time
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from brainmvp.networks import NetworkConfig, build_network
 from brainmvp.steps import GRADIENT_LIMIT
@@ -32,13 +32,11 @@ class Learner:
         self._device = device
         self._loss_sum = torch.zeros((), device=device)
         self._loss_count = 0
-        self.seconds = 0.0
         self.step_count = 0
         self.average = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
 
     def step(self, images: Tensor, targets: Tensor, seen: Tensor, brain: Tensor, rate: float) -> None:
         """Learn from one batch; see `segmentation_loss` for the shapes. rate: share of the learning rate."""
-        started = time.perf_counter()
         with self._half_precision(images):
             logits = self.network(images)
         loss = segmentation_loss(logits, targets, seen, brain)
@@ -58,7 +56,6 @@ class Learner:
         self._loss_sum += torch.where(finite, loss.detach(), 0.0)
         self._loss_count += 1
         self.step_count += 1
-        self.seconds += time.perf_counter() - started
 
     def _half_precision(self, images: Tensor) -> torch.autocast:
         usable = self._device.type == "cuda" or min(images.shape[2:]) >= _SMALLEST_HALF_PRECISION
@@ -83,14 +80,11 @@ class Learner:
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
         """Return the region probabilities (B, R, X, Y, Z) of the averaged weights."""
-        own = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
-        self.network.load_state_dict(self.average)
         self.network.eval()
         with self._half_precision(images):
-            parts = [self.network(part) for part in images.split(2)]
-        self.network.load_state_dict(own)
+            logits = functional_call(self.network, self.average, (images,))
         self.network.train()
-        return torch.cat(parts).float().sigmoid()
+        return logits.float().sigmoid()
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on as if nothing had happened."""

@@ -117,7 +117,6 @@ def train(
             "difficulty": round(recipe.difficulty(done), 3),
             "waited": round(waited / max(here(), 1e-6), 3),
             "loss": round(learner.mean_loss(), 4),
-            "network_seconds": round(learner.seconds, 1),
             "dice": validation.score(learner, device),
         }
         with (folder / "log.jsonl").open("a", encoding="utf-8") as log:

@@ -70,7 +70,7 @@ class ValidationSet:
     ) -> tuple[Tensor, Tensor]:
         """Return the Dice (N, R), and the voxels of the outermost region that were found (N)."""
         scores, found = [], []
-        for images, targets in zip(self.showing(kept).split(4), self.targets.split(4), strict=True):
+        for images, targets in zip(self.showing(kept).split(2), self.targets.split(2), strict=True):
             probabilities = learner.predict(images.to(device, torch.float32))
             scores.append(dice(probabilities, targets.to(device)).cpu())
             found.append((probabilities[:, 0] > 0.5).flatten(1).sum(1).float().cpu())
