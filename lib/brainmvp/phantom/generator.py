@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainmvp.intensity import normalise
 from brainmvp.phantom import distractors, regions, stroke, tumour
 from brainmvp.phantom.acquisition import Slices, acquire
 from brainmvp.phantom.anatomy import GREY, WHITE, Anatomy, load_anatomies
@@ -58,6 +59,11 @@ class Phantom:
     affine: np.ndarray
     task: str
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def normalised(self, sequence: Sequence) -> Tensor:
+        """Return an image as models see it (see `normalise`), by those voxels of the brain that were scanned."""
+        image = self.images[sequence]
+        return normalise(image, self.brain & (image > 0), sequence)
 
 
 def make_phantom(

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from brainmvp.intensity import normalise
 from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.phantom.generator import Phantom, make_phantom
 from brainmvp.sequences import Sequence
@@ -43,8 +42,8 @@ def draw_preview(
 def _draw_row(cells: np.ndarray, phantom: Phantom, colours: dict[int, np.ndarray]) -> None:
     area = (phantom.labels > 0).sum((0, 1))
     level = int(area.argmax()) if area.any() else phantom.labels.shape[2] // 2
-    for cell, (sequence, image) in zip(cells, phantom.images.items(), strict=False):
-        scaled = normalise(image, phantom.brain & (image > 0), sequence)
+    for cell, sequence in zip(cells, phantom.images, strict=False):
+        scaled = phantom.normalised(sequence)
         low, high = (0.0, 2.2) if sequence is Sequence.ADC else (-0.25, 1.6)
         cell.imshow(scaled[:, :, level].T, cmap="gray", vmin=low, vmax=high, origin="lower")
         cell.set_title(str(sequence), color="white", fontsize=6, pad=1)

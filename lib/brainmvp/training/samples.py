@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from brainmvp.intensity import normalise
 from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.phantom.generator import make_phantom
 from brainmvp.tasks import Task
@@ -27,11 +26,8 @@ def make_sample(seed: int, task: Task, difficulty: float, anatomies: list[Anatom
     phantom = make_phantom(
         seed, task.name, difficulty=difficulty, anatomies=anatomies, sequences=task.sequences
     )
-    images = [
-        normalise(image, phantom.brain & (image > 0), sequence).half()
-        for sequence, image in phantom.images.items()
-    ]
-    return torch.stack(images), phantom.labels
+    images = torch.stack([phantom.normalised(sequence).half() for sequence in task.sequences])
+    return images, phantom.labels
 
 
 @dataclass

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from brainmvp.finetune.augment import seen_regions
-from brainmvp.intensity import normalise
 from brainmvp.phantom.generator import Phantom
 from brainmvp.spatial import extent
 from brainmvp.steps import GRADIENT_LIMIT, rate
@@ -30,11 +29,8 @@ class Brain(NamedTuple):
 def brain_of(phantom: Phantom, task: Task) -> Brain:
     """Return a phantom cropped to its brain; on one grid and without a skull as it is, it needs no preparation."""
     box = tuple(slice(low, high + 1) for low, high in extent(phantom.brain.numpy()))
-    images = [
-        normalise(image, phantom.brain & (image > 0), sequence)[box]
-        for sequence, image in ((s, phantom.images[s]) for s in task.sequences)
-    ]
-    return Brain(torch.stack(images), phantom.labels[box])
+    images = torch.stack([phantom.normalised(sequence)[box] for sequence in task.sequences])
+    return Brain(images, phantom.labels[box])
 
 
 def learn_shortly(
