@@ -22,6 +22,11 @@ class Grid:
         return np.linalg.norm(self.affine[:3, :3], axis=0)
 
 
+def middle_of(image: Grid | Volume) -> np.ndarray:
+    """Return the middle of a box of voxels, (3,) RAS mm."""
+    return image.affine[:3, :3] @ ((np.array(image.shape) - 1) / 2) + image.affine[:3, 3]
+
+
 def ras_grid(mask: np.ndarray, affine: np.ndarray, spacing: float, margin_mm: float = 4.0) -> Grid:
     """Return the RAS grid of isotropic voxels that covers a mask.
 

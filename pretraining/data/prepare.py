@@ -89,9 +89,8 @@ def cluster(workers: int, address: str | None) -> Iterator[Client | None]:
 
 def default_workers() -> int:
     """Return how many processes prepare at a time: one per core, at most eight, since each holds whole images."""
-    return max(
-        min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8), 1
-    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
 
 
 def _outcomes(

@@ -12,6 +12,7 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
     model_validator,
 )
 
@@ -86,6 +87,5 @@ def named_config(name: str, network: str = "uniformer", epochs: int = EPOCHS, **
     encoder = NetworkConfig.preset(network, 1, 1).model_copy(update={"deep_supervision": False})
     try:
         return Config(name=name, network=encoder, epochs=epochs, **values)
-    except ValueError as error:
-        reason = error.errors()[0]["msg"] if hasattr(error, "errors") else str(error)
-        raise BrainMVPError(f"These options do not go together: {reason}.") from error
+    except ValidationError as error:
+        raise BrainMVPError(f"These options do not go together: {error.errors()[0]['msg']}.") from error

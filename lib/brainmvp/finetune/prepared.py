@@ -19,7 +19,7 @@ from brainmvp.files import write_json
 from brainmvp.finetune.on_disk import OnDisk, write_array
 from brainmvp.prepare import Prepared, prepare
 from brainmvp.sequences import Sequence
-from brainmvp.spatial import resample, resample_labels
+from brainmvp.spatial import middle_of, resample, resample_labels
 from brainmvp.study import files_of
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume, read_volume
@@ -165,15 +165,8 @@ def _fill(
     """
     world = np.eye(4)
     if prepared.reference.shape != _SRI24_SHAPE:
-        template = next(iter(templates.values()))
-        world[:3, 3] = _middle(template.shape, template.affine) - _middle(
-            prepared.grid.shape, prepared.grid.affine
-        )
+        world[:3, 3] = middle_of(next(iter(templates.values()))) - middle_of(prepared.grid)
     return np.stack([resample(templates[s], prepared.grid, world) for s in sequences]).astype(np.float16)
-
-
-def _middle(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    return affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3]
 
 
 def read_templates(folder: Path, sequences: tuple[Sequence, ...]) -> dict[Sequence, Volume] | None:

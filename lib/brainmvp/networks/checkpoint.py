@@ -48,7 +48,7 @@ class ImportReport:
 
 
 def import_published(
-    path: str | Path,
+    path: Path,
 ) -> tuple[dict[str, Tensor], NetworkConfig, Tensor | None, ImportReport]:
     """Read a published checkpoint as a segmentation network of ours.
 
@@ -64,7 +64,6 @@ def import_published(
         BrainMVPError: the file cannot be read safely, is no BrainMVP checkpoint, or a part of its encoder is missing.
 
     """
-    path = Path(path)
     entries, network = read_entries(path)
     config = network or config_of(entries, path)
     state, report = convert(entries, config, path.name)
@@ -112,7 +111,7 @@ def convert(
 
 
 def export_published(
-    path: str | Path, state: dict[str, Tensor], config: NetworkConfig, pretraining: bool = False
+    path: Path, state: dict[str, Tensor], config: NetworkConfig, pretraining: bool = False
 ) -> None:
     """Write a state dict in the published layout, for others' code; `import_published` reads it back.
 
@@ -126,7 +125,6 @@ def export_published(
         BrainMVPError: the network is a variant of ours that the published layout cannot express.
 
     """
-    path = Path(path)
     if config.patches:
         raise BrainMVPError(
             f"{path}: a UNet that starts from patches has no published layout to be written in"

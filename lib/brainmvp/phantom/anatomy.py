@@ -118,8 +118,6 @@ def _tissue_of(t1: Tensor, t2: Tensor, brain: Tensor) -> Tensor:
 
 def _healed(patient: Anatomy) -> Anatomy:
     """Return the patient with the lesions, and some millimetres around them, made white matter of the surroundings."""
-    if patient.lesions is None:
-        return patient
     lesions = (box_mean(patient.lesions, 2) > 0.02).float() * patient.tissue.sum(0)
     normal = patient.tissue[WHITE] * (lesions == 0)
     share = box_mean(normal, 7)

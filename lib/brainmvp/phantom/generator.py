@@ -1,7 +1,7 @@
 """Put the parts together: one seed, one phantom."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -57,8 +57,7 @@ class Phantom:
     labels: Tensor
     brain: Tensor
     affine: np.ndarray
-    task: str
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any]
 
     def normalised(self, sequence: Sequence) -> Tensor:
         """Return an image as models see it (see `normalise`), by those voxels of the brain that were scanned."""
@@ -153,12 +152,10 @@ def make_phantom(
         images[sequence] = image * _scale(own_draw, sequence)
         if task == "stroke" and sequence is Sequence.DWI:  # on which infarcts are drawn
             labels = labels * covered
-    facts = {
-        "seed": seed, "anatomy": anatomy.name, "disease": disease, "difficulty": difficulty, "layers": len(layers)
-    }  # fmt: skip
+    facts = {"seed": seed, "anatomy": anatomy.name, "disease": disease}
     if plan is not None:
-        facts |= {"kind": plan.kind, "radii_mm": [round(radius, 1) for _, radius in plan.foci]}
-    return Phantom(images, labels, brain, grid.affine, task, facts)
+        facts["kind"] = plan.kind
+    return Phantom(images, labels, brain, grid.affine, facts)
 
 
 @lru_cache(maxsize=2)

@@ -10,6 +10,7 @@ from torch import Tensor
 EXTENT_MM = (160.0, 192.0, 160.0)
 
 Point = tuple[float, float, float]
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,15 @@ class BrainGrid:
         affine[:3, 3] = -self.spacing * (np.array(self.shape) - 1) / 2
         return affine
 
-    def axes(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mm coordinates of the voxels along each axis, shaped so that they broadcast to (X, Y, Z)."""
+    def axes(self, box: Box = (slice(None),) * 3) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mm coordinates of a box's voxels along each axis, shaped so that they broadcast to (X, Y, Z)."""
         x, y, z = (
-            self.spacing * (torch.arange(size, dtype=torch.float32) - (size - 1) / 2) for size in self.shape
+            self.spacing * (torch.arange(size, dtype=torch.float32)[part] - (size - 1) / 2)
+            for size, part in zip(self.shape, box, strict=True)
         )
         return x[:, None, None], y[None, :, None], z[None, None, :]
 
-    def box(self, centre: Point, radius: float) -> tuple[slice, slice, slice]:
+    def box(self, centre: Point, radius: float) -> Box:
         """Return the voxels within `radius` mm of a point along each axis."""
         slices = []
         for size, middle in zip(self.shape, centre, strict=True):

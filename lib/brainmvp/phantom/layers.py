@@ -40,11 +40,11 @@ def soft(distance_mm: Tensor, edge_mm: float) -> Tensor:
     return (0.5 - distance_mm / edge_mm).clamp(0, 1)
 
 
-def ellipsoid(draw: Draw, grid: BrainGrid, centre: Point, elongation: float = 0.3) -> Tensor:
+def ellipsoid(draw: Draw, grid: BrainGrid, centre: Point) -> Tensor:
     """Return the distance from a centre, mm, (X, Y, Z), stretched along random axes; its unit ball keeps its volume."""
     x, y, z = (axis - middle for axis, middle in zip(grid.axes(), centre, strict=True))
     a, b, c = (draw.uniform(0, 2 * math.pi) for _ in range(3))
-    logs = [draw.uniform(-elongation, elongation) for _ in range(3)]
+    logs = [draw.uniform(-0.3, 0.3) for _ in range(3)]
     ratios = [math.exp(value - sum(logs) / 3) for value in logs]
     ca, sa, cb, sb, cc, sc = math.cos(a), math.sin(a), math.cos(b), math.sin(b), math.cos(c), math.sin(c)
     rows = (
@@ -62,8 +62,7 @@ def ellipsoid(draw: Draw, grid: BrainGrid, centre: Point, elongation: float = 0.
 def add_ball(distance: Tensor, draw: Draw, grid: BrainGrid, centre: Point, radius: float) -> None:
     """Lower a signed distance field, in place, by one ellipsoid near the size of a ball; only its box is touched."""
     box = grid.box(centre, 2.5 * radius + 2 * grid.spacing)
-    x, y, z = grid.axes()
-    parts = (x[box[0]] - centre[0], y[:, box[1]] - centre[1], z[:, :, box[2]] - centre[2])
+    parts = [axis - middle for axis, middle in zip(grid.axes(box), centre, strict=True)]
     ratios = [draw.uniform(0.75, 1.3) for _ in range(3)]
     squared = sum((part / ratio) ** 2 for part, ratio in zip(parts, ratios, strict=True))
     distance[box] = torch.minimum(distance[box], squared.sqrt() - radius)

@@ -14,11 +14,11 @@ def draw_preview(
     path: Path,
     task: str,
     *,
-    count: int = 8,
-    first_seed: int = 0,
-    difficulty: float = 1.0,
-    anatomies: list[Anatomy] | None = None,
-    sequences: tuple[Sequence, ...] = tuple(Sequence),
+    count: int,
+    first_seed: int,
+    difficulty: float,
+    anatomies: list[Anatomy],
+    sequences: tuple[Sequence, ...],
 ) -> Path:
     """Draw `count` phantoms of a task, one per row, their sequences and labels in columns; returns the path.
 

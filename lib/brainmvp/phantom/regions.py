@@ -69,12 +69,7 @@ def _spread(grid: BrainGrid, places: tuple[_Place, ...], place: Callable[[Point]
             centre = place((side, y, z))
             box = grid.box(centre, 2.5 * max(widths))
             squared = torch.zeros(())
-            for axis, part, middle, width in zip(grid.axes(), _along(box), centre, widths, strict=True):
-                squared = squared + ((axis[part] - middle) / width) ** 2
+            for axis, middle, width in zip(grid.axes(box), centre, widths, strict=True):
+                squared = squared + ((axis - middle) / width) ** 2
             field[box] = torch.maximum(field[box], torch.exp(-squared))
     return field
-
-
-def _along(box: tuple[slice, slice, slice]) -> list[tuple[slice, ...]]:
-    every = slice(None)
-    return [(box[0], every, every), (every, box[1], every), (every, every, box[2])]

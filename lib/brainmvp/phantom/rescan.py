@@ -3,7 +3,7 @@
 import numpy as np
 
 from brainmvp.registration.motion import rigid
-from brainmvp.spatial import Grid, resample, resample_mask
+from brainmvp.spatial import Grid, middle_of, resample, resample_mask
 from brainmvp.volume import Volume
 
 
@@ -24,8 +24,7 @@ def scan(
     shape = np.ceil(np.array(head.shape) * head.spacing / spacing).astype(int)
     affine = rigid(np.zeros(3), np.array([4.0, -2.0, 3.0]), np.zeros(3))
     affine[:3, :3] *= spacing
-    middle = head.affine[:3, :3] @ ((np.array(head.shape) - 1) / 2) + head.affine[:3, 3]
-    affine[:3, 3] = middle - affine[:3, :3] @ ((shape - 1) / 2)
+    affine[:3, 3] = middle_of(head) - affine[:3, :3] @ ((shape - 1) / 2)
     back = None if motion is None else np.linalg.inv(motion)
     data = resample(head, Grid(tuple(shape.tolist()), affine), back)[:, :, part]
     affine[:3, 3] += affine[:3, 2] * (part.start or 0)

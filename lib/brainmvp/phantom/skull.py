@@ -1,11 +1,9 @@
 """A made-up head around a phantom's brain: what registration and brain extraction have to cope with."""
 
-from functools import partial
-
 import numpy as np
 from scipy import ndimage
 
-from brainmvp.phantom.face import STANDARD, Space, outline, paint_face
+from brainmvp.phantom.face import STANDARD, Noise, Space, outline, paint_face
 from brainmvp.phantom.generator import Phantom
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, extent, resample
@@ -62,7 +60,10 @@ def head_room(spacing: float) -> list[tuple[int, int]]:
 
 def surroundings(brain: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
     """Return which tissue is where around a brain (X, Y, Z) bool: uint8, 0 air and brain, then `TISSUES`."""
-    noise = partial(_noise, brain.shape, rng, spacing)
+
+    def noise(mm: float) -> np.ndarray:
+        return smooth_noise(brain.shape, rng, mm / spacing)
+
     distance = _outside_of_hull(brain, spacing) * (1 + 0.15 * noise(25.0))
     space = _space(brain, noise, rng)
     csf = rng.uniform(1.0, 4.0)
@@ -102,7 +103,7 @@ def _veins(space: Space, distance: np.ndarray, csf: float) -> np.ndarray:
     return wall & (distance > 0) & (sagittal | transverse)
 
 
-def _space(brain: np.ndarray, noise: partial, rng: np.random.Generator) -> Space:
+def _space(brain: np.ndarray, noise: Noise, rng: np.random.Generator) -> Space:
     """Return the coordinates from the middle of the brain's box as if it were of standard size, bent a little."""
     axes = []
     for axis, ((low, high), size, count) in enumerate(zip(extent(brain), STANDARD, brain.shape, strict=True)):
@@ -118,10 +119,6 @@ def _outside_of_hull(brain: np.ndarray, spacing: float) -> np.ndarray:
     near = ndimage.distance_transform_edt(~brain, spacing) < reach
     hull = (ndimage.distance_transform_edt(near, spacing) > reach) | brain
     return ndimage.distance_transform_edt(~hull, spacing)
-
-
-def _noise(shape: tuple[int, ...], rng: np.random.Generator, spacing: float, mm: float) -> np.ndarray:
-    return smooth_noise(shape, rng, mm / spacing)
 
 
 def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, sigma: float) -> np.ndarray:

@@ -9,7 +9,7 @@ from brainmvp.phantom.distortion import ECHO_PLANAR
 from brainmvp.phantom.draw import Draw
 from brainmvp.phantom.generator import Disease, Phantom, make_phantom
 from brainmvp.sequences import Sequence
-from brainmvp.spatial import Grid, resample, resample_labels
+from brainmvp.spatial import Grid, middle_of, resample, resample_labels
 from brainmvp.volume import Volume, write_volume
 
 # What a patient of each kind usually brings.
@@ -93,7 +93,6 @@ def _oblique_grid(draw: Draw, home: Grid, spacing: tuple[float, float, float]) -
     shape = tuple(int(size) for size in np.ceil(extent / spacing))
     affine = np.eye(4)
     affine[:3, :3] = about_x @ about_z @ np.diag(np.array(spacing) * signs)
-    middle = home.affine[:3, :3] @ ((np.array(home.shape) - 1) / 2) + home.affine[:3, 3]
-    affine[:3, 3] = middle - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    affine[:3, 3] = middle_of(home) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     # NIfTI stores float32.
     return Grid(shape, affine.astype(np.float32).astype(np.float64))

@@ -146,8 +146,7 @@ def best_thresholds(task: Task, probabilities: dict[str, Tensor], targets: Tenso
     """
     thresholds: dict[str, float] = {}
     for index, region in enumerate(task.regions):
-        found = _of_region(task, index, probabilities, targets)
-        truths = targets[targets[:, index].flatten(1).any(1), index : index + 1]
+        found, truths = _of_region(task, index, probabilities, targets)
         together = [case for cases in found.values() for case in cases]
         thresholds[region.name], _ = best_threshold(together, list(truths) * len(found), _AS_GOOD)
     return thresholds
@@ -159,8 +158,8 @@ def mean_dice(
     """Return by set of sequences and region the mean Dice at these thresholds; shapes as in `best_thresholds`."""
     scores: dict[str, dict[str, float]] = {name: {} for name in probabilities}
     for index, region in enumerate(task.regions):
-        truths = targets[targets[:, index].flatten(1).any(1), index : index + 1]
-        for name, cases in _of_region(task, index, probabilities, targets).items():
+        found, truths = _of_region(task, index, probabilities, targets)
+        for name, cases in found.items():
             mean = float(dice(cases, truths, thresholds[region.name]).mean())
             scores[name][region.name] = round(mean, 4)
     return scores
@@ -194,11 +193,13 @@ def calibration_errors(
 
 def _of_region(
     task: Task, index: int, probabilities: dict[str, Tensor], targets: Tensor
-) -> dict[str, Tensor]:
-    """Return a region's probabilities (n, 1, X, Y, Z) in the n cases that have it, by set of sequences that show it."""
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return a region's probabilities (n, 1, X, Y, Z) in the n cases that have it, by set of sequences that show it,
+    and its masks there (n, 1, X, Y, Z)."""
     present = targets[:, index].flatten(1).any(1)
-    return {
+    found = {
         name: of_set[present, index : index + 1]
         for name, of_set in probabilities.items()
         if task.regions[index] in task.offered(set(SEQUENCE_SETS[task.name][name]))[0]
     }
+    return found, targets[present, index : index + 1]
