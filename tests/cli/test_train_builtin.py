@@ -1,10 +1,12 @@
 """`brainmvp train-builtin` refuses what cannot be trained before the hours of work, and makes models for use."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
 from brainmvp.modelstore import ModelStore
+from brainmvp.training.train import Recipe
 
 
 def test_an_unknown_task_is_refused(brainmvp, tmp_path):
@@ -22,17 +24,12 @@ def test_a_task_that_phantoms_do_not_have_is_refused(brainmvp, tmp_path):
 @pytest.mark.parametrize("other", [{"task": "tumour"}, {"network": "unet-compact"}, {"start": "stroke@1"}])
 def test_a_folder_with_another_run_is_refused(brainmvp, tmp_path, other):
     recipe = tmp_path / "recipe.json"
-    stored = {
-        "task": "stroke",
-        "network": "unet-light",
-        "start": None,
-        "anatomies": ["MNI152"],
-        "steps": 9,
-    } | other
-    recipe.write_text(json.dumps(stored))
+    stored = asdict(Recipe("stroke", "unet-light", steps=9, batch=1, anatomies=("MNI152",)))
+    recipe.write_text(json.dumps(stored | other))
     result = brainmvp("train-builtin", "--task", "stroke", "--out", tmp_path, "--minutes", "0")
     assert result.exit_code == 2
-    assert f"holds a run of {stored['task']}, {stored['network']}, from" in result.stderr
+    ((name, value),) = other.items()
+    assert f"holds another run ({name} {value}, not {stored[name]}); give the same --task" in result.stderr
     assert list(tmp_path.iterdir()) == [recipe]
 
 

@@ -10,8 +10,8 @@ from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
 from brainmvp.phantom.anatomy import load_anatomies
+from brainmvp.phantom.write import USUAL_SEQUENCES
 from brainmvp.tasks import get_task
-from brainmvp.training.checkpoints import read_weights
 from brainmvp.training.export import export_model
 from brainmvp.training.train import Recipe, Report, train
 
@@ -19,7 +19,6 @@ from brainmvp.training.train import Recipe, Report, train
 # learned from, of strokes more (see their cards). In steps, not minutes, so that any machine comes to the same end. One
 # brain a step: on a CPU more of them cost as much more time.
 NETWORK = "unet-light"
-TASKS = ("tumour", "stroke")
 STEPS = 28_000
 _BATCH = 1
 
@@ -44,8 +43,10 @@ def train_builtin(
     Raises `BrainMVPError` if there is no such task, device or model, or `out` holds another run.
     """
     name = get_task(task).name
-    if name not in TASKS:
-        raise BrainMVPError(f"Made-up brains have no {name}; the task is one of {', '.join(TASKS)}.")
+    if name not in USUAL_SEQUENCES:
+        raise BrainMVPError(
+            f"Made-up brains have no {name}; the task is one of {', '.join(USUAL_SEQUENCES)}."
+        )
     # Weights that know the easy pictures already go on with the full mix.
     easy = {} if start is None else {"easy": 0.0}
     anatomies = load_anatomies(2.0, patients)
@@ -58,16 +59,15 @@ def train_builtin(
         recipe = replace(recipe, steps=begun)
     machine = pick_device(device)
     with kept_memory() if machine.type == "cpu" else nullcontext():
-        train(
+        done = train(
             recipe, out, anatomies, machine, report=report,
             stop_after=None if minutes is None else 60 * minutes,
         )  # fmt: skip
-    _, progress = read_weights(out / f"{NETWORK}.safetensors")
-    if recipe.progress(progress["steps"]) < 1.0:
+    if recipe.progress(done) < 1.0:
         return None
     for path in sorted((out / "model" / name).glob("*/card.json")):
         # A run that was made longer has learned since its card was written.
-        if json.loads(path.read_text("utf-8"))["training"].get("steps") == progress["steps"]:
+        if json.loads(path.read_text("utf-8"))["training"].get("steps") == done:
             return path.parent
     return export_model(name, NETWORK, out, out / "model", anatomies)
 
@@ -82,25 +82,15 @@ def _length_of_same_run(out: Path, recipe: Recipe) -> int | None:
         return None
     try:
         stored = json.loads(path.read_text("utf-8"))
-        task, network, start = stored["task"], stored["network"], stored["start"]
-        brains, steps = tuple(stored["anatomies"]), int(stored["steps"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        steps = int(stored["steps"])
+    except (ValueError, KeyError, TypeError) as error:
         raise BrainMVPError(
             f"{path} is damaged; delete it to go on with this task and these brains, or choose an empty folder."
         ) from error
-    if (task, network, start) != (recipe.task, recipe.network, recipe.start):
-        raise BrainMVPError(
-            f"{out} holds a run of {task}, {network}, from {start or 'nothing'}; choose an empty folder."
-        )
-    if brains != recipe.anatomies:
-        raise BrainMVPError(
-            f"{out} holds a run on other brains ({', '.join(brains)}); name the same "
-            "--patients, or choose an empty folder."
-        )
     now = json.loads(json.dumps(asdict(replace(recipe, steps=steps))))
     if other := [f"{key} {stored.get(key)}, not {now[key]}" for key in now if stored.get(key) != now[key]]:
         raise BrainMVPError(
-            f"{out} holds a run by the recipe of another version ({'; '.join(other)}); go on with that version, or "
-            "choose an empty folder."
+            f"{out} holds another run ({'; '.join(other)}); give the same --task, --from and --patients in the same "
+            "version, or choose an empty folder."
         )
     return steps

@@ -71,8 +71,8 @@ def train(
     workers: int | None = None,
     report: Report | None = None,
     stop_after: float | None = None,
-) -> None:
-    """Train, or go on from what `folder` holds, until the recipe's length is reached.
+) -> int:
+    """Train, or go on from what `folder` holds, until the recipe's length is reached; return the steps of all calls.
 
     Phantoms are counted on from those that the model it starts from has learned from, so that they are new ones.
     Leaves there `checkpoint.pt`, the network's averaged weights (`PRESET.safetensors`, float16) and `log.jsonl`, for
@@ -148,6 +148,7 @@ def train(
             scored = here()
     save_run(folder, learner, total())
     tell()
+    return steps
 
 
 @dataclass(frozen=True)

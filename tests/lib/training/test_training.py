@@ -1,6 +1,7 @@
 """Training on phantoms: what it may learn from, and that it goes on where it stopped."""
 
 import json
+import re
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
@@ -179,23 +180,18 @@ def test_a_damaged_run_is_refused(tmp_path, name, content):
         load_run(tmp_path, Learner("unet-compact", TUMOUR, 2e-3, CPU, 0), CPU)
 
 
-def _store(recipe, folder):
-    (folder / "recipe.json").write_text(json.dumps(asdict(recipe)))
-
-
-def test_a_run_on_other_brains_is_not_continued(tmp_path):
-    _store(Recipe("tumour", "unet-light", 9, anatomies=("MNI152", "someone")), tmp_path)
-    with pytest.raises(BrainMVPError, match=r"other brains \(MNI152, someone\); name the same --patients"):
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"anatomies": ("MNI152", "someone")}, "anatomies ['MNI152', 'someone'], not ['MNI152']"),
+        ({"easy": 0.15, "complete": (0.7, 0.4)}, "easy 0.15, not 0.08; complete [0.7, 0.4], not [0.7, 0.35]"),
+    ],
+)
+def test_a_run_on_other_brains_or_by_a_recipe_of_then_is_not_continued(tmp_path, other, told):
+    recipe = Recipe("tumour", "unet-light", 9, 1, **{"anatomies": ("MNI152",), **other})
+    (tmp_path / "recipe.json").write_text(json.dumps(asdict(recipe)))
+    with pytest.raises(BrainMVPError, match=re.escape(f"holds another run ({told}); give the same --task")):
         train_builtin("tumour", tmp_path, steps=1, device="cpu")
-
-
-def test_a_run_by_a_recipe_of_then_is_not_continued(tmp_path):
-    _store(
-        Recipe("tumour", "unet-light", 9, 1, easy=0.15, complete=(0.7, 0.4), anatomies=("MNI152",)), tmp_path
-    )
-    told = r"another version \(easy 0\.15, not 0\.08; complete \[0\.7, 0\.4\], not \[0\.7, 0\.35\]\); go on with that"
-    with pytest.raises(BrainMVPError, match=told):
-        train_builtin("tumour", tmp_path, steps=9, device="cpu")
 
 
 def test_a_run_starts_from_a_stored_model_and_refuses_another_network(
