@@ -2,10 +2,13 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 
 import pytest
+import torch
 
 from brainmvp.modelstore import ModelStore
+from brainmvp.training.checkpoints import read_weights
 from brainmvp.training.train import Recipe
 
 
@@ -45,15 +48,21 @@ def test_a_finished_model_is_stored_once_and_can_be_used(brainmvp, home, tmp_pat
     # A box of 48 voxels in the middle of the brain, and two phantoms to fit on.
     monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (96.0, 96.0, 96.0))
     monkeypatch.setattr("brainmvp.training.export._CALIBRATION_PHANTOMS", 2)
-    monkeypatch.setattr("brainmvp.training.train.Recipe.validation", 2)
+    monkeypatch.setattr("brainmvp.training.builtin.Recipe", partial(Recipe, validation=2))
     command = ("train-builtin", "--task", "stroke", "--device", "cpu", "--out", tmp_path / "run")
     # Made longer, it is another model; it stays as long unless told.
-    for length, steps, version in ((("--steps", 1), 1, 2), ((), 1, 2), (("--steps", 2), 2, 3), ((), 2, 3)):
+    for length, steps, version in ((("--steps", 1), 1, 2), (("--steps", 2), 2, 3), ((), 2, 3)):
         result = brainmvp(*command, *length)
         assert result.exit_code == 0, result.output
         assert f"--model stroke@{version}" in result.stdout
         assert ModelStore(home).resolve(f"stroke@{version}").card.training["steps"] == steps
     assert ModelStore(home).versions("stroke") == [1, 2, 3]
-    card = ModelStore(home).resolve("stroke@2").card
-    assert card.training["recipe"]["anatomies"] == ["MNI152"]
-    assert card.parent is None and ModelStore(home).served("stroke") == 1
+    assert ModelStore(home).served("stroke") == 1
+    model = ModelStore(home).resolve("stroke@3")
+    assert model.card.training["recipe"]["anatomies"] == ["MNI152"] and model.card.parent is None
+    assert model.card.regions == ("STROKE",) and 0.25 <= model.card.temperatures["STROKE"] <= 4
+    of_phantoms = {"dice on phantoms of the same brains, other seeds", "calibration error on these"}
+    assert set(model.card.metrics) == of_phantoms
+    weights, _ = read_weights(tmp_path / "run" / "unet-light.safetensors")
+    bias = model.load_network().state_dict()["decoder.head.bias"]
+    assert torch.equal(bias, weights["decoder.head.bias"].float())

@@ -17,7 +17,7 @@ from brainmvp.tasks import get_task
 from brainmvp.training.augment import leave_out, moved, vary
 from brainmvp.training.builtin import train_builtin
 from brainmvp.training.checkpoints import load_run, read_weights, save_run
-from brainmvp.training.export import best_thresholds, calibration_errors, export_model, made_of, mean_dice
+from brainmvp.training.export import best_thresholds, calibration_errors, made_of, mean_dice
 from brainmvp.training.learner import Learner
 from brainmvp.training.loss import dice, region_targets, segmentation_loss
 from brainmvp.training.optim import orthogonal
@@ -278,7 +278,7 @@ def test_a_card_cites_only_the_data_that_a_model_has_seen():
     assert len(made_of(["Miller", "patient07"])) == 4
 
 
-def test_a_run_stops_resumes_and_becomes_a_model(tmp_path, atlas, monkeypatch):
+def test_a_run_that_stopped_goes_on_to_the_same_weights(tmp_path, atlas, monkeypatch):
     # A box of 48 voxels holds the middle of the brain, and is six times faster than all of it.
     monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (96.0, 96.0, 96.0))
     recipe = Recipe("stroke", "unet-compact", steps=2, batch=1, validation=2)
@@ -293,19 +293,3 @@ def test_a_run_stops_resumes_and_becomes_a_model(tmp_path, atlas, monkeypatch):
         read_weights(folder / "unet-compact.safetensors")[0] for folder in (tmp_path, tmp_path / "unbroken")
     ]
     assert all(torch.equal(both[0][key], both[1][key]) for key in both[0])
-
-    monkeypatch.setattr("brainmvp.training.export._CALIBRATION_PHANTOMS", 2)
-    folder = export_model("stroke", "unet-compact", tmp_path, tmp_path / "model", atlas)
-    from brainmvp.card import Card
-    from brainmvp.modelstore import Model
-
-    card = Card.model_validate_json((folder / "card.json").read_text("utf-8"))
-    assert card.id == "stroke@1" and card.regions == ("STROKE",)
-    assert set(card.metrics) == {
-        "dice on phantoms of the same brains, other seeds",
-        "calibration error on these",
-    }
-    assert 0.25 <= card.temperatures["STROKE"] <= 4
-    network = Model(card, folder).load_network()
-    weights, _ = read_weights(tmp_path / "unet-compact.safetensors")
-    assert torch.equal(network.state_dict()["decoder.head.bias"], weights["decoder.head.bias"].float())
