@@ -13,10 +13,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format serve bench clean
+.PHONY: help setup demo test coverage lint format serve bench clean
 
 help:
-	@echo "make demo | test | setup | serve STUDIES=folder | lint | format | bench | clean"
+	@echo "make demo | test | coverage | setup | serve STUDIES=folder | lint | format | bench | clean"
 
 setup: $(STAMP)
 
@@ -34,9 +34,13 @@ demo: $(STAMP)
 	@$(BIN)/brainmvp demo --out demo
 
 # A process per core, each of one thread, and the tests of one file in one process: they share what is slow to start.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --durations=15
+
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile \
-		--cov --cov-report=term --durations=15
+	$(PYTEST)
+
+coverage: $(STAMP)
+	$(PYTEST) --cov
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
