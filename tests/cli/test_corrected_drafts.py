@@ -9,9 +9,8 @@ from brainmvp.volume import Volume, read_volume, write_volume
 
 @pytest.fixture
 def again(brainmvp, write_study, tmp_path):
-    """Return a function that segments a cohort of two, and the folder of the first one's results."""
-    for name in "ab":
-        write_study(name, "FLAIR", tmp_path / "all")
+    """Return a function that segments a cohort, and the folder of its first study's results."""
+    write_study("a", "FLAIR", tmp_path / "all")
     arguments = ("segment", tmp_path / "all", "--task", "tumour", "--out", tmp_path / "out")
     return lambda: brainmvp(*arguments), tmp_path / "out" / "a"
 
@@ -21,8 +20,9 @@ def _contents(folder):
 
 
 @pytest.mark.parametrize("name", ["tumour.seg.nrrd", "tumour.nii.gz"])
-def test_a_corrected_draft_is_kept_and_the_others_are_made(again, name):
+def test_a_corrected_draft_is_kept_and_the_others_are_made(again, write_study, tmp_path, name):
     segment, folder = again
+    write_study("b", "FLAIR", tmp_path / "all")
     assert segment().exit_code == 0
     draft = read_volume(folder / name)
     write_volume(Volume(np.zeros_like(draft.data), draft.affine), folder / name)
