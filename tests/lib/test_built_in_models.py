@@ -1,5 +1,6 @@
 """The models that the package brings find what they are there to find."""
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -31,11 +32,14 @@ def test_the_built_in_model_finds_every_region_of_the_demos_patient(patient, tmp
 @pytest.mark.parametrize(
     "case", ["tumour/Brats18_2013_2_1", "tumour/BraTS-GLI-00000-000", "stroke/sub-strokecase0009"]
 )
-def test_the_card_tells_what_the_model_reaches_on_a_real_scan(shared, case, tmp_path):
+def test_the_card_tells_what_the_model_reaches_on_a_real_scan_and_on_its_grid(shared, case, tmp_path):
     task = get_task(case.split("/")[0])
     study = Study.from_folder(shared / "data" / case)
     segmenter = Segmenter.load(task.name, device="cpu", store=ModelStore(tmp_path))
     result = segmenter.segment(study)
+    source = nib.load(study.images[result.reference])
+    written = nib.load(result.save(tmp_path / "label.nii.gz"))
+    assert written.shape == source.shape and np.array_equal(written.affine, source.affine)
     truth = task.read_labels(read_volume(study.label).data)
     real = segmenter.card.metrics["real development scans, none trained on"]["by study"][study.id]
     told = next(iter(real.values()))["dice"]
