@@ -53,9 +53,10 @@ def scan(
     shape: tuple[int, int, int] = (40, 44, 12),
     spacing: tuple[float, float, float] = (1.2, 1.2, 3.6),
     seed: int = 0,
+    codes: str = "LPS",
 ) -> Volume:
     """Return the head of `heads.head` on an oblique grid; those of any two grids lie at the same place."""
-    affine = oblique(spacing, "LPS")
+    affine = oblique(spacing, codes)
     affine[:3, 3] += _CENTRE - centre_of(shape, affine)
     return right_handed(head(shape, affine, _CENTRE, seed))
 

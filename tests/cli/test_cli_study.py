@@ -7,8 +7,7 @@ import dicom_files as habit
 import numpy as np
 import pytest
 from commands import done
-from dicom_files import right_handed, write_series
-from heads import centre_of, head, oblique
+from dicom_files import scan, write_series
 from pydicom.uid import generate_uid
 
 from brainmvp.volume import Volume, read_volume, write_volume
@@ -76,8 +75,7 @@ def test_a_folder_without_studies_is_refused(brainmvp, tmp_path):
 
 
 def test_every_dicom_series_is_listed_with_what_it_is_and_why(brainmvp, tmp_path):
-    shape, affine = (40, 44, 12), oblique((1.2, 1.2, 3.6), "LPS")
-    volume, uid = right_handed(head(shape, affine, centre_of(shape, affine))), generate_uid()
+    volume, uid = scan(), generate_uid()
     contradictory = habit.FLAIR | {"SeriesDescription": "T2 TSE"}
     series = (habit.FLAIR, contradictory, habit.T2 | {"BodyPartExamined": "NECK"})
     for number, facts in enumerate(series, start=1):
@@ -99,9 +97,7 @@ def test_every_dicom_series_is_listed_with_what_it_is_and_why(brainmvp, tmp_path
 
 
 def test_a_dicom_study_that_cannot_be_used_is_listed_all_the_same(brainmvp, tmp_path):
-    shape, affine = (40, 44, 12), oblique((1.2, 1.2, 3.6), "LPS")
-    volume = right_handed(head(shape, affine, centre_of(shape, affine)))
-    write_series(tmp_path / "visit", volume, generate_uid(), 3, **habit.T2 | {"BodyPartExamined": "KNEE"})
+    write_series(tmp_path / "visit", scan(), generate_uid(), 3, **habit.T2 | {"BodyPartExamined": "KNEE"})
     result = brainmvp("study", tmp_path, "--json")
     assert result.exit_code == 2
     (study,) = json.loads(result.stdout)["studies"]

@@ -6,8 +6,7 @@ from contextlib import suppress
 import dicom_files as habit
 import numpy as np
 import pytest
-from dicom_files import right_handed, write_series
-from heads import centre_of, head, oblique
+from dicom_files import scan, write_series
 from pydicom.uid import generate_uid
 
 from brainmvp.dicom.choose import choose
@@ -24,8 +23,7 @@ _COPIES = 400  # of a header, each with a few of its bytes changed at random
 @pytest.fixture
 def series(tmp_path):
     """The files of a small FLAIR, in the order of its slices."""
-    shape, affine = (12, 12, 8), oblique((2.25, 2.25, 6.0), "LAS")
-    volume = right_handed(head(shape, affine, centre_of(shape, affine)))
+    volume = scan((12, 12, 8), (2.25, 2.25, 6.0), codes="LAS")
     # A slope, so that one can be damaged; spacing and slope as texts that are found again.
     facts = habit.FLAIR | {"PixelSpacing": ["2.25", "2.25"], "RescaleSlope": "1.0", "RescaleIntercept": "0"}
     return write_series(tmp_path / "all" / "visit", volume, generate_uid(), **facts)

@@ -6,7 +6,7 @@ import dicom_files as habit
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from dicom_files import right_handed, write_enhanced, write_series
+from dicom_files import scan, write_enhanced, write_series
 from heads import centre_of, head, oblique
 from pydicom import dcmread
 from pydicom.uid import (
@@ -26,8 +26,7 @@ STUDY = generate_uid()
 
 @pytest.fixture(scope="module")
 def volume():
-    shape, affine = (20, 24, 12), oblique((2.1, 2.0, 3.5), "LPS")
-    return right_handed(head(shape, affine, centre_of(shape, affine)))
+    return scan((20, 24, 12), (2.1, 2.0, 3.5))
 
 
 def entries(folder):
@@ -42,8 +41,7 @@ def only(folder):
 
 @pytest.mark.parametrize("codes", ["LPS", "RAS", "LAS", "LPI"])
 def test_a_series_is_read_where_it_lies(tmp_path, codes):
-    shape, affine = (20, 24, 12), oblique((2.1, 2.0, 3.5), codes)
-    expected = right_handed(head(shape, affine, centre_of(shape, affine)))
+    expected = scan((20, 24, 12), (2.1, 2.0, 3.5), codes=codes)
     write_series(tmp_path, expected, STUDY, **habit.T2)
     found = read_volume(only(tmp_path).image)
     assert np.array_equal(found.data, expected.data)
@@ -199,7 +197,7 @@ def test_directions_that_nothing_tells_apart_are_volumes_one_after_another(tmp_p
     assert np.array_equal(read_volume(used.image).data, volume.data)
 
 
-def test_a_localiser_is_one_line_of_the_table(tmp_path, volume):
+def test_a_localiser_is_one_line_of_the_table(tmp_path):
     uid = generate_uid()
     for plane, codes in enumerate(("LPS", "RAS", "LAS")):
         affine = np.roll(oblique((2.1, 2.0, 3.5), codes), plane, axis=0)

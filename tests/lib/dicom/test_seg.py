@@ -10,8 +10,7 @@ import dicom_files as habit
 import highdicom as hd
 import numpy as np
 import pytest
-from dicom_files import right_handed, write_enhanced, write_series
-from heads import centre_of, head, oblique
+from dicom_files import scan, write_enhanced, write_series
 from pydicom import dcmread
 from pydicom.uid import RLELossless, generate_uid
 
@@ -23,22 +22,21 @@ from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, read_volume
 
 TASK = get_task("tumour")
+VOLUME = scan((20, 24, 12), (2.1, 2.0, 3.5), codes="LAS")
 # What 3D Slicer's extension for DICOM SEG runs; a test requirement of this project.
 DCMQI = Path(sys.executable).parent / "segimage2itkimage"
 
 
 @pytest.fixture(params=["single files", "compressed", "enhanced", "tilted"])
 def image(request, tmp_path):
-    shape, affine = (20, 24, 12), oblique((2.1, 2.0, 3.5), "LAS")
-    volume = right_handed(head(shape, affine, centre_of(shape, affine)))
     folder, uid = tmp_path / "study", generate_uid()
     if request.param == "enhanced":
         facts = {"RepetitionTime": 9000, "EchoTime": 93, "InversionTime": 2500, "SeriesDescription": "FLAIR"}
-        write_enhanced(folder, volume, uid, 4, **facts)
+        write_enhanced(folder, VOLUME, uid, 4, **facts)
     else:
         shift = np.array([0.6, 0.2, 0.1]) if request.param == "tilted" else None
         syntax = {"syntax": RLELossless} if request.param == "compressed" else {}
-        write_series(folder, volume, uid, 4, shift=shift, **syntax, **habit.FLAIR)
+        write_series(folder, VOLUME, uid, 4, shift=shift, **syntax, **habit.FLAIR)
     return Study.from_folder(folder).images[Sequence.FLAIR]
 
 
@@ -105,10 +103,8 @@ def test_says_what_the_segments_are_and_on_which_series_they_lie(image, tmp_path
     ],
 )
 def test_the_patient_keeps_the_name_in_any_script(tmp_path, characters, name):
-    shape, affine = (8, 8, 6), oblique((2.5, 2.5, 8.0), "LAS")
-    volume, facts = right_handed(head(shape, affine, centre_of(shape, affine))), dict(habit.FLAIR)
-    facts |= {"SpecificCharacterSet": characters, "PatientName": name}
-    write_series(tmp_path / "study", volume, generate_uid(), **facts)
+    facts = habit.FLAIR | {"SpecificCharacterSet": characters, "PatientName": name}
+    write_series(tmp_path / "study", scan((8, 8, 6), (2.5, 2.5, 8.0)), generate_uid(), **facts)
     image = Study.from_folder(tmp_path / "study").images[Sequence.FLAIR]
     names = {label.value: f"{label.name} Ödem" for label in TASK.labels}
     seg = dcmread(write_dicom_seg(some_labels(image), image, TASK, tmp_path / "seg.dcm", names))
@@ -117,9 +113,7 @@ def test_the_patient_keeps_the_name_in_any_script(tmp_path, characters, name):
 
 
 def test_the_same_labels_have_the_same_identifiers_where_an_archive_may_get_them_again(tmp_path):
-    affine = oblique((2.1, 2.0, 3.5), "LAS")
-    volume = right_handed(head((20, 24, 12), affine, centre_of((20, 24, 12), affine)))
-    write_series(tmp_path / "study", volume, generate_uid(), 4, **habit.FLAIR)
+    write_series(tmp_path / "study", VOLUME, generate_uid(), 4, **habit.FLAIR)
     image = Study.from_folder(tmp_path / "study").images[Sequence.FLAIR]
 
     def written(source, model="tumour@3"):
@@ -191,10 +185,8 @@ def test_only_offered_labels_are_described(image, tmp_path):
 
 
 def test_an_anonymised_header_suffices(tmp_path):
-    shape, affine = (20, 24, 12), oblique((2.1, 2.0, 3.5), "LAS")
     gone = dict.fromkeys(("PatientName", "PatientBirthDate", "AccessionNumber", "StudyTime", "StudyID"))
-    volume = right_handed(head(shape, affine, centre_of(shape, affine)))
-    write_series(tmp_path / "study", volume, generate_uid(), **habit.FLAIR | gone)
+    write_series(tmp_path / "study", VOLUME, generate_uid(), **habit.FLAIR | gone)
     image = Study.from_folder(tmp_path / "study").images[Sequence.FLAIR]
     labels = some_labels(image)
     assert np.array_equal(
