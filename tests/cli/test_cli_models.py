@@ -21,13 +21,6 @@ def checkpoint(tmp_path):
     return path
 
 
-@pytest.fixture
-def own_home(brainmvp, tmp_path, monkeypatch):
-    """A store that a test may change."""
-    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 def test_list_marks_what_is_served(brainmvp, tiny_models):
     listed = json.loads(brainmvp("models", "list", "--json").stdout)
     served = {
@@ -38,7 +31,7 @@ def test_list_marks_what_is_served(brainmvp, tiny_models):
     assert served["tumour"] in brainmvp("models", "list").output
 
 
-def test_show_prints_the_card(brainmvp, own_home):
+def test_show_prints_the_card(brainmvp, home):
     card = json.loads(done(brainmvp("models", "show", "tumour", "--json")))
     said = done(brainmvp("models", "show", "tumour"))
     first, second, *lines = said.splitlines()
@@ -53,33 +46,33 @@ def test_show_prints_the_card(brainmvp, own_home):
     assert "Hardly trained" in done(brainmvp("models", "show", "encoder"))
 
 
-def test_import_says_what_became_of_the_entries_and_stores_versions(brainmvp, own_home, checkpoint):
+def test_import_says_what_became_of_the_entries_and_stores_versions(brainmvp, home, checkpoint):
     result = brainmvp("models", "import", checkpoint, "--name", "mine")
     assert result.exit_code == 0, result.output
     assert "0 dropped, 0 newly initialised" in result.output
     torch.manual_seed(3)
     expected = build_network(NetworkConfig.preset("unet-compact", 4, 3)).state_dict()
-    stored = ModelStore(own_home).resolve("mine@1").load_weights()
+    stored = ModelStore(home).resolve("mine@1").load_weights()
     assert stored.keys() == expected.keys()
     assert all(torch.equal(stored[name], expected[name]) for name in expected)
 
     brainmvp("models", "import", checkpoint, "--name", "mine")
-    assert ModelStore(own_home).resolve("mine").card.version == 2
+    assert ModelStore(home).resolve("mine").card.version == 2
     assert brainmvp("models", "serve", "mine@1").exit_code == 0
-    assert ModelStore(own_home).resolve("mine").card.version == 1
+    assert ModelStore(home).resolve("mine").card.version == 1
 
 
-def test_what_cannot_be_imported_is_not_stored(brainmvp, own_home, checkpoint, tmp_path):
+def test_what_cannot_be_imported_is_not_stored(brainmvp, home, checkpoint, tmp_path):
     (tmp_path / "text.pt").write_text("no checkpoint")
     refused = brainmvp("models", "import", tmp_path / "text.pt")
     unnamed = brainmvp("models", "import", checkpoint, "--name", "Mein Netz")
     assert refused.exit_code == unnamed.exit_code == 2
     assert "text.pt is not a checkpoint" in refused.stderr
     assert "is no name for a model" in unnamed.stderr
-    assert not (own_home / "models").exists()
+    assert not (home / "models").exists()
 
 
-def test_serving_needs_a_version_that_exists(brainmvp, own_home, checkpoint):
+def test_serving_needs_a_version_that_exists(brainmvp, home, checkpoint):
     brainmvp("models", "import", checkpoint, "--name", "mine")
     assert "write mine@VERSION" in brainmvp("models", "serve", "mine").stderr
     assert "no version 9" in brainmvp("models", "serve", "mine@9").stderr
