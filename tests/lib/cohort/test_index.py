@@ -134,7 +134,7 @@ def test_patients_in_one_visit_are_told(tmp_path: Path) -> None:
     )
 
 
-def test_numbers_with_hyphens_are_patients(tmp_path: Path) -> None:
+def test_numbers_with_hyphens_are_patients() -> None:
     assert place_of(PurePosixPath("Trial", "01-02-13", "t1.nii.gz"), "root") == Place(
         "Trial", "01-02-13", "1"
     )

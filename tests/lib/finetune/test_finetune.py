@@ -110,7 +110,7 @@ def test_a_model_goes_on_from_its_parent_and_says_so(strokes, tmp_path, tiny_mod
     assert all(torch.allclose(result.weights[key], before[key], atol=1e-5) for key in before)
 
 
-def test_templates_take_the_place_of_channels_scaled_or_raw(strokes, tmp_path, tiny_models):
+def test_templates_take_the_place_of_channels_scaled_or_raw(strokes, tmp_path):
     from brainmvp.finetune.prepared import Preparation, read_templates, scaled_templates
 
     ramp = torch.linspace(-2, 5, 40)[None, :, None, None].expand(8, 40, 48, 40)
@@ -175,7 +175,7 @@ def test_a_run_goes_on_only_with_the_task_that_it_began_with(tmp_path):
     assert json.loads(json.dumps(same)) == same and same not in told and told[0] != told[1]
 
 
-def test_a_prepared_case_is_found_again_until_its_files_change(strokes, tmp_path):
+def test_a_prepared_case_is_found_again_until_its_files_change(tmp_path):
     from brainmvp.finetune.prepared import Preparation
 
     preparation = Preparation(STROKE, 4.0)

@@ -152,7 +152,7 @@ def test_labels_are_bent_only_with_an_image_that_is(monkeypatch):
     assert bent
 
 
-def test_one_phantom_in_ten_has_an_odd_sequence_and_half_of_these_no_lesion(atlas, monkeypatch):
+def test_one_phantom_in_ten_has_an_odd_sequence_and_half_of_these_no_lesion(monkeypatch):
     seen = []
 
     def levels(sequence, draw, odd):
