@@ -53,11 +53,6 @@ def test_any_subset_works_and_the_result_says_what_was_filled(tumour, write_stud
         assert ("TC" in report["left_out"]) == (Sequence.T1CE not in subset)
 
 
-def test_below_the_minimum_one_sentence_says_what_is_missing(tumour, write_study):
-    with pytest.raises(BrainMVPError, match="p1: the tumour task needs FLAIR or T1CE or T2"):
-        tumour.segment(Study.from_folder(write_study("p1", "T1 ADC")))
-
-
 def test_an_image_without_a_head_is_named(tumour, tmp_path):
     speck = np.zeros((20, 20, 20), np.int16)
     speck[7, 7, 7] = 100
@@ -115,16 +110,3 @@ def test_seg_nrrd_holds_only_what_is_offered_and_calls_no_tumour_oedema(tumour, 
     assert (header["Segment0_ID"], header["Segment0_Name"]) == ("WT", "Whole tumour")
     assert header["Segment0_LabelValue"] == "2" and "SCT^108369006^Neoplasm" in header["Segment0_Tags"]
     assert "Segment1_ID" not in header
-
-
-def test_the_picture_and_the_uncertainty_are_written(tumour, write_study):
-    result = tumour.segment(Study.from_folder(write_study("p1", "T1CE FLAIR")))
-    picture = result.save_picture(result.study.folder / "out" / "p.png")
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    uncertainty = nib.load(result.save_uncertainty(result.study.folder / "out" / "u.nii.gz")).get_fdata()
-    assert uncertainty.min() >= 0 and 0.1 < uncertainty.max() <= 1
-
-
-def test_a_model_of_another_task_is_refused(tiny_models):
-    with pytest.raises(BrainMVPError, match="is a model for stroke, not for tumour"):
-        Segmenter.load("tumour", "stroke", store=ModelStore(tiny_models))

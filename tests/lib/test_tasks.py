@@ -78,6 +78,7 @@ def test_what_a_part_of_an_own_task_does_not_say_is_taken_over(tmp_path, monkeyp
         ('{"extends": "adni", "name": "bad", "classes": []}', "two or more classes"),
         ('{"extends": "isles-2022", "name": "other"}', "name the file other.json"),
         ('{"extends": "liver", "name": "bad"}', "no task named 'liver'"),
+        ('{"extends": "bad", "name": "bad"}', r"bad\.json extends itself"),
         (
             '{"extends": "tumour", "name": "bad", "reference": ["T1CE"]}',
             "a study of FLAIR is accepted by minimum",
@@ -157,11 +158,3 @@ def test_below_the_minimum_the_missing_sequence_is_named():
     with pytest.raises(BrainMVPError, match="s1: the stroke task needs DWI"):
         get_task("stroke").check_sequences({Sequence.FLAIR}, "s1")
     get_task("stroke").check_sequences({Sequence.DWI}, "s1")
-
-
-def test_a_task_that_extends_itself_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path))
-    own_folder().mkdir(parents=True)
-    (own_folder() / "circle.json").write_text('{"extends": "circle", "name": "circle"}')
-    with pytest.raises(BrainMVPError, match=r"circle\.json extends itself"):
-        get_task("circle")

@@ -189,7 +189,6 @@ def test_what_fails_halfway_changes_nothing(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with database.reading() as connection:
         assert connection.execute("SELECT count(*) FROM skips").fetchone()[0] == 0
-    assert isinstance(connection, sqlite3.Connection)
 
 
 def test_the_held_out_set_is_drawn_once_by_patient(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -94,12 +95,15 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
         import_published(tmp_path / "other.pt")
 
 
-def test_a_file_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "save", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, 2))]
+)
+def test_a_file_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path, save: Callable) -> None:
     class Trap:
         def __reduce__(self) -> tuple:
             return (Path(tmp_path / "sprung").touch, ())
 
-    (tmp_path / "trap.pt").write_bytes(pickle.dumps({"state_dict": Trap()}))
+    save({"state_dict": Trap()}, tmp_path / "trap.pt")
     with pytest.raises(BrainMVPError, match="loaded safely"):
         import_published(tmp_path / "trap.pt")
     assert not (tmp_path / "sprung").exists()
