@@ -17,7 +17,8 @@ import psutil
 import pytest
 import torch
 from cohorts import make_config, read_losses
-from typer.testing import CliRunner
+from commands import done
+from typer.testing import CliRunner, Result
 
 from brainmvp.cli import app
 from brainmvp.cohort import Index
@@ -30,7 +31,15 @@ from pretraining.run.devices import make_fabric
 from pretraining.run.loop import pretrain
 from pretraining.run.validate import spread_out
 
-ROOT = Path(__file__).parents[2]
+# What a run of the command on the tiny index is told.
+SMALL = ("--network", "unet-compact", "--spacing", 4, "--patch", 16, 16, 16, "--workers", 0,
+         "--accelerator", "cpu")  # fmt: skip
+
+
+def command(index: Path, out: Path, *options: Any) -> Result:
+    """Run `brainmvp pretrain` in this process."""
+    line = ["pretrain", index, "--out", out, *options]
+    return CliRunner().invoke(app, [str(part) for part in line])
 
 
 def run(index: Path, out: Path, config: Any, **options: Any) -> Path | None:
@@ -73,49 +82,23 @@ def test_a_run_folder_is_complete(tiny_index, tmp_path) -> None:
     assert any("no GPU" in warning and "slow" in warning for warning in warnings(tmp_path / "run"))
 
 
-def test_a_process_that_is_killed_is_resumed_to_the_same_losses(tiny_index, tmp_path) -> None:
-    environment = {**os.environ, "BRAINMVP_HOME": str(tmp_path / "home")}
-    how = ["--workers", "0", "--log-every", "1", "--save-every", "10", "--accelerator", "cpu"]
-    what = [
-        "--network",
-        "unet-compact",
-        "--spacing",
-        "4",
-        "--patch",
-        "16",
-        "16",
-        "16",
-        "--batch",
-        "2",
-        "--epochs",
-        "60",
-    ]
-
-    def start(name: str, *more: str) -> subprocess.Popen:
-        line = [
-            sys.executable,
-            "-m",
-            "brainmvp",
-            "pretrain",
-            tiny_index,
-            "--out",
-            tmp_path / name,
-            *how,
-            *more,
-        ]
-        return subprocess.Popen(line, env=environment, cwd=ROOT, text=True, stderr=subprocess.PIPE)
-
-    whole, killed = start("whole", *what, "--steps", "20"), start("killed", *what)
+def test_a_process_that_is_killed_is_resumed_to_the_same_losses(
+    tiny_index, tmp_path, monkeypatch, one_thread
+) -> None:
+    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
+    what = (*SMALL, "--batch", 2, "--epochs", 60, "--log-every", 1, "--save-every", 10)
+    line = [sys.executable, "-m", "brainmvp", "pretrain", tiny_index, "--out", tmp_path / "killed", *what]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(list(map(str, line)), env=environment, stdout=subprocess.DEVNULL)
     log = tmp_path / "killed" / "log.jsonl"
-    while killed.poll() is None and not (log.is_file() and '"step": 11,' in log.read_text()):
+    while process.poll() is None and not (log.is_file() and '"step": 11,' in log.read_text()):
         time.sleep(0.01)
-    assert killed.poll() is None
-    killed.kill()
-    killed.communicate()
-    resumed = start("killed", "--resume", "--steps", "20")
-    for process in (whole, resumed):
-        _, complaints = process.communicate(timeout=300)
-        assert process.returncode == 0, complaints
+    assert process.poll() is None
+    process.kill()
+    process.wait()
+    done(command(tiny_index, tmp_path / "whole", *what, "--steps", 20))
+    resumed = ("--workers", 0, "--accelerator", "cpu", "--log-every", 1, "--steps", 20, "--resume")
+    done(command(tiny_index, tmp_path / "killed", *resumed))
     assert len(read_losses(tmp_path / "whole")) == 20
     assert read_losses(tmp_path / "killed")[:20] == read_losses(tmp_path / "whole")
     assert len(json.loads((tmp_path / "killed" / "environment.json").read_text())) == 2
@@ -127,15 +110,13 @@ def test_a_finished_run_says_so_and_is_neither_written_nor_stored_again(
     home, out = tmp_path / "home", tmp_path / "run"
     new = ModelStore(home).next_version("encoder")
     monkeypatch.setenv("BRAINMVP_HOME", str(home))
-    line = ["pretrain", tiny_index, "--out", out, "--workers", 0, "--accelerator", "cpu", "--epochs", 1,
-            "--network", "unet-compact", "--spacing", 4, "--patch", 16, 16, 16]  # fmt: skip
-    first = CliRunner().invoke(app, [str(part) for part in line])
-    assert first.exit_code == 0 and f"Stored as encoder@{new}" in first.stdout
-    assert "is finished" not in first.stdout and ModelStore(home).served("encoder") == new
+    first = done(command(tiny_index, out, *SMALL, "--epochs", 1))
+    assert f"Stored as encoder@{new}" in first
+    assert "is finished" not in first and ModelStore(home).served("encoder") == new
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    again = CliRunner().invoke(app, [str(part) for part in [*line, "--resume"]])
-    assert again.exit_code == 0 and "is finished: nothing was trained" in again.stdout
-    assert f"Stored as encoder@{new}" in again.stdout and ModelStore(home).next_version("encoder") == new + 1
+    again = done(command(tiny_index, out, *SMALL, "--epochs", 1, "--resume"))
+    assert "is finished: nothing was trained" in again
+    assert f"Stored as encoder@{new}" in again and ModelStore(home).next_version("encoder") == new + 1
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
@@ -146,10 +127,8 @@ def test_a_finished_run_says_so_and_is_neither_written_nor_stored_again(
 def test_an_option_that_cannot_be_is_refused_before_the_work(
     tiny_index, tmp_path, option, value, sentence
 ) -> None:
-    done = CliRunner().invoke(
-        app, ["pretrain", str(tiny_index), "--out", str(tmp_path / "run"), option, value]
-    )
-    assert done.exit_code == 2 and sentence in done.stderr
+    refused = command(tiny_index, tmp_path / "run", option, value)
+    assert refused.exit_code == 2 and sentence in refused.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -165,7 +144,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint(tiny_index, tmp_path, whole, na
     assert read_losses(out) == whole
 
 
-def test_a_killed_worker_is_replaced(tiny_index, tmp_path, whole) -> None:
+def test_a_killed_worker_is_replaced(tiny_index, tmp_path) -> None:
     def kill() -> None:
         for child in psutil.Process().children(recursive=True):
             if not child.children() and "forkserver" in " ".join(child.cmdline()):
@@ -344,14 +323,8 @@ def test_a_run_goes_on_under_the_conditions_that_it_began_under_only(
 
 def test_a_stopped_run_is_gone_on_with_as_it_was(tiny_index, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
-
-    def command(*options: Any) -> Any:
-        line = ["pretrain", tiny_index, "--out", tmp_path / "run", "--accelerator", "cpu", *options]
-        return CliRunner().invoke(app, [str(part) for part in line])
-
-    how = ("--workers", 0, "--devices", 1, "--precision", "32-true", "--deterministic", "--store", "")
-    what = ("--network", "unet-compact", "--spacing", 4, "--patch", 16, 16, 16, "--epochs", 3)
-    stopped = command(*how, *what, "--steps", 1)
+    how = (*SMALL, "--epochs", 3, "--devices", 1, "--precision", "32-true", "--deterministic", "--store", "")
+    stopped = command(tiny_index, tmp_path / "run", *how, "--steps", 1)
     again = "--accelerator cpu --devices 1 --precision 32-true --deterministic --store '' --resume"
     assert f"--out {tmp_path / 'run'} --workers 0 {again}" in stopped.stdout, stopped.stderr
     for option, value in (
@@ -360,9 +333,9 @@ def test_a_stopped_run_is_gone_on_with_as_it_was(tiny_index, tmp_path, monkeypat
         ("--patch", [32] * 3),
         ("--epochs", [4]),
     ):
-        refused = command(*how, *what, option, *value, "--resume")
+        refused = command(tiny_index, tmp_path / "run", *how, option, *value, "--resume")
         assert refused.exit_code == 2 and f"set up with another {option}; leave it out" in refused.stderr
-    assert "Model: " in command(*how, *what, "--config", "paper", "--resume").stdout
+    assert "Model: " in command(tiny_index, tmp_path / "run", *how, "--config", "paper", "--resume").stdout
 
 
 def test_studies_that_are_not_prepared_are_told_and_left_out(tiny_index, tmp_path) -> None:

@@ -38,6 +38,6 @@ def gradients(index_path: Path, batch: int) -> dict[str, torch.Tensor]:
 
 if __name__ == "__main__":
     found = gradients(Path(sys.argv[1]), int(sys.argv[3]))
-    if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
+    if torch.distributed.get_rank() == 0:
         torch.save(found, sys.argv[2])
     leave_group()
