@@ -6,6 +6,7 @@ import random
 
 import pytest
 import torch
+from small_networks import SMALL
 
 from brainmvp.networks import NetworkConfig
 from pretraining.decoder import LinearDecoder
@@ -16,11 +17,7 @@ from pretraining.recipe import RECIPES
 from pretraining.templates import template_patches
 
 BLOCKS = (4, 4, 4)
-SMALL = {
-    "uniformer": {
-        "backbone": "uniformer", "widths": (16, 16, 32, 32), "depths": (1, 1, 1, 1), "fine_width": 8, "head_dim": 16
-    },
-    "unet": {"backbone": "unet", "widths": (8, 16, 16), "depths": (1, 1, 2)},
+NETWORKS = SMALL | {
     "unet from patches": {"backbone": "unet", "widths": (8, 16), "depths": (1, 1), "patches": True, "fine_width": 8},
 }  # fmt: skip
 
@@ -115,11 +112,11 @@ def test_sequences_of_one_study_are_no_negatives_of_each_other() -> None:
     assert contrastive_loss(first, second, 1.0, torch.arange(5)) == contrastive_loss(first, second, 1.0)
 
 
-@pytest.mark.parametrize("backbone", SMALL)
+@pytest.mark.parametrize("backbone", NETWORKS)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_step_reaches_every_weight_and_the_templates_it_used(backbone: str, recipe: str) -> None:
     torch.manual_seed(0)
-    network = NetworkConfig(in_channels=1, out_channels=1, **SMALL[backbone])
+    network = NetworkConfig(in_channels=1, out_channels=1, **NETWORKS[backbone])
     model = PretrainingModel(network, RECIPES[recipe], (20, 20, 20)).train()
     torch.nn.init.uniform_(model.templates)
     plan = draw([[1, 2], [5]], position=None if RECIPES[recipe].all_sequences else 0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from published import entries
-from test_networks import small
+from small_networks import small
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.networks import NetworkConfig, build_network

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_networks import SMALL, small
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.networks import NetworkConfig, build_network
 from brainmvp.networks.config import PRESETS
 from brainmvp.networks.norms import GroupNorm, InstanceNorm
-
-SMALL = {
-    "uniformer": {
-        "backbone": "uniformer", "widths": (16, 16, 32, 32), "depths": (1, 1, 1, 1), "fine_width": 8, "head_dim": 16
-    },
-    "unet": {"backbone": "unet", "widths": (8, 16, 16), "depths": (1, 1, 2)},
-}  # fmt: skip
-
-
-def small(backbone: str, in_channels: int = 2, out_channels: int = 3, **options: object) -> NetworkConfig:
-    return NetworkConfig(in_channels=in_channels, out_channels=out_channels, **SMALL[backbone], **options)
 
 
 @pytest.mark.parametrize("backbone", SMALL)
