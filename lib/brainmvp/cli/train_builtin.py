@@ -32,7 +32,15 @@ def train_builtin(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="Stored model to go on from, NAME@VERSION; default: from nothing."),
+        typer.Option(
+            "--from", help="Stored model or encoder to go on from, NAME@VERSION; default: from nothing."
+        ),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="Default: unet-light, as built in; uniformer-compact and unet-compact fit a CPU, too."
+        ),
     ] = None,
     patients: Annotated[
         Path | None,
@@ -46,9 +54,9 @@ def train_builtin(
 ) -> None:
     """Train a model like the built-in ones; the same command goes on where the last one stopped."""
     if task == ENCODER:
-        if (minutes, steps, start) != (None, None, None):
+        if (minutes, steps, start, network) != (None, None, None, None):
             raise BrainMVPError(
-                "--minutes, --steps and --from are of the tasks; the encoder's length is fixed."
+                "--minutes, --steps, --from and --network are of the tasks; the encoder's network and length are fixed."
             )
         work = pretraining("builtin")
         _say_end(work.train_encoder(out, patients=patients, device=device, report=_tell), out)
@@ -56,8 +64,9 @@ def train_builtin(
     from brainmvp.training import train_builtin as run
 
     finished = run(
-        task, out, minutes=minutes, device=device, patients=patients, steps=steps, start=start, report=_tell
-    )
+        task, out, minutes=minutes, device=device, patients=patients, steps=steps, start=start, network=network,
+        report=_tell,
+    )  # fmt: skip
     _say_end(finished, out)
 
 

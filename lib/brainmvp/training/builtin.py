@@ -32,26 +32,29 @@ def train_builtin(
     patients: Path | None = None,
     steps: int | None = None,
     start: str | None = None,
+    network: str | None = None,
     report: Report | None = None,
 ) -> Path | None:
     """Train the built-in model of a task, or go on from what `out` holds; return its folder once it is finished.
 
     minutes: stop after so long and return None, unless it is finished by then; patients: real brains to put lesions
     into (see `load_anatomies`), else the MNI152 atlas alone; steps: the run's length; if not given, the one it
-    began with, or `STEPS`; start: a stored model of the task to go on from (`NAME@VERSION`), which becomes the parent;
-    report: called with each line of the log.
-    Raises `BrainMVPError` if there is no such task, device or model, or `out` holds another run.
+    began with, or `STEPS`; start: a stored model of the task, or a pretrained encoder, to go on from (`NAME@VERSION`),
+    which becomes the parent; network: a preset, if not `NETWORK`; report: called with each line of the log.
+    Raises `BrainMVPError` if there is no such task, device, model or network, or `out` holds another run.
     """
     name = get_task(task).name
     if name not in USUAL_SEQUENCES:
         raise BrainMVPError(
             f"Made-up brains have no {name}; the task is one of {', '.join(USUAL_SEQUENCES)}."
         )
+    network = network or NETWORK
+    parent = ModelStore().resolve(start).card if start else None
     # Weights that know the easy pictures already go on with the full mix.
-    easy = {} if start is None else {"easy": 0.0}
+    easy = {"easy": 0.0} if parent and parent.kind != "encoder" else {}
     anatomies = load_anatomies(2.0, patients)
     recipe = Recipe(
-        name, NETWORK, steps=steps or STEPS, batch=_BATCH, start=start and ModelStore().resolve(start).card.id,
+        name, network, steps=steps or STEPS, batch=_BATCH, start=parent and parent.id,
         anatomies=tuple(anatomy.name for anatomy in anatomies), **easy,
     )  # fmt: skip
     begun = _length_of_same_run(out, recipe)
@@ -69,7 +72,7 @@ def train_builtin(
         # A run that was made longer has learned since its card was written.
         if json.loads(path.read_text("utf-8"))["training"].get("steps") == done:
             return path.parent
-    return export_model(name, NETWORK, out, out / "model", anatomies)
+    return export_model(name, network, out, out / "model", anatomies)
 
 
 def _length_of_same_run(out: Path, recipe: Recipe) -> int | None:
@@ -90,7 +93,7 @@ def _length_of_same_run(out: Path, recipe: Recipe) -> int | None:
     now = json.loads(json.dumps(asdict(replace(recipe, steps=steps))))
     if other := [f"{key} {stored.get(key)}, not {now[key]}" for key in now if stored.get(key) != now[key]]:
         raise BrainMVPError(
-            f"{out} holds another run ({'; '.join(other)}); give the same --task, --from and --patients in the same "
-            "version, or choose an empty folder."
+            f"{out} holds another run ({'; '.join(other)}); give the same --task, --network, --from and --patients "
+            "in the same version, or choose an empty folder."
         )
     return steps

@@ -11,11 +11,12 @@ from torch import Tensor
 from brainmvp.calibration import NEAR_MM, Reliability, best_threshold, fit_temperature, near_lesion, temper
 from brainmvp.card import Card
 from brainmvp.modelstore import write_model
-from brainmvp.networks import NetworkConfig, build_network
+from brainmvp.networks import build_network
 from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.phantom.grid import BrainGrid
 from brainmvp.tasks import Task, get_task
 from brainmvp.training.checkpoints import read_weights
+from brainmvp.training.learner import config_of
 from brainmvp.training.loss import dice
 from brainmvp.training.validation import SEQUENCE_SETS, ValidationSet
 
@@ -66,7 +67,7 @@ def export_model(
     phantoms of `anatomies` that training never makes, and others of these give the scores.
     """
     task = get_task(task_name)
-    config = NetworkConfig.preset(preset, len(task.sequences), len(task.regions))
+    config = config_of(preset, task)
     weights, progress = read_weights(run / f"{preset}.safetensors")
     network = build_network(config)
     network.load_state_dict({key: value.float() for key, value in weights.items()})

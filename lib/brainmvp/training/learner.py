@@ -18,12 +18,22 @@ _AVERAGE = 0.998
 _SMALLEST_HALF_PRECISION = 64
 
 
+def config_of(preset: str, task: Task) -> NetworkConfig:
+    """Return the network of a preset as a `Learner` trains it; raises `BrainMVPError` with the known names."""
+    return without_deep_supervision(NetworkConfig.preset(preset, len(task.sequences), len(task.regions)))
+
+
+def without_deep_supervision(config: NetworkConfig) -> NetworkConfig:
+    """Return the network with predictions on the full grid only."""
+    return config.model_copy(update={"deep_supervision": False})
+
+
 class Learner:
     """A network of a preset, trained in bfloat16 with single-precision weights."""
 
     def __init__(self, preset: str, task: Task, lr: float, device: torch.device, seed: int) -> None:
         self.preset = preset
-        self.config = NetworkConfig.preset(preset, len(task.sequences), len(task.regions))
+        self.config = config_of(preset, task)
         torch.manual_seed(seed)
         self.network = build_network(self.config)
         self.network.to(device).train()

@@ -12,13 +12,14 @@ import torch
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
+from brainmvp.finetune.start import begin
 from brainmvp.modelstore import ModelStore
 from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.steps import rate
-from brainmvp.tasks import get_task
+from brainmvp.tasks import Task, get_task
 from brainmvp.training.augment import leave_out, vary
 from brainmvp.training.checkpoints import load_run, save_run
-from brainmvp.training.learner import Learner
+from brainmvp.training.learner import Learner, without_deep_supervision
 from brainmvp.training.loss import region_targets
 from brainmvp.training.samples import TRAINING_SEEDS, PhantomStream, SampleBatches
 from brainmvp.training.validation import ValidationSet
@@ -90,7 +91,7 @@ def train(
     if before is None:
         before = {"seconds": 0.0, "made": 0, "steps": 0}
         if recipe.start:
-            before["made"] = _start_from(learner, recipe.start)
+            before["made"] = _start_from(learner, task, recipe.start)
     done = recipe.progress(before["steps"])
 
     difficulty = _ByStep(recipe, before["steps"])
@@ -163,15 +164,21 @@ class _ByStep:
         return self.recipe.difficulty(self.recipe.progress(step))
 
 
-def _start_from(learner: Learner, name: str) -> int:
-    """Give a learner the weights of a stored model; return how many phantoms those have learned from.
+def _start_from(learner: Learner, task: Task, name: str) -> int:
+    """Give a learner the weights of a stored model, or what fits of an encoder's; return how many phantoms of its task
+    those have learned from.
 
     Raises `BrainMVPError` if its network is another one.
     """
     model = ModelStore().resolve(name)
-    if model.card.network != learner.config:
+    if model.card.kind == "encoder":
+        begun = begin(task, model, task.recipe)
+        config, weights, made = begun.config, begun.network.state_dict(), 0
+    else:
+        config, weights, made = model.card.network, model.load_weights(), model.card.training.get("made", 0)
+    if without_deep_supervision(config) != learner.config:
         raise BrainMVPError(
             f"{name} is another network than {learner.preset}; start from one of the same kind."
         )
-    learner.start_from(model.load_weights(), 0)
-    return int(model.card.training.get("made", 0))
+    learner.start_from({entry: weights[entry] for entry in learner.average}, 0)
+    return int(made)

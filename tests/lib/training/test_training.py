@@ -210,6 +210,20 @@ def test_a_run_starts_from_a_stored_model_and_refuses_another_network(
         train(replace(recipe, network="unet-light"), tmp_path / "other", atlas, CPU, workers=0)
 
 
+def test_a_run_starts_from_a_pretrained_encoder(tmp_path, atlas, monkeypatch):
+    monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (96.0, 96.0, 96.0))
+    monkeypatch.setenv("BRAINMVP_HOME", str(tmp_path / "home"))
+    encoder = ModelStore().resolve("encoder@1")
+    recipe = Recipe("stroke", "unet-light", steps=1, batch=1, lr=0.0, validation=1, start=encoder.card.id)
+    train(recipe, tmp_path / "run", atlas, CPU, workers=0)
+    weights, progress = read_weights(tmp_path / "run" / "unet-light.safetensors")
+    pretrained = encoder.load_weights()
+    shared = [name for name in weights if name.startswith("encoder.stages.1") and name.endswith("weight")]
+    assert shared and progress["made"] == 1
+    for name in shared:
+        assert torch.allclose(weights[name].float(), pretrained[name], atol=1e-3), name
+
+
 def test_a_sample_is_the_same_whoever_makes_it_and_however_early(atlas, monkeypatch):
     monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (48.0, 48.0, 48.0))
     difficulty = _ByStep(Recipe("stroke", "unet-light", steps=8, batch=2, easy=0.25), first_step=2)
@@ -231,7 +245,7 @@ def test_a_run_learns_from_other_phantoms_than_its_parent_and_made_up_cohorts(tm
         raise BegunError(first_seed)
 
     learner = Learner("unet-compact", STROKE, 2e-3, CPU, 0)
-    card = SimpleNamespace(network=learner.config, training={"made": 7})
+    card = SimpleNamespace(kind="segmentation", network=learner.config, training={"made": 7})
     parent = SimpleNamespace(card=card, load_weights=learner.network.state_dict)
     monkeypatch.setattr("brainmvp.modelstore.ModelStore.resolve", lambda store, name: parent)
     monkeypatch.setattr("brainmvp.training.train.PhantomStream", stop)
