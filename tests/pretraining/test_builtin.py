@@ -35,10 +35,11 @@ def test_a_cohort_is_made_learned_from_and_packed(small, tmp_path) -> None:
     assert (again / "weights.safetensors").read_bytes() == before
 
 
-def test_a_length_is_refused(tmp_path) -> None:
-    line = ["train-builtin", "--task", "encoder", "--out", str(tmp_path / "run"), "--minutes", "1"]
+@pytest.mark.parametrize("option", [("--minutes", "1"), ("--network", "unet-compact")])
+def test_what_is_fixed_is_refused(tmp_path, option) -> None:
+    line = ["train-builtin", "--task", "encoder", "--out", str(tmp_path / "run"), *option]
     done = CliRunner().invoke(app, line)
-    assert done.exit_code == 2 and "the encoder's length is fixed" in done.stderr
+    assert done.exit_code == 2 and "the encoder's network and length are fixed" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
