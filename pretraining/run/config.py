@@ -84,7 +84,7 @@ def named_config(name: str, network: str = "uniformer", epochs: int = EPOCHS, **
         raise BrainMVPError(f"There is no configuration '{name}'; choose {' or '.join(RECIPES)}.")
     changes = {key: value for key, value in changes.items() if value is not None}
     values = {"recipe": RECIPES[name].for_epochs(epochs), **_BEYOND[name], **changes}
-    encoder = NetworkConfig.preset(network, 1, 1).model_copy(update={"deep_supervision": False})
+    encoder = NetworkConfig.preset(network, 1, 1).without_deep_supervision()
     try:
         return Config(name=name, network=encoder, epochs=epochs, **values)
     except ValidationError as error:

@@ -74,6 +74,10 @@ class NetworkConfig(BaseModel):
             raise ValueError(f"widths {self.widths} must be multiples of the 8 groups of their normalisation")
         return self
 
+    def without_deep_supervision(self) -> NetworkConfig:
+        """Return the same network with predictions on the full grid only."""
+        return self.model_copy(update={"deep_supervision": False})
+
     @classmethod
     def preset(cls, name: str, in_channels: int, out_channels: int) -> NetworkConfig:
         """Return a named configuration; raises `BrainMVPError` with the known names.

@@ -20,12 +20,8 @@ _SMALLEST_HALF_PRECISION = 64
 
 def config_of(preset: str, task: Task) -> NetworkConfig:
     """Return the network of a preset as a `Learner` trains it; raises `BrainMVPError` with the known names."""
-    return without_deep_supervision(NetworkConfig.preset(preset, len(task.sequences), len(task.regions)))
-
-
-def without_deep_supervision(config: NetworkConfig) -> NetworkConfig:
-    """Return the network with predictions on the full grid only."""
-    return config.model_copy(update={"deep_supervision": False})
+    config = NetworkConfig.preset(preset, len(task.sequences), len(task.regions))
+    return config.without_deep_supervision()
 
 
 class Learner:

@@ -19,7 +19,7 @@ from brainmvp.steps import rate
 from brainmvp.tasks import Task, get_task
 from brainmvp.training.augment import leave_out, vary
 from brainmvp.training.checkpoints import load_run, save_run
-from brainmvp.training.learner import Learner, without_deep_supervision
+from brainmvp.training.learner import Learner
 from brainmvp.training.loss import region_targets
 from brainmvp.training.samples import TRAINING_SEEDS, PhantomStream, SampleBatches
 from brainmvp.training.validation import ValidationSet
@@ -176,7 +176,7 @@ def _start_from(learner: Learner, task: Task, name: str) -> int:
         config, weights, made = begun.config, begun.network.state_dict(), 0
     else:
         config, weights, made = model.card.network, model.load_weights(), model.card.training.get("made", 0)
-    if without_deep_supervision(config) != learner.config:
+    if config.without_deep_supervision() != learner.config:
         raise BrainMVPError(
             f"{name} is another network than {learner.preset}; start from one of the same kind."
         )
