@@ -15,6 +15,13 @@ from BrainMVPLib.submitting import Submitting
 from drawing import draw, until
 
 
+def submit_while_away(session, stock, settle):
+    """Submit a final label while the server takes none."""
+    stock.wrong["/datastore/label"] = 503
+    Submitting(session).submit("final")
+    settle(session)
+
+
 def test_whose_label_another_one_takes_the_place_of_is_told(opened, stock, settle):
     stock.stored = {"replaced": "Ben"}
     Submitting(opened).submit("final")
@@ -23,9 +30,7 @@ def test_whose_label_another_one_takes_the_place_of_is_told(opened, stock, settl
 
 
 def test_whose_label_is_replaced_by_one_that_waited_is_told(opened, stock, settle):
-    stock.wrong["/datastore/label"] = 503
-    Submitting(opened).submit("final")
-    settle(opened)
+    submit_while_away(opened, stock, settle)
     stock.wrong.clear()
     stock.stored = {"replaced": "Ben"}
     opened.send_waiting()
@@ -83,9 +88,7 @@ def test_an_older_label_that_waits_never_comes_after_the_newer_one(opened, stock
 
 
 def test_a_label_that_waits_outlives_the_refusal_of_a_newer_one(opened, stock, settle):
-    stock.wrong["/datastore/label"] = 503
-    Submitting(opened).submit("final")
-    settle(opened)
+    submit_while_away(opened, stock, settle)
     waits = opened.outbox.letters()
     stock.wrong["/datastore/label"] = 422
     draw(opened.state.segmentation)
@@ -106,9 +109,7 @@ def test_a_label_outlives_the_scene_that_is_closed_while_it_goes_up(opened, stoc
 
 @pytest.mark.parametrize(("status", "again"), [(404, False), (401, True), (429, True), (507, True)])
 def test_what_was_not_sent_is_not_called_sent_and_hinders_no_other(opened, stock, settle, status, again):
-    stock.wrong["/datastore/label"] = 503
-    Submitting(opened).submit("final")
-    settle(opened)
+    submit_while_away(opened, stock, settle)
     Submitting(opened).submit("draft")
     settle(opened)
     stock.wrong["/datastore/label"] = status
@@ -132,9 +133,7 @@ def test_what_was_not_sent_is_not_called_sent_and_hinders_no_other(opened, stock
 def test_a_label_waits_while_the_server_is_away_and_is_sent_once(study, stock, settle):
     Segmenting(study).segment()
     settle(study)
-    stock.wrong["/datastore/label"] = 503
-    Submitting(study).submit("final")
-    settle(study)
+    submit_while_away(study, stock, settle)
     assert study.errors == []
     assert "sent by itself later" in study.heard[-1]
     Submitting(study).submit("final")
@@ -154,9 +153,7 @@ def test_a_label_waits_while_the_server_is_away_and_is_sent_once(study, stock, s
 def test_a_refused_label_stays_and_says_why(study, stock, settle):
     Segmenting(study).segment()
     settle(study)
-    stock.wrong["/datastore/label"] = 503
-    Submitting(study).submit("final")
-    settle(study)
+    submit_while_away(study, stock, settle)
     stock.wrong["/datastore/label"] = 422
     study.send_waiting()
     settle(study)
