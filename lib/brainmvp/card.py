@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from datetime import date
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ NOTICE = (
 
 _NAME = r"[a-z0-9][a-z0-9_-]*"
 # Fields that change nothing of what a model answers.
-_SAID_OF_IT = ("title", "data", "metrics", "known_failures", "licence", "notice")
+_SAID_OF_IT = ("title", "data", "metrics", "known_failures", "weak_with", "licence", "notice")
 
 
 def is_name(name: str) -> bool:
@@ -41,7 +42,8 @@ class Card(BaseModel):
     of neighbouring windows, as a fraction. `temperatures`: what the logits are divided by, by region (1 where absent).
     `thresholds`: probability above which a region is there, by region.
     An encoder has no regions; those of a classification are its classes, and `grid` is what the brain's box is resized
-    to, in voxels, before `window` is cropped from its middle.
+    to, in voxels, before `window` is cropped from its middle. `weak_with`: what to know of a result from just these
+    sequences (`T1+FLAIR`, in the order of `sequences`), a sentence without its full stop.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -67,6 +69,7 @@ class Card(BaseModel):
     data: tuple[str, ...] = ()
     metrics: dict[str, Any] = {}
     known_failures: tuple[str, ...] = ()
+    weak_with: dict[str, str] = {}
     licence: str = "Apache-2.0"
     notice: str = NOTICE
 
@@ -74,6 +77,11 @@ class Card(BaseModel):
     def id(self) -> str:
         """The name and version as the reports write it, `tumour@1`."""
         return f"{self.name}@{self.version}"
+
+    def weakness(self, used: Iterable[Sequence]) -> str | None:
+        """Return the sentence of `weak_with` on a result from exactly these sequences, in any order."""
+        given = set(used)
+        return self.weak_with.get("+".join(sequence for sequence in self.sequences if sequence in given))
 
     @property
     def identity(self) -> str:

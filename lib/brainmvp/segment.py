@@ -118,7 +118,7 @@ class Segmenter:
         return Segmentation(
             study, self.task, self.card.id, labels, by_region, uncertainty, chosen, prepared.used, prepared.filled,
             left_out, self.task.label_names(list(by_region)), prepared.found, clock.seconds, clock.peak_gib,
-            prepared.alignments, is_cut(labels.data > 0, prepared.reference),
+            prepared.alignments, is_cut(labels.data > 0, prepared.reference), self.card.weakness(prepared.used),
         )  # fmt: skip
 
     def _labels(self, probabilities: dict[str, np.ndarray], reference: Volume) -> Volume:

@@ -29,7 +29,7 @@ class Segmentation:
     uncertainty: (X, Y, Z) float32, 0…1; left_out: why a structure is not offered, by region; label_names: what
     each value means in this result; volumes_ml: by label name; brain: on the reference's grid; seconds, peak_gib: by
     step; alignments: how each other sequence was put onto the reference, by sequence; cut: whether the finding touches
-    the edge of the scan.
+    the edge of the scan; weakness: what the model's card says of a result from these sequences only.
     """
 
     study: Study
@@ -48,6 +48,7 @@ class Segmentation:
     peak_gib: dict[str, float] = field(default_factory=dict)
     alignments: dict[Sequence, Alignment] = field(default_factory=dict)
     cut: bool = False
+    weakness: str | None = None
 
     @property
     def flagged(self) -> dict[Sequence, str]:
@@ -56,11 +57,12 @@ class Segmentation:
 
     @property
     def notes(self) -> list[str]:
-        """What to know about the scans that were used, a sentence each without its full stop.
+        """What to know about a result from these scans, a sentence each without its full stop.
 
-        How much of the brain they were scanned over, and what is odd about DICOM series.
+        What the model misses with them, how much of the brain they cover, and what is odd about DICOM series.
         """
-        return [*self._not_scanned(), *([CUT] if self.cut else []), *self.study.notes(self.used)]
+        weak, cut = [self.weakness] if self.weakness else [], [CUT] if self.cut else []
+        return [*weak, *self._not_scanned(), *cut, *self.study.notes(self.used)]
 
     def _not_scanned(self) -> Iterator[str]:
         alignments = {s: self.alignments[s] for s in self.used if s in self.alignments}

@@ -1,5 +1,7 @@
 """The models that the package brings find what they are there to find."""
 
+import itertools
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from brainmvp.dice import dice
 from brainmvp.modelstore import ModelStore
 from brainmvp.phantom.write import make_study
 from brainmvp.segment import Segmenter
+from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import get_task
 from brainmvp.volume import read_volume
@@ -27,6 +30,16 @@ def test_the_built_in_model_finds_every_region_of_the_demos_patient(patient, tmp
     for region in task.regions:
         found = dice(np.isin(result.labels.data, region.labels), np.isin(truth, region.labels))
         assert found > 0.5, region.name
+
+
+@pytest.mark.parametrize(("name", "most"), [("tumour", "T1CE"), ("stroke", "ADC")])
+def test_the_card_warns_of_every_result_without_the_sequence_that_matters_most(name, most, tmp_path):
+    card, task = ModelStore(tmp_path).resolve(name).card, get_task(name)
+    sets = [set(s) for n in range(1, 5) for s in itertools.combinations(task.sequences, n)]
+    without = [used for used in sets if task.accepts(used) and Sequence(most) not in used]
+    assert all(card.weakness(used) for used in without)
+    assert card.weakness(task.sequences) is None
+    assert sum(map(bool, map(card.weakness, sets))) == len(card.weak_with)
 
 
 @pytest.mark.parametrize(

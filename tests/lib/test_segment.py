@@ -53,6 +53,14 @@ def test_any_subset_works_and_the_result_says_what_was_filled(tumour, write_stud
         assert ("TC" in report["left_out"]) == (Sequence.T1CE not in subset)
 
 
+def test_the_notes_tell_what_the_model_is_weak_at_with_just_these_sequences(tumour, write_study, monkeypatch):
+    card = tumour.card.model_copy(update={"weak_with": {"T1+FLAIR": "it misses some", "T2": "another"}})
+    monkeypatch.setattr(tumour, "card", card)
+    for name, used in {"p1": "FLAIR T1", "p2": "T1 T1CE T2 FLAIR", "p3": "FLAIR"}.items():
+        report = tumour.segment(Study.from_folder(write_study(name, used))).report()
+        assert report["notes"] == (["it misses some"] if name == "p1" else [])
+
+
 def test_an_image_without_a_head_is_named(tumour, tmp_path):
     speck = np.zeros((20, 20, 20), np.int16)
     speck[7, 7, 7] = 100

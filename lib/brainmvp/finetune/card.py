@@ -61,5 +61,6 @@ def make_card(
         data=(f"{len(train)} labelled studies of {len({case.group for case in train})} patients",),
         metrics={f"{recipe.chooser}, {len(validation)} studies": best["scores"]},
         known_failures=parent.known_failures if same else (),
+        weak_with=parent.weak_with if same else {},
         licence=parent.licence if parent else "that of the studies it learned from",
     )
