@@ -39,7 +39,7 @@ _NAMES = {
     Sequence.MRA: ("mra", "tof", "angio"),
     Sequence.PD: ("pd", "pdw"),
     Sequence.DWI: ("dwi", "trace", "tracew", "b1000"),
-    Sequence.ADC: ("adc",),
+    Sequence.ADC: ("adc", "adcmap"),
 }
 _SEQUENCE_OF_NAME = {name: sequence for sequence, names in _NAMES.items() for name in names}
 # Two words that mean more than the last of them. Any others would join what does not belong together: "tra ce".
@@ -95,7 +95,7 @@ _DERIVED = re.compile(
     r"^(fa|md|rd|mip|subtra\w*|soustraction|perfusion|cbf|cbv|swi|swan|star|t2starw?|asl|bold|e?exp|eadc|stir|dir|"
     r"inv[12])$"
 )
-# What makes another image of the one that was named just before: "T1_map", but not "T1 in phase".
+# What makes another image of the one that was named just before: "T1_map", but not "T1 in phase"; ADC is a map.
 _NOT_ITSELF = ("map", "phase", "real", "imag", "imaginary")
 _BIDS_PARTS = ("part-phase", "part-real", "part-imag")
 _B_VALUE = re.compile(r"b(0|[1-9]\d*)$")
@@ -189,8 +189,8 @@ def _before_onto(words: list[str]) -> list[str]:
 
 def _is_another(words: list[str]) -> bool:
     """Tell whether what a name states last is a map of that sequence, or not its magnitude."""
-    after = [word for before, word in zip(words, words[1:]) if before in _SEQUENCE_OF_NAME]
-    return bool(after) and after[-1] in _NOT_ITSELF
+    pairs = [pair for pair in zip(words, words[1:]) if pair[0] in _SEQUENCE_OF_NAME]
+    return bool(pairs) and pairs[-1][1] in _NOT_ITSELF and pairs[-1] != ("adc", "map")
 
 
 def _is_unweighted(words: list[str]) -> bool:
