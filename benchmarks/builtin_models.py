@@ -106,9 +106,16 @@ class Calibration:
 
 
 def with_labels(folder: Path, task: Task) -> Iterator[tuple[Study, np.ndarray]]:
-    for study in find_studies(folder):
-        if study.label:
-            yield study, task.read_labels(read_volume(study.label).data, str(study.label))
+    studies = find_studies(folder)
+    labelled = [study for study in studies if study.label]
+    print(f"{folder}: {len(labelled)} of {len(studies)} studies have a label", flush=True)
+    if not labelled:
+        raise SystemExit(
+            f"No study in {folder} has a label; put each beside its images, as …_msk.nii.gz, "
+            "also that of a BIDS tree's derivatives."
+        )
+    for study in labelled:
+        yield study, task.read_labels(read_volume(study.label).data, str(study.label))
 
 
 def on_disease(segmenter: Segmenter, folder: Path, out: Path, pictures: bool) -> dict[str, Any]:
@@ -211,7 +218,7 @@ def main() -> None:
                 for disease in ("healthy", other):
                     made = make_phantoms(Path(folder), name, disease, options.phantoms)
                     results[name][f"{disease} phantoms, mL"] = false_volumes(segmenter, made)
-    (options.out / "results.json").write_text(json.dumps(results, indent=1))
+        (options.out / "results.json").write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":
