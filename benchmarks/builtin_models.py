@@ -33,7 +33,7 @@ from brainmvp.volume import read_volume
 
 T1, T1CE, T2, FLAIR, DWI, ADC = (Sequence(name) for name in ("T1", "T1CE", "T2", "FLAIR", "DWI", "ADC"))
 SUBSETS = {
-    "tumour": ((T1, T1CE, T2, FLAIR), (T1CE, FLAIR), (T1, T2, FLAIR), (FLAIR,), (T1CE,)),
+    "tumour": ((T1, T1CE, T2, FLAIR), (T1CE, FLAIR), (T1, T2, FLAIR), (FLAIR,), (T1CE,), (T2,)),
     "stroke": ((DWI, ADC, FLAIR), (DWI, ADC), (DWI, FLAIR), (DWI,)),
 }
 # A lesion of fewer voxels is too small to be asked for (the ISLES 2022 evaluation counts from one voxel on).
