@@ -1,6 +1,7 @@
 """Fine-tuning: every recipe runs, a stopped run ends as one that was not, and bad input is one sentence."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,10 +103,12 @@ def test_it_ends_early_when_nothing_gets_better(strokes, tmp_path):
 
 def test_a_model_goes_on_from_its_parent_and_says_so(strokes, tmp_path, tiny_models):
     start = ModelStore(tiny_models).resolve("stroke")
+    start = replace(start, card=start.card.model_copy(update={"weak_with": {"DWI": "it misses some"}}))
     recipe = STROKE.recipe.model_copy(update={"epochs": 1, "lr": 1e-9})
     result = finetune(STROKE, strokes[:2], strokes[2:], start, recipe, tmp_path / "run")
     assert result.card.parent == start.card.id and result.card.network == start.card.network
     assert result.card.training["start"].endswith("decoder kept, head kept")
+    assert result.card.weak_with == start.card.weak_with
     before = start.load_weights()
     assert all(torch.allclose(result.weights[key], before[key], atol=1e-5) for key in before)
 
