@@ -151,12 +151,13 @@ def _take_over(begun: Start, task: Task, start: Model, keep_stem: bool) -> None:
 def _stem(old: Tensor, task: Task, start: Model) -> Tensor:
     """Return a first convolution for the task's sequences, from one for the start's.
 
-    A sequence that both know keeps its kernel. Else the sum over the old channels is shared out equally, so that equal
-    channels give what they gave before (the published code throws the kernel away).
+    A sequence that both know keeps its kernel, unless the start is an encoder, whose channel is for any sequence. Else
+    the sum over the old channels is shared out equally, so that equal channels give what they gave before (the
+    published code throws the kernel away).
     """
     known, count = start.card.sequences, len(task.sequences)
     shared = old.sum(1, keepdim=True) / count
-    if old.shape[1] != len(known):
+    if start.card.kind == "encoder" or old.shape[1] != len(known):
         return shared.expand(-1, count, *old.shape[2:]).clone()
     if known == task.sequences:
         return old

@@ -25,11 +25,11 @@ def encoder(tmp_path):
     return stored_encoder("uniformer-compact", tmp_path)
 
 
-def stored_encoder(network, folder):
-    """Store a pretrained encoder of one channel, as the pretraining and the importer do."""
+def stored_encoder(network, folder, sequences=tuple(Sequence)):
+    """Store an encoder of one channel that has seen some sequences, as the pretraining and the importer do."""
     config = NetworkConfig.preset(network, 1, 1)
     card = Card(
-        name="probe", version=1, kind="encoder", title="", sequences=tuple(Sequence), network=config, spacing=1.0,
+        name="probe", version=1, kind="encoder", title="", sequences=sequences, network=config, spacing=1.0,
         window=(96, 96, 96), created=date(2026, 1, 1),
     )  # fmt: skip
     weights = {k: v for k, v in build_network(config).state_dict().items() if k.startswith("encoder.")}
@@ -50,9 +50,17 @@ def test_the_encoder_is_kept_and_its_first_convolution_shared_out(encoder, name)
     assert not any(name.startswith("encoder.") for name in begun.initialised)
 
 
-@pytest.mark.parametrize("network", ["uniformer-compact", "unet-compact", "unet-light"])
-def test_a_pretrained_encoder_sees_equal_channels_as_it_saw_one(network, tmp_path):
-    encoder = stored_encoder(network, tmp_path)
+@pytest.mark.parametrize(
+    ("network", "seen"),
+    [
+        ("uniformer-compact", tuple(Sequence)),
+        ("unet-compact", tuple(Sequence)),
+        ("unet-light", tuple(Sequence)),
+        ("unet-light", (Sequence.T1,)),
+    ],
+)
+def test_a_pretrained_encoder_sees_equal_channels_as_it_saw_one(network, seen, tmp_path):
+    encoder = stored_encoder(network, tmp_path, seen)
     before = build_network(encoder.card.network).eval()
     before.load_state_dict(encoder.load_weights(), strict=False)
     begun = begin(PED, encoder, PED.recipe).network.eval()
