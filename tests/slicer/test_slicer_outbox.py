@@ -1,13 +1,16 @@
 """A label waits until the server has it, in the order of drawing, and somebody is told what became of it."""
 
+import resource
 import shutil
 import threading
 import time
 from functools import partial
 
+import numpy as np
 import pytest
 from BrainMVPLib.client import Client
 from BrainMVPLib.errors import ServerError
+from BrainMVPLib.nrrd import write_nrrd
 from BrainMVPLib.opening import Opening
 from BrainMVPLib.outbox import Outbox
 from BrainMVPLib.segmenting import Segmenting
@@ -174,6 +177,22 @@ def test_a_waiting_label_with_a_damaged_note_is_told_and_hinders_no_other(tmp_pa
     assert [letter.study for letter in outbox.letters("http://one")] == ["b"]
     told = next(letter for letter in outbox.letters() if letter.study != "b")
     assert damaged.file.stem in told.problem and damaged.file.is_file()
+
+
+@pytest.mark.parametrize(("edge", "note"), [(40, ""), (2, "x" * 5000)], ids=["label", "note"])
+def test_a_full_disk_leaves_no_part_of_a_label_or_its_note(tmp_path, edge, note):
+    outbox = Outbox(tmp_path / "outbox")
+    voxels = np.random.default_rng(0).integers(0, 4, (edge, edge, edge), np.uint8)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            outbox.put(
+                lambda file: write_nrrd(file, voxels, np.eye(4)), "http://one", "a", "final", {"note": note}
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(outbox.folder.iterdir()) == []
 
 
 def test_waiting_labels_are_in_the_order_of_drawing_whatever_the_clocks_of_the_house_show(

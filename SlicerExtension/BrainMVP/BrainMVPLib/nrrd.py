@@ -46,11 +46,15 @@ def write_nrrd(
     raw = memoryview(little).cast("B")
     compressor = zlib.compressobj(1, zlib.DEFLATED, 31)  # 31: with a gzip header, which holds no time
     temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write("\n".join([*header, "", ""]).encode("ascii"))
-        for start in range(0, len(raw), _CHUNK):
-            file.write(compressor.compress(raw[start : start + _CHUNK]))
-            report(min(1.0, (start + _CHUNK) / len(raw)))
-        file.write(compressor.flush())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as file:
+            file.write("\n".join([*header, "", ""]).encode("ascii"))
+            for start in range(0, len(raw), _CHUNK):
+                file.write(compressor.compress(raw[start : start + _CHUNK]))
+                report(min(1.0, (start + _CHUNK) / len(raw)))
+            file.write(compressor.flush())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     return path

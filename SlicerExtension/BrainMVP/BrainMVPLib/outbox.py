@@ -127,8 +127,12 @@ class Outbox:
     def _note(self, letter: Letter) -> None:
         data = {key: getattr(letter, key) for key in ("url", "study", "tag", "notes", "problem")}
         temporary = letter.file.with_suffix(".part")
-        temporary.write_text(json.dumps(data, indent=1), "utf-8")
-        os.replace(temporary, letter.file.with_suffix(".json"))
+        try:
+            temporary.write_text(json.dumps(data, indent=1), "utf-8")
+            os.replace(temporary, letter.file.with_suffix(".json"))
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def replaced_in_words(answer: dict[str, Any], label: str = "It") -> str:
