@@ -59,6 +59,7 @@ class StudyDatastore(ImageStore):
         folder = Path(self._datastore.label_path(tag))
         with self.turns.take():
             study = self.study(study.id)  # it may have been removed meanwhile
+            info["replaced"] = self.replaced_by(study.id, tag, path, _annotator(info))
             stored = folder / f"{study.id}{suffix}"
             earlier = [folder / f"{study.id}{other}" for other in LABEL_SUFFIXES]
             for other in filter(Path.is_file, earlier):
@@ -145,7 +146,22 @@ class StudyDatastore(ImageStore):
 
     def drawn_by(self, image_id: str, tag: str) -> str:
         """Return who drew a label; empty if there is none, or nobody is named."""
-        return str(self._noted_of(image_id, tag).get("annotator") or "").strip()
+        return _annotator(self._noted_of(image_id, tag))
+
+    @in_turn
+    def replaced_by(self, image_id: str, tag: str, label: Path, annotator: str) -> list[str]:
+        """Return who else drew what an annotator's label takes, or took, the place of.
+
+        A final label also puts the draft away. One that comes again, from a client that got no answer, is in the place
+        of the same.
+        """
+        tags = (tag, DRAFT) if tag == DefaultLabelTag.FINAL.value else (tag,)
+        others = {self.drawn_by(image_id, each) for each in tags}
+        stored = self.get_label_uri(self.study(image_id).id, tag)
+        same = self.drawn_by(image_id, tag) == annotator
+        if stored and same and filecmp.cmp(stored, label, shallow=False):
+            others.update(self._noted_of(image_id, tag).get("replaced", ()))
+        return sorted(others - {annotator, ""})
 
     def drawn_with(self, image_id: str, tag: str) -> list[str] | None:
         """Return the sequences that a study's label was drawn with; None if that was not noted."""
@@ -213,3 +229,7 @@ class StudyDatastore(ImageStore):
         }
         pack_labels(packed, labels, self._datastore.model_dump_json(exclude={"base_path"}))
         return [self.study(study_id) for study_id in chosen]
+
+
+def _annotator(info: dict[str, Any]) -> str:
+    return str(info.get("annotator") or "").strip()

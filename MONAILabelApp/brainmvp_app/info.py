@@ -9,8 +9,8 @@ from brainmvp_app.fetched import place_of
 from brainmvp_app.ids import image_id
 from brainmvp_app.incoming import image_suffix
 
-# Worked out from the files at every request.
-_COMPUTED = ("path", "name", "reference", "sequences", "series", "ts")
+# Worked out by the server.
+_COMPUTED = ("path", "name", "reference", "sequences", "series", "ts", "replaced")
 
 
 def sequences_info(study: Study) -> dict[str, dict[str, Any]]:

@@ -25,7 +25,6 @@ from monailabel.utils.others.generic import remove_file
 from brainmvp_app import annotation_routes, event_routes, train_routes, transfer_routes, version_routes
 from brainmvp_app.annotator import annotator_of
 from brainmvp_app.classify import ClassificationTask
-from brainmvp_app.datastore import DRAFT
 from brainmvp_app.errors import RefusedError
 from brainmvp_app.ids import check_unicode
 from brainmvp_app.incoming import received
@@ -141,17 +140,10 @@ def save_label(
     notes = json_object(params) | {"user": user.username}
     app, tag = app_instance(), tag or DefaultLabelTag.FINAL.value
     with received(label.file, label.filename) as path:
-        others = _others(image, tag, annotator_of(notes, user.username))
+        others = app.datastore().replaced_by(image, tag, path, annotator_of(notes, user.username))
         label_id = app.submit(image, path, tag, notes, user.username)
     app.on_save_label(label_id, label_id)
-    return {"image": image, "label": label_id} | ({"replaced": others} if others else {})
-
-
-def _others(image: str, tag: str, annotator: str) -> str:
-    """Return who but an annotator drew what a new label takes the place of: a final one also puts the draft away."""
-    store = app_instance().datastore()
-    tags = (tag, DRAFT) if tag == DefaultLabelTag.FINAL.value else (tag,)
-    return ", ".join(sorted({store.drawn_by(image, each) for each in tags} - {annotator, ""}))
+    return {"image": image, "label": label_id} | ({"replaced": ", ".join(others)} if others else {})
 
 
 def download_dataset(

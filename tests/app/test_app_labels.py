@@ -75,18 +75,19 @@ def test_the_answer_names_whose_label_is_replaced(
     server: Server, new_study: NewStudy, write_label: WriteLabel
 ) -> None:
     study = new_study("T1CE FLAIR")
-    label = write_label(study)
+    label, other = write_label(study), write_label(study, (1,), ".nrrd")
     answers = [
-        server.label(study, label, tag, f'{{"annotator": "{name}"}}').json()
-        for name, tag in (
-            ("Anna", "draft"),
-            ("Anna", "draft"),
-            ("Ben", "final"),
-            ("Ben", "final"),
-            ("Cleo", "final"),
+        server.label(study, file, tag, f'{{"annotator": "{name}"}}').json()
+        for name, tag, file in (
+            ("Anna", "draft", label),
+            ("Anna", "draft", label),
+            ("Ben", "final", label),
+            ("Ben", "final", label),  # again, as a client sends it that got no answer
+            ("Ben", "final", other),
+            ("Cleo", "final", label),
         )
     ]
-    assert [answer.get("replaced") for answer in answers] == [None, None, "Anna", None, "Ben"]
+    assert [answer.get("replaced") for answer in answers] == [None, None, "Anna", "Anna", None, "Ben"]
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".nii"])
