@@ -13,6 +13,7 @@ from BrainMVPLib.labelmap import Labelmap, read_labelmap
 from BrainMVPLib.opening import Opening
 from BrainMVPLib.segmentations import import_labels
 from BrainMVPLib.segmenting import Segmenting, summary
+from BrainMVPLib.sending import send
 from BrainMVPLib.submitting import Submitting
 from drawing import paint
 
@@ -122,6 +123,26 @@ def test_a_sequence_of_a_study_that_is_left_empty_is_not_looked_at(connected, se
     assert set(server.studies.iterdir()) - {server.studies / "labels"} == studies - {
         server.studies / "labels"
     }
+
+
+def test_a_sequence_that_comes_while_a_study_is_compared_is_not_looked_at(
+    connected, settle, new_study, monkeypatch
+):
+    study = new_study("T1CE FLAIR")
+    Opening(connected).next_study()
+    settle(connected)
+    assert connected.state.study == study.name
+
+    def send_while_one_comes(*args):
+        sent = send(*args)
+        shutil.copy(study / f"{study.name}_flair.nii.gz", study / f"{study.name}_t1.nii.gz")
+        return sent
+
+    monkeypatch.setattr("BrainMVPLib.segmenting.send", send_while_one_comes)
+    Segmenting(connected).segment()
+    settle(connected)
+    assert connected.errors == []
+    assert connected.state.facts["sequences_used"] == ["T1CE", "FLAIR"]
 
 
 def test_opening_can_be_left_and_fail_without_a_trace(session, settle, write_study, scene):
