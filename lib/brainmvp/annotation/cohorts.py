@@ -133,8 +133,9 @@ def _phantom(task: Task, seed: int, spacing: float, disease: Disease) -> Phantom
 
 
 def _kind(phantom: Phantom) -> str:
-    """Return whether a disease is of the common kind or a rare one; strokes are all of one."""
-    return _COMMON if phantom.facts.get("kind", "ring") == "ring" else _RARE
+    """Return whether a disease is of the common kind or a rare one; strokes count as one kind."""
+    rare = phantom.facts["disease"] == "tumour" and phantom.facts["kind"] != "ring"
+    return _RARE if rare else _COMMON
 
 
 def _rooms(task: Task, pool: int, test: int) -> dict[tuple[str, str], int]:

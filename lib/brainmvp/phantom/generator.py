@@ -50,7 +50,8 @@ class Phantom:
     """A made-up patient.
 
     images: (X, Y, Z) float32 by sequence, 0 and above, zero outside the brain or where not scanned; labels:
-    (X, Y, Z) uint8 with the task's values; brain: (X, Y, Z) bool; affine: (4, 4), RAS mm; facts: what was drawn.
+    (X, Y, Z) uint8 with the task's values; brain: (X, Y, Z) bool; affine: (4, 4), RAS mm; facts: what was drawn: seed,
+    anatomy, disease, atrophy (0…1), of a lesion its kind, and of a stroke its adc_ratio (see `stroke.grow`).
     """
 
     images: dict[Sequence, Tensor]
@@ -114,13 +115,16 @@ def make_phantom(
     grey, white, csf = healthy(draw, strength)
     layers = _background(draw, grid, tissue, own_lesions, frozenset(real), difficulty)
     labels = torch.zeros(grid.shape, dtype=torch.uint8)
+    facts = {"seed": seed, "anatomy": anatomy.name, "disease": disease, "atrophy": atrophy}
     if plan is not None:
         grown, found = tumour.grow(draw, grid, tissue, anatomical, plan)
         own = [layer.at_field(strength) for layer in grown]
+        facts["kind"] = plan.kind
     elif disease == "stroke":
-        own, found = stroke.grow(
+        own, found, drawn = stroke.grow(
             draw, grid, tissue, anatomical, grey, difficulty, field=strength, large=large_stroke, swollen=swollen
         )  # fmt: skip
+        facts |= drawn
     else:
         own, found = [], labels
     in_field = [layer.at_field(strength) for layer in layers]
@@ -152,9 +156,6 @@ def make_phantom(
         images[sequence] = image * _scale(own_draw, sequence)
         if task == "stroke" and sequence is Sequence.DWI:  # on which infarcts are drawn
             labels = labels * covered
-    facts = {"seed": seed, "anatomy": anatomy.name, "disease": disease}
-    if plan is not None:
-        facts["kind"] = plan.kind
     return Phantom(images, labels, brain, grid.affine, facts)
 
 

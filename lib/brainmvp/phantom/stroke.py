@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,8 +45,9 @@ def grow(
     field: float = 0.0,
     large: bool = False,
     swollen: Point | None = None,
-) -> tuple[list[Layer], Tensor]:
-    """Return the layers of an ischaemic stroke and its labels (X, Y, Z) uint8.
+) -> tuple[list[Layer], Tensor, dict[str, Any]]:
+    """Return the layers of an ischaemic stroke, its labels (X, Y, Z) uint8, and its facts: `kind` and `adc_ratio`, how
+    many times grey matter's its ADC is.
 
     tissue: (3, X, Y, Z); anatomical: (3, X, Y, Z), where each voxel comes from (see `Warp.source`); grey: this
     person's grey matter in a field of 0 (1.5 T) to 1 (3 T); difficulty 0…1 allows smaller lesions; large: more of whole
@@ -91,7 +93,8 @@ def grow(
         layers = [layer.at_field(field) for layer in old_infarct(draw, grid, tissue)] + layers
     if kind in ("territory", "patchy") and draw.chance(0.12):
         layers.append(_bleeding(draw, grid, mask).at_field(field))
-    return layers, (mask > _MARKED).to(torch.uint8) * INFARCT
+    facts = {"kind": kind, "adc_ratio": material.adc / grey.adc}
+    return layers, (mask > _MARKED).to(torch.uint8) * INFARCT, facts
 
 
 def _visible(material: Material, grey: Material) -> Material:

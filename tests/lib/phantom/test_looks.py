@@ -194,7 +194,7 @@ def test_a_large_stroke_reaches_the_surface_and_not_the_other_side(seed):
     tissue = head()
     grey, _, _ = healthy(Draw(0), 0.5)
     centre = (40.0, 10.0, 20.0)
-    layers, labels = grow(Draw(seed), GRID, tissue, HERE, grey, 0.5, large=True, swollen=centre)
+    layers, labels, _ = grow(Draw(seed), GRID, tissue, HERE, grey, 0.5, large=True, swollen=centre)
     infarct = labels > 0
     assert infarct.sum() > 20
     assert not (infarct & (HERE[0] < -1)).any()

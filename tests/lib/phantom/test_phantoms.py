@@ -110,10 +110,24 @@ def test_a_third_of_lacunes_lie_in_the_brainstem(atlas, monkeypatch):
     grey, _, _ = healthy(draw, 0.5)
     low = 0
     for _ in range(40):
-        _, labels = lesions.grow(draw, grid, tissue, anatomical, grey, 0.5)
+        _, labels, _ = lesions.grow(draw, grid, tissue, anatomical, grey, 0.5)
         where = anatomical[:, labels > 0]
         low += bool(where.numel()) and float(where[2].mean()) < -27 and float(where[0].abs().mean()) < 14
     assert 6 <= low <= 22
+
+
+def test_a_stroke_tells_its_kind_adc_and_atrophy_whatever_the_grid_and_sequences():
+    kinds = set()
+    for seed in range(8):
+        first, again = (
+            make_phantom(seed, "stroke", spacing=spacing, disease="stroke", sequences=sequences).facts
+            for spacing, sequences in ((8.0, (Sequence.DWI,)), (12.0, (Sequence.DWI, Sequence.ADC)))
+        )
+        assert first == again
+        assert 0.4 <= first["adc_ratio"] <= 1.12
+        assert 0 <= first["atrophy"] <= 1
+        kinds.add(first["kind"])
+    assert len(kinds) > 2
 
 
 def test_an_infarct_is_labelled_only_where_it_was_scanned(atlas, monkeypatch):
