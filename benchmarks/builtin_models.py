@@ -5,13 +5,15 @@
 FOLDER holds `tumour/`, `stroke/` and `multiple_sclerosis/` with one study each per sub-folder, labelled. Leaves
 results.json, a picture per study and a reliability diagram per task in RESULTS. For each model it prints Dice by region
 and set of sequences, the share of lesions found, false volumes in patients and phantoms without the disease, and how
-well the uncertainty points at the errors.
+well the uncertainty points at the errors; for the stroke model also what it finds of strokes that hide (see `hides`).
 """
 
 import argparse
+import itertools
 import json
+import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from scipy import ndimage
 from brainmvp.calibration import NEAR_MM, Reliability, draw_reliability, error_auc, near_lesion
 from brainmvp.dice import dice
 from brainmvp.foreground import foreground
+from brainmvp.phantom.generator import make_phantom
 from brainmvp.phantom.write import make_study
 from brainmvp.segment import Segmenter
 from brainmvp.segmentation import Segmentation
@@ -40,14 +43,17 @@ SUBSETS = {
 SMALLEST_VOXELS = 20
 # After training and validation: these phantoms were never seen, nor used to choose anything.
 FIRST_SEED = VALIDATION_SEEDS + 50_000
+DIFFICULTY = 0.5
 
 
-def lesions_found(found: np.ndarray, truth: np.ndarray) -> tuple[int, int]:
-    """Return how many lesions of `SMALLEST_VOXELS` or more are touched, and how many there are."""
+def lesions_found(
+    found: np.ndarray, truth: np.ndarray, smallest: float = SMALLEST_VOXELS, below: float = math.inf
+) -> tuple[int, int]:
+    """Return how many lesions of so many voxels (`below` excluded) are touched, and how many there are."""
     components, count = ndimage.label(truth, np.ones((3, 3, 3)))
     sizes = np.bincount(components.ravel(), minlength=count + 1)
-    large = [index for index in range(1, count + 1) if sizes[index] >= SMALLEST_VOXELS]
-    return sum(bool(found[components == index].any()) for index in large), len(large)
+    chosen = [index for index in range(1, count + 1) if smallest <= sizes[index] < below]
+    return sum(bool(found[components == index].any()) for index in chosen), len(chosen)
 
 
 def score(result: Segmentation, task: Task, truth: np.ndarray) -> dict[str, Any]:
@@ -177,13 +183,52 @@ def false_volumes(segmenter: Segmenter, folder: Path) -> dict[str, float]:
     return volumes
 
 
-def make_phantoms(folder: Path, task: str, disease: str, count: int) -> Path:
+def hides(facts: dict[str, Any]) -> bool:
+    """Return whether a phantom's stroke is hard to see: emboli whose ADC is nearly normal (0.9 of grey matter's or
+    more) in an atrophic brain (0.75 of 1 or more). About one stroke in 35."""
+    return facts["kind"] == "emboli" and facts["adc_ratio"] >= 0.9 and facts["atrophy"] >= 0.75
+
+
+def hidden_seeds() -> Iterator[int]:
+    """Yield the unseen seeds of strokes that hide: at 8 mm the same is drawn, in a hundredth of a second."""
+    for seed in itertools.count(FIRST_SEED):
+        phantom = make_phantom(
+            seed, "stroke", spacing=8.0, difficulty=DIFFICULTY, sequences=(DWI,), disease="stroke"
+        )
+        if hides(phantom.facts):
+            yield seed
+
+
+def on_hidden(segmenter: Segmenter, folder: Path) -> dict[str, Any]:
+    """Return by study and in all: Dice, lesions found and their number by size, and mL marked apart from lesions."""
+    small, large = f"found below {SMALLEST_VOXELS} voxels", f"found from {SMALLEST_VOXELS} voxels"
+    rows = {}
+    for study, truth in with_labels(folder, segmenter.task):
+        result = segmenter.segment(study)
+        found, lesions = result.labels.data > 0, truth > 0
+        marks, _ = ndimage.label(found, np.ones((3, 3, 3)))
+        apart = found & ~np.isin(marks, np.unique(marks[lesions & found]))
+        rows[study.id] = {
+            "dice": round(dice(found, lesions), 3),
+            small: lesions_found(found, lesions, 1, SMALLEST_VOXELS),
+            large: lesions_found(found, lesions),
+            "false ml": round(float(apart.sum() * result.labels.voxel_ml), 2),
+        }
+        print(f"{study.id}: {rows[study.id]}", flush=True)
+    total = {"mean dice": round(float(np.mean([row["dice"] for row in rows.values()])), 3)}
+    for name in (small, large, "false ml"):
+        total[name] = np.sum([row[name] for row in rows.values()], 0).round(2).tolist()
+    print(f"strokes that hide: {total}", flush=True)
+    return {"studies": rows, "all": total}
+
+
+def make_phantoms(folder: Path, task: str, disease: str, seeds: Iterable[int], spacing: float = 1.0) -> Path:
     """Write unseen phantoms of a disease with all sequences of a task; returns their folder."""
     target = folder / f"phantoms-{disease}-for-{task}"
-    for index in range(count):
+    for index, seed in enumerate(seeds):
         make_study(
-            target / f"{disease}-{index:03d}", FIRST_SEED + index, task, sequences=get_task(task).sequences,
-            difficulty=0.5, disease=disease,
+            target / f"{disease}-{index:03d}", seed, task, sequences=get_task(task).sequences,
+            difficulty=DIFFICULTY, disease=disease, spacing=spacing,
         )  # fmt: skip
     return target
 
@@ -212,12 +257,17 @@ def main() -> None:
             for disease in ("multiple_sclerosis", other):
                 results[name][f"real {disease}, mL"] = false_volumes(segmenter, options.scans / disease)
         if options.phantoms:
+            seeds = range(FIRST_SEED, FIRST_SEED + options.phantoms)
             with tempfile.TemporaryDirectory() as folder:
-                made = make_phantoms(Path(folder), name, name, options.phantoms)
+                made = make_phantoms(Path(folder), name, name, seeds)
                 results[name]["phantoms"] = on_disease(segmenter, made, options.out, False)
                 for disease in ("healthy", other):
-                    made = make_phantoms(Path(folder), name, disease, options.phantoms)
+                    made = make_phantoms(Path(folder), name, disease, seeds)
                     results[name][f"{disease} phantoms, mL"] = false_volumes(segmenter, made)
+                if name == "stroke":  # at 2 mm, as diffusion usually is: sizes are counted in such voxels
+                    hidden = itertools.islice(hidden_seeds(), options.phantoms)
+                    made = make_phantoms(Path(folder) / "hidden", name, name, hidden, spacing=2.0)
+                    results[name]["phantoms of strokes that hide"] = on_hidden(segmenter, made)
         (options.out / "results.json").write_text(json.dumps(results, indent=1))
 
 
