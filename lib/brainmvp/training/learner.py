@@ -87,8 +87,10 @@ class Learner:
     def predict(self, images: Tensor) -> Tensor:
         """Return the region probabilities (B, R, X, Y, Z) of the averaged weights."""
         self.network.eval()
+        # Layers that a network registers twice (DynUNet) are named once here, and have two entries in the average.
+        names = [n for n, _ in (*self.network.named_parameters(), *self.network.named_buffers())]
         with self._half_precision(images):
-            logits = functional_call(self.network, self.average, (images,))
+            logits = functional_call(self.network, {n: self.average[n] for n in names}, (images,))
         self.network.train()
         return logits.float().sigmoid()
 

@@ -10,6 +10,7 @@ import torch
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
+from brainmvp.networks.config import PRESETS
 from brainmvp.phantom.anatomy import load_anatomies
 from brainmvp.sequences import Sequence
 from brainmvp.steps import rate
@@ -144,6 +145,18 @@ def test_a_learner_learns():
         learner.step(images, targets, seen, brain, 1.0)
         losses.append(learner.mean_loss())
     assert losses[-1] < 0.8 * losses[0], losses
+
+
+@pytest.mark.parametrize("preset", {sizes["backbone"]: name for name, sizes in PRESETS.items()}.values())
+def test_a_learner_of_every_kind_of_network_predicts_with_its_averaged_weights(preset):
+    learner = Learner(preset, STROKE, 2e-3, CPU, 0)
+    images = torch.rand(1, 3, 32, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        same = learner.network.eval()(images).sigmoid()
+        assert torch.allclose(learner.predict(images), same, atol=1e-5)
+        for value in learner.average.values():
+            value.zero_()
+        assert torch.equal(learner.predict(images), torch.full_like(same, 0.5))
 
 
 def test_a_restored_learner_takes_the_same_next_step(tmp_path):
