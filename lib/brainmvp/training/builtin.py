@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from brainmvp.allocation import kept_memory
+from brainmvp.card import Card
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
@@ -41,7 +42,8 @@ def train_builtin(
     into (see `load_anatomies`), else the MNI152 atlas alone; steps: the run's length; if not given, the one it
     began with, or `STEPS`; start: a stored model of the task, or a pretrained encoder, to go on from (`NAME@VERSION`),
     which becomes the parent; network: a preset, if not `NETWORK`; report: called with each line of the log.
-    Raises `BrainMVPError` if there is no such task, device, model or network, or `out` holds another run.
+    Raises `BrainMVPError` if there is no such task, device, model or network, the model is of another task, or
+    `out` holds another run.
     """
     name = get_task(task).name
     if name not in USUAL_SEQUENCES:
@@ -49,7 +51,7 @@ def train_builtin(
             f"Made-up brains have no {name}; the task is one of {', '.join(USUAL_SEQUENCES)}."
         )
     network = network or NETWORK
-    parent = ModelStore().resolve(start).card if start else None
+    parent = _parent(name, start) if start else None
     # Weights that know the easy pictures already go on with the full mix.
     easy = {"easy": 0.0} if parent and parent.kind != "encoder" else {}
     anatomies = load_anatomies(2.0, patients)
@@ -73,6 +75,13 @@ def train_builtin(
         if json.loads(path.read_text("utf-8"))["training"].get("steps") == done:
             return path.parent
     return export_model(name, network, out, out / "model", anatomies)
+
+
+def _parent(task: str, start: str) -> Card:
+    model = ModelStore().resolve(start)
+    if model.card.kind != "encoder":
+        model.check_task(task)
+    return model.card
 
 
 def _length_of_same_run(out: Path, recipe: Recipe) -> int | None:

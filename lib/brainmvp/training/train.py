@@ -14,12 +14,13 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
 from brainmvp.finetune.start import begin
 from brainmvp.modelstore import ModelStore
+from brainmvp.networks.config import PRESETS
 from brainmvp.phantom.anatomy import Anatomy
 from brainmvp.steps import rate
 from brainmvp.tasks import Task, get_task
 from brainmvp.training.augment import leave_out, vary
 from brainmvp.training.checkpoints import load_run, save_run
-from brainmvp.training.learner import Learner
+from brainmvp.training.learner import Learner, config_of
 from brainmvp.training.loss import region_targets
 from brainmvp.training.samples import TRAINING_SEEDS, PhantomStream, SampleBatches
 from brainmvp.training.validation import ValidationSet
@@ -176,9 +177,10 @@ def _start_from(learner: Learner, task: Task, name: str) -> int:
         config, weights, made = begun.config, begun.network.state_dict(), 0
     else:
         config, weights, made = model.card.network, model.load_weights(), model.card.training.get("made", 0)
-    if config.without_deep_supervision() != learner.config:
-        raise BrainMVPError(
-            f"{name} is another network than {learner.preset}; start from one of the same kind."
-        )
+    config = config.without_deep_supervision()
+    if config != learner.config:
+        preset = next((preset for preset in PRESETS if config_of(preset, task) == config), None)
+        remedy = f"add --network {preset}" if preset else "start from one of the same kind"
+        raise BrainMVPError(f"{name} is another network than {learner.preset}; {remedy}.")
     learner.start_from({entry: weights[entry] for entry in learner.average}, 0)
     return int(made)

@@ -219,8 +219,13 @@ def test_a_run_starts_from_a_stored_model_and_refuses_another_network(
     assert torch.allclose(
         weights["decoder.head.bias"].float(), stored.load_weights()["decoder.head.bias"], atol=1e-3
     )
-    with pytest.raises(BrainMVPError, match="another network than unet-light"):
+    with pytest.raises(BrainMVPError, match="another network than unet-light; add --network unet-compact"):
         train(replace(recipe, network="unet-light"), tmp_path / "other", atlas, CPU, workers=0)
+
+
+def test_a_run_does_not_start_from_a_model_of_another_task(tmp_path):
+    with pytest.raises(BrainMVPError, match="stroke@1 is a model for stroke, not for tumour"):
+        train_builtin("tumour", tmp_path, start="stroke@1", steps=1, device="cpu")
 
 
 def test_a_run_starts_from_a_pretrained_encoder(tmp_path, atlas, monkeypatch):
