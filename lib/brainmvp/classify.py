@@ -22,7 +22,8 @@ from brainmvp.tasks import Task, get_task
 class Classification:
     """What a model says of a study: the probability of each class, by key.
 
-    flagged: why a sequence that is there was not used; brain_doubt: why to look at the brain that was found, or None.
+    flagged: why a sequence that was scanned was not used; brain_doubt: why to look at the brain that was found, or
+    None.
     """
 
     study: Study
@@ -97,9 +98,9 @@ class StudyClassifier:
         Sequences that are missing, or whose alignment is doubtful, are filled with zeros and named in the result.
         Raises `BrainMVPError` if the study is below the task's minimum or a file cannot be used.
         """
-        self.task.check_sequences(set(study.images), study.id)
+        self.task.check_sequences(set(study.images), study.id, study.unusable)
         prepared = self._prepare(study, self.card.sequences, study.reference(self.task), self.card.spacing)
-        prepared.check(self.task, study.id)
+        self.task.check_sequences(set(prepared.used), study.id, prepared.flagged)
         images = resize(prepared.images, self.card.grid)
         with torch.inference_mode():
             values = class_probabilities(self.network, images.numpy(), self.card.window)

@@ -17,7 +17,6 @@ from brainmvp.registration import Alignment, align, doubts, with_overlap
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, extent, ras_grid, resample, resample_mask
 from brainmvp.study import Study
-from brainmvp.tasks import Task
 from brainmvp.volume import Volume, read_volume
 
 # The head is found on a coarse copy first; finer detail does not move its bounding box.
@@ -35,7 +34,7 @@ class Prepared:
     images: (C, X, Y, Z) float32 normalised, RAS, isotropic, channels as asked for, zero where missing;
     brain: (X, Y, Z) bool; grid: the working grid; reference: the image whose grid the result has; found: the brain on
     the reference's grid; alignments: how each other sequence was put onto the reference; the doubtful ones among them
-    are not used.
+    are not used; flagged: why a sequence that was scanned was not used.
     """
 
     images: Tensor
@@ -47,21 +46,7 @@ class Prepared:
     filled: tuple[Sequence, ...]
     found: Brain
     alignments: dict[Sequence, Alignment] = field(default_factory=dict)
-
-    @property
-    def flagged(self) -> dict[Sequence, str]:
-        """Why a sequence that is there was not used."""
-        return doubts(self.alignments)
-
-    def check(self, task: Task, study: str) -> None:
-        """Raise `BrainMVPError` if what could be aligned is below a task's minimum, naming what could not, and why."""
-        try:
-            task.check_sequences(set(self.used), study)
-        except BrainMVPError as error:
-            reasons = "; ".join(f"{sequence}: {reason}" for sequence, reason in self.flagged.items())
-            raise BrainMVPError(
-                f"{error} Not usable because they do not align with {self.reference_sequence}: {reasons}."
-            ) from error
+    flagged: dict[Sequence, str] = field(default_factory=dict)
 
 
 def prepare(
@@ -123,7 +108,18 @@ def prepare(
             clock.lap("bias")
         channels.append(normalise(torch.from_numpy(image), torch.from_numpy(seen), sequence))
     missing = tuple(sequence for sequence in sequences if sequence not in used)
-    return Prepared(torch.stack(channels), brain, grid, target, reference, used, missing, found, alignments)
+    flagged = flagged_of(study, missing, alignments)
+    return Prepared(
+        torch.stack(channels), brain, grid, target, reference, used, missing, found, alignments, flagged
+    )
+
+
+def flagged_of(
+    study: Study, filled: tuple[Sequence, ...], alignments: dict[Sequence, Alignment]
+) -> dict[Sequence, str]:
+    """Return why a sequence that was scanned was not used; filled: those for which zeros stand in."""
+    unusable = {sequence: why for sequence, why in study.unusable.items() if sequence in filled}
+    return doubts(alignments) | unusable
 
 
 def _covered(volume: Volume) -> np.ndarray:

@@ -84,13 +84,13 @@ class Segmenter:
         """
         tell = progress or (lambda step, fraction: None)
         available = set(study.images) & set(self.card.sequences)
-        self.task.check_sequences(available, study.id)
+        self.task.check_sequences(available, study.id, study.unusable)
         chosen = study.reference(self.task, reference)
         clock = Clock()
 
         tell("Reading and aligning", 0.0)
         prepared = self._prepare(study, self.card.sequences, chosen, self.card.spacing, clock=clock)
-        prepared.check(self.task, study.id)
+        self.task.check_sequences(set(prepared.used), study.id, prepared.flagged)
         regions, left_out = self.task.offered(set(prepared.used), prepared.flagged)
 
         tell("Segmenting", 0.3)

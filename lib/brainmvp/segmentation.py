@@ -12,7 +12,8 @@ from brainmvp.coverage import CUT, ENOUGH
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
 from brainmvp.picture import draw_segmentation
-from brainmvp.registration import Alignment, doubts
+from brainmvp.prepare import flagged_of
+from brainmvp.registration import Alignment
 from brainmvp.registration.picture import draw_alignments
 from brainmvp.segnrrd import write_seg_nrrd
 from brainmvp.sequences import Sequence
@@ -52,8 +53,8 @@ class Segmentation:
 
     @property
     def flagged(self) -> dict[Sequence, str]:
-        """Why a sequence that is there was not used."""
-        return doubts(self.alignments)
+        """Why a sequence that was scanned was not used."""
+        return flagged_of(self.study, self.filled, self.alignments)
 
     @property
     def notes(self) -> list[str]:

@@ -84,6 +84,18 @@ class Study:
         """Return the study with these of its sequences."""
         return replace(self, images={s: self.images[s] for s in self.images if s in sequences})
 
+    @property
+    def unusable(self) -> dict[Sequence, str]:
+        """Why a sequence that was scanned cannot be used: what is wrong with each of its DICOM series."""
+        used = {entry.verdict.sequence for entry in self.series if entry.use == "used"}
+        found: dict[Sequence, str] = {}
+        for entry in self.series:
+            sequence = entry.verdict.sequence
+            if entry.use == "left out" and sequence is not None and sequence not in used:
+                before = f"{found[sequence]}; " if sequence in found else ""
+                found[sequence] = f"{before}{entry.image.name}: {entry.reason}"
+        return found
+
     def notes(self, sequences: Iterable[Sequence]) -> list[str]:
         """Return what to know about the DICOM series of some sequences, a sentence each without its full stop."""
         used = {entry.verdict.sequence: entry for entry in self.series if entry.use == "used"}
@@ -96,6 +108,10 @@ class Study:
 
     def reference(self, task: Task, wish: Sequence | None = None) -> Sequence:
         """Return the sequence whose grid the result has: the wish, or the task's first choice among those present."""
+        if wish in self.unusable:
+            raise BrainMVPError(
+                f"{self.id}: {wish} cannot serve as the reference, {self.unusable[wish]}; choose another."
+            )
         if wish is not None and wish not in self.images:
             found = ", ".join(self.images)
             raise BrainMVPError(f"{self.id} has no {wish} to serve as the reference; it has {found}.")

@@ -54,7 +54,7 @@ def test_writes_everything_that_is_asked_for(brainmvp, write_study, tmp_path):
 
 def test_a_sequence_that_is_not_used_is_not_called_missing(capsys):
     flair, t2 = Sequence("FLAIR"), Sequence("T2")
-    say_doubts({flair: "it covers too little"}, "it is small", (t2, flair))
+    say_doubts({flair: "its alignment is doubtful: it covers too little"}, "it is small", (t2, flair))
     assert capsys.readouterr().out.splitlines() == [
         "  FLAIR is not used, its alignment is doubtful: it covers too little",
         "  look at the brain: it is small",

@@ -122,6 +122,13 @@ def test_another_patient_s_volume_is_no_part_of_an_open_study_unless_it_is_chose
     assert set(session.chosen_volumes()) == {"FLAIR", "T1CE"}
 
 
+def test_a_sequence_whose_series_the_server_left_out_is_not_called_missing(two_patients):
+    session = two_patients({})
+    reason = "1 slice is missing (after slice 6)"
+    session.state.series = [{"series": 2, "what": "T1", "use": "left out", "reason": reason}]
+    assert notes(session)["T1"] == f"Not used, series 2: {reason}"
+
+
 def test_a_study_that_stays_in_the_scene_is_neither_mixed_with_the_next_one_nor_removed_with_it(
     two_patients, volume
 ):
@@ -148,7 +155,7 @@ def test_what_is_missing_is_said_with_what_it_means():
     task = TASKS["tumour"]
     assert task.what_is_missing(["T1", "T1CE", "T2", "FLAIR"]) == ""
     without = task.what_is_missing(["FLAIR", "T2"])
-    assert without == "Missing: T1, T1CE. Not offered without it: Tumour core, Enhancing tumour."
+    assert without == "Without T1, T1CE, not offered: Tumour core, Enhancing tumour."
     assert "needs FLAIR or T1CE or T2" in task.what_is_missing(["T1"])
     assert task.reference_of(["T2", "FLAIR"]) == "FLAIR"
 

@@ -79,7 +79,7 @@ def test_two_volumes_for_one_sequence_are_shown_and_chosen_by_hand(panel, volume
     box.activated.emit(index)
     wait(lambda: panel.ui.sequenceTable.item(row, 2).text() == "Chosen")
     assert panel.session.state.volume("FLAIR") is first
-    assert "Missing: T1, T1CE, T2" in panel.ui.missingText.text
+    assert "Without T1, T1CE, T2" in panel.ui.missingText.text
 
 
 def test_a_volume_that_another_module_fills_later_is_found(panel, desktop, scene, volume, wait):

@@ -297,5 +297,11 @@ def test_label_values_survive_the_way_to_the_server(connected, server, settle, n
 
 
 def test_what_is_known_of_the_scans_is_said_with_the_result():
-    facts = {"model": "tumour@1", "sequences_filled": ["T2"], "notes": ["T1CE covers 52 % of the brain"]}
-    assert summary(facts) == "Segmented by tumour@1. Without T2. T1CE covers 52 % of the brain."
+    facts = {
+        "model": "tumour@1",
+        "sequences_filled": ["T2", "T1"],
+        "sequences_flagged": {"T1": "series 2: 1 slice is missing"},
+        "notes": ["T1CE covers 52 % of the brain"],
+    }
+    unused = "Without T2. T1 is not used, series 2: 1 slice is missing."
+    assert summary(facts) == f"Segmented by tumour@1. {unused} T1CE covers 52 % of the brain."

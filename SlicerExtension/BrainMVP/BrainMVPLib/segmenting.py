@@ -172,8 +172,10 @@ def _went_on(sources: list[Source], before: str, now: str) -> bool:
 def summary(facts: dict[str, Any]) -> str:
     """Say in a sentence what a result is and what is not in it."""
     parts = [f"Segmented by {facts['model']}." if facts.get("model") else "Segmented."]
-    if facts.get("sequences_filled"):
-        parts.append(f"Without {', '.join(facts['sequences_filled'])}.")
+    flagged = facts.get("sequences_flagged") or {}
+    if missing := [name for name in facts.get("sequences_filled") or () if name not in flagged]:
+        parts.append(f"Without {', '.join(missing)}.")
+    parts.extend(f"{name} is not used, {why}." for name, why in flagged.items())
     parts.extend((facts.get("left_out") or {}).values())
     parts.extend(f"{note}." for note in facts.get("notes") or ())
     return " ".join(parts)

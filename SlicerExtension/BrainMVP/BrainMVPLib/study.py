@@ -92,6 +92,12 @@ def series_of(series: Iterable[dict[str, Any]], sequence: str) -> str:
     return next((f"series {entry.get('series')}" for entry in used), "")
 
 
+def why_unused(series: Iterable[dict[str, Any]], sequence: str) -> str:
+    """Say which series of a sequence the server left out of its DICOM study, and why; empty where there is none."""
+    left_out = (e for e in series if e.get("what") == sequence and e.get("use") == "left out")
+    return "; ".join(f"series {entry.get('series')}: {entry.get('reason')}" for entry in left_out)
+
+
 def series_rows(series: Iterable[dict[str, Any]]) -> list[list[str]]:
     """Return, for each series, its name, what it is, whether it is used, and why or what is odd."""
     rows = []

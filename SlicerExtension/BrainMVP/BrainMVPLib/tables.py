@@ -128,8 +128,8 @@ class TaskSpec:
             wanted = " or ".join("+".join(alternative) for alternative in self.minimum)
             return f"{self.title} cannot be segmented yet: it needs {wanted}. Choose a volume for it in the table."
         lost = [title for title, needed in self.needs if not present.issuperset(needed)]
-        effect = f"Not offered without it: {', '.join(lost)}." if lost else "The result may be less exact."
-        return f"Missing: {', '.join(absent)}. {effect}"
+        effect = f"not offered: {', '.join(lost)}." if lost else "the result may be less exact."
+        return f"Without {', '.join(absent)}, {effect}"
 
 
 def load_tasks(folder: Path) -> dict[str, TaskSpec]:

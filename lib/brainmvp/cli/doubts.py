@@ -11,8 +11,8 @@ def say_doubts(flagged: dict[Sequence, str], brain: str | None, filled: Iterable
 
     filled: all for which zeros stand in, those that are there and were not used among them.
     """
-    for sequence, doubt in flagged.items():
-        say(f"  {sequence} is not used, its alignment is doubtful: {doubt}")
+    for sequence, why in flagged.items():
+        say(f"  {sequence} is not used, {why}")
     if brain:
         say(f"  look at the brain: {brain}")
     for sequence in filled:

@@ -231,7 +231,9 @@ def _draw_alignments(result: "Segmentation", path: Path, always: bool = False) -
 
     Else what an earlier run drew there goes: it speaks of another result.
     """
-    if always or result.flagged:
+    from brainmvp.registration import doubts
+
+    if always or doubts(result.alignments):
         return result.save_alignment_picture(path)
     path.unlink(missing_ok=True)
     return None

@@ -81,7 +81,7 @@ def describe(study: "Study") -> dict[str, Any]:
         "sequences": sequences,
         "series": [entry.as_json() for entry in study.series],
         "label": study.label.name if study.label else None,
-        "tasks": {name: _offer(study.id, readable, get_task(name)) for name in task_names()},
+        "tasks": {name: _offer(study, readable, get_task(name)) for name in task_names()},
         "problems": problems,
     }
 
@@ -100,12 +100,12 @@ def _unusable(folder: Path, error: "NoSequenceError") -> dict[str, Any]:
     }
 
 
-def _offer(study: str, available: "set[Sequence]", task: "Task") -> dict[str, Any]:
+def _offer(study: "Study", available: "set[Sequence]", task: "Task") -> dict[str, Any]:
     try:
-        task.check_sequences(available, study)
+        task.check_sequences(available, study.id, study.unusable)
     except BrainMVPError as error:
         return {"possible": False, "why_not": str(error)}
-    regions, left_out = task.offered(available)
+    regions, left_out = task.offered(available, {*study.unusable, *study.images})
     return {
         "possible": True,
         "regions": [region.name for region in regions],

@@ -39,7 +39,7 @@ class Visit:
     def of_result(cls, result: Segmentation) -> "Visit":
         """Return the visit of a segmentation."""
         regions = tuple(result.probabilities)
-        doubts = [f"{s} is not used, its alignment is doubtful: {why}." for s, why in result.flagged.items()]
+        doubts = [f"{s} is not used, {why}." for s, why in result.flagged.items()]
         if result.brain.doubt:
             doubts.append(f"look at the brain: {result.brain.doubt}.")
         doubts += [f"{note}." for note in result.notes]

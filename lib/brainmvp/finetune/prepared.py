@@ -102,7 +102,7 @@ class Preparation:
 
     def _make(self, case: Case) -> tuple[dict[str, np.ndarray], list[bool], int | None]:
         task = self.task
-        task.check_sequences(set(case.study.images), case.id)
+        task.check_sequences(set(case.study.images), case.id, case.study.unusable)
         label, target = None, None
         if task.kind == "segmentation":
             label, reference = read_label(task, case)

@@ -90,7 +90,11 @@ class Alignment:
 
 def doubts(alignments: Mapping[Sequence, Alignment]) -> dict[Sequence, str]:
     """Return by sequence why those that are in doubt should not be trusted."""
-    return {s: alignment.doubt for s, alignment in alignments.items() if alignment.doubt is not None}
+    return {
+        sequence: f"its alignment is doubtful: {alignment.doubt}"
+        for sequence, alignment in alignments.items()
+        if alignment.doubt is not None
+    }
 
 
 def align(moving: Volume, fixed: Volume, seed: int = 0) -> Alignment:

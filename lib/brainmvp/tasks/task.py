@@ -1,6 +1,6 @@
 """A task: its sequences, its labels with colours and codes and the regions a model predicts, or its classes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -139,11 +139,24 @@ class Task(Record):
         """Tell whether the available sequences reach the task's minimum."""
         return any(available.issuperset(alternative) for alternative in self.minimum)
 
-    def check_sequences(self, available: set[Sequence], study: str) -> None:
-        """Raise `BrainMVPError` if the available sequences are below the task's minimum."""
+    def check_sequences(
+        self, available: set[Sequence], study: str, flagged: Mapping[Sequence, str] | None = None
+    ) -> None:
+        """Raise `BrainMVPError` if the available sequences are below the task's minimum.
+
+        flagged: why a sequence that the study has as well cannot be used.
+        """
         if self.accepts(available):
             return
         found = ", ".join(s for s in self.sequences if s in available) or "none of its sequences"
+        flagged = flagged or {}
+        if why := [f"{s} is not used, {flagged[s]}." for s in self.sequences if s in flagged]:
+            suffices = self.accepts(available | set(flagged))
+            remedy = "Correct that, or add another sequence." if suffices else "Add the sequence."
+            raise BrainMVPError(
+                f"{study}: the {self.name} task needs {self.needed}, and of this study {found} can be used. "
+                f"{' '.join(why)} {remedy}"
+            )
         raise BrainMVPError(
             f"{study}: the {self.name} task needs {self.needed}, and this study has {found}; add the sequence."
         )

@@ -9,10 +9,15 @@ import pytest
 from dicom_files import scan, write_series
 from pydicom.uid import generate_uid
 
+from brainmvp.cli.study import describe
 from brainmvp.errors import BrainMVPError
 from brainmvp.given_ids import GivenIds
+from brainmvp.modelstore import ModelStore
+from brainmvp.onepage.content import content_of
+from brainmvp.segment import Segmenter
 from brainmvp.sequences import Sequence
 from brainmvp.study import NoSequenceError, Study, find_studies
+from brainmvp.tasks import get_task
 from brainmvp.volume import read_volume
 
 
@@ -273,3 +278,31 @@ def test_study_json_joins_no_two_dicom_studies(tmp_path):
         Study.from_folder(tmp_path)
     (tmp_path / "study.json").write_text(json.dumps({"sequences": {"T2": 2}}))
     assert list(Study.from_folder(tmp_path).images) == [Sequence.T2]
+
+
+def test_a_sequence_whose_series_is_incomplete_is_not_called_absent(tmp_path, tiny_models):
+    uid = generate_uid()
+    write_series(tmp_path / "1", scan(), uid, 1, **habit.FLAIR)
+    write_series(tmp_path / "2", scan(), uid, 2, only=[*range(6), *range(7, 12)], **habit.T1CE)
+    study = Study.from_folder(tmp_path)
+    why = "series 2 AX T1 BRAVO +C: 1 slice is missing (after slice 6)"
+    assert study.unusable == {Sequence.T1CE: why}
+    with pytest.raises(BrainMVPError, match="T1CE cannot serve as the reference, series 2"):
+        study.reference(get_task("tumour"), Sequence.T1CE)
+    result = Segmenter.load("tumour", device="cpu", store=ModelStore(tiny_models)).segment(study)
+    assert result.report()["sequences_flagged"] == {"T1CE": why}
+    assert result.left_out["TC"] == "Tumour core needs T1CE, which could not be used."
+    facts = dict(content_of(result).facts)
+    assert facts["Missing"] == "T1, T2" and facts["Flagged, not used"] == f"T1CE: {why}"
+
+
+def test_without_enough_whole_series_the_error_says_what_is_wrong_with_the_others(tmp_path):
+    uid = generate_uid()
+    write_series(tmp_path / "1", scan(), uid, 1, **habit.T1)
+    write_series(tmp_path / "2", scan(), uid, 2, only=[*range(6), *range(7, 12)], **habit.FLAIR)
+    described = describe(Study.from_folder(tmp_path))["tasks"]
+    assert described["tumour"]["why_not"].endswith(
+        "needs FLAIR or T1CE or T2, and of this study T1 can be used. FLAIR is not used, series 2 tra dark-fluid 5mm: "
+        "1 slice is missing (after slice 6). Correct that, or add another sequence."
+    )
+    assert described["stroke"]["why_not"].endswith("1 slice is missing (after slice 6). Add the sequence.")

@@ -141,7 +141,7 @@ def test_a_doubtful_sequence_is_shown_beside_a_class(grader, unfit_study, monkey
 def test_without_enough_that_aligns_the_error_says_so(segmenter, unfit_study, head):
     write_volume(scan(head["T1"], (2.0, 2.0, 2.0)), unfit_study.folder / "p_t1.nii.gz")
     (unfit_study.folder / "p_t1ce.nii.gz").unlink()
-    with pytest.raises(BrainMVPError, match="do not align with T1: FLAIR"):
+    with pytest.raises(BrainMVPError, match=r"T1 can be used\. FLAIR is not used, its alignment is doubtful"):
         segmenter.segment(Study.from_folder(unfit_study.folder), Sequence.T1)
 
 
