@@ -5,12 +5,13 @@ SimpleITK would hold Python's lock, and with it the main thread, for the whole o
 
 from __future__ import annotations
 
-import os
 import zlib
 from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
+
+from .replacing import replacing
 
 _CHUNK = 1 << 20
 _TYPES = {
@@ -45,16 +46,10 @@ def write_nrrd(
     little = np.ascontiguousarray(voxels.astype(voxels.dtype.newbyteorder("<"), copy=False))
     raw = memoryview(little).cast("B")
     compressor = zlib.compressobj(1, zlib.DEFLATED, 31)  # 31: with a gzip header, which holds no time
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write("\n".join([*header, "", ""]).encode("ascii"))
-            for start in range(0, len(raw), _CHUNK):
-                file.write(compressor.compress(raw[start : start + _CHUNK]))
-                report(min(1.0, (start + _CHUNK) / len(raw)))
-            file.write(compressor.flush())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write("\n".join([*header, "", ""]).encode("ascii"))
+        for start in range(0, len(raw), _CHUNK):
+            file.write(compressor.compress(raw[start : start + _CHUNK]))
+            report(min(1.0, (start + _CHUNK) / len(raw)))
+        file.write(compressor.flush())
     return path

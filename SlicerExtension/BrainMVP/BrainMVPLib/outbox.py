@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import Any, Callable
 
 from .client import Client
 from .errors import ServerError
+from .replacing import replacing
 from .transport import Report
 
 
@@ -126,13 +126,8 @@ class Outbox:
 
     def _note(self, letter: Letter) -> None:
         data = {key: getattr(letter, key) for key in ("url", "study", "tag", "notes", "problem")}
-        temporary = letter.file.with_suffix(".part")
-        try:
+        with replacing(letter.file.with_suffix(".json")) as temporary:
             temporary.write_text(json.dumps(data, indent=1), "utf-8")
-            os.replace(temporary, letter.file.with_suffix(".json"))
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
 
 def replaced_in_words(answer: dict[str, Any], label: str = "It") -> str:
