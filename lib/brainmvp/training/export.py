@@ -76,9 +76,9 @@ def export_model(
     fitted = ValidationSet.of(task, anatomies, _CALIBRATION_PHANTOMS)
     logits = _logits_by_set(network, fitted)
     temperatures = _temperatures(task, logits["all"], fitted)
-    thresholds = best_thresholds(task, _tempered(task, logits, temperatures), fitted.targets)
+    thresholds = best_thresholds(task, _tempered(fitted, logits, temperatures), fitted.targets)
     held_out = ValidationSet.of(task, anatomies, _CALIBRATION_PHANTOMS, _FIRST_SCORED)
-    found = _tempered(task, _logits_by_set(network, held_out), temperatures)
+    found = _tempered(held_out, _logits_by_set(network, held_out), temperatures)
     scores = mean_dice(task, found, held_out.targets, thresholds)
 
     patients = {anatomy.name.removesuffix("-healed") for anatomy in anatomies if not anatomy.is_average}
@@ -124,15 +124,20 @@ def _logits_by_set(network: torch.nn.Module, phantoms: ValidationSet) -> dict[st
     }
 
 
-def _tempered(task: Task, logits: dict[str, Tensor], temperatures: dict[str, float]) -> dict[str, Tensor]:
-    """Return the probabilities by set of sequences."""
-    scale = torch.tensor([temperatures[region.name] for region in task.regions])
-    return {name: temper(found.float().movedim(1, 0), scale).movedim(0, 1) for name, found in logits.items()}
+def _tempered(
+    phantoms: ValidationSet, logits: dict[str, Tensor], temperatures: dict[str, float]
+) -> dict[str, Tensor]:
+    """Return the probabilities by set of sequences, zero outside the brains."""
+    scale = torch.tensor([temperatures[region.name] for region in phantoms.task.regions])
+    return {
+        name: temper(found.float().movedim(1, 0), scale).movedim(0, 1) * phantoms.brain
+        for name, found in logits.items()
+    }
 
 
 def _temperatures(task: Task, logits: Tensor, validation: ValidationSet) -> dict[str, float]:
     """Return by region the temperature that fits the voxels of the brains best."""
-    brain = (validation.images != 0).any(1)
+    brain = validation.brain[:, 0]
     return {
         region.name: fit_temperature(logits[:, index][brain], validation.targets[:, index][brain])
         for index, region in enumerate(task.regions)
@@ -174,7 +179,7 @@ def calibration_errors(
 
     probabilities: (N, R, X, Y, Z), with all sequences.
     """
-    brain = (phantoms.images != 0).any(1)
+    brain = phantoms.brain[:, 0]
     spacing = [BrainGrid().spacing] * 3
     near = torch.stack(
         [torch.from_numpy(near_lesion(lesion.numpy(), spacing)) for lesion in phantoms.targets[:, 0]]

@@ -60,6 +60,11 @@ class ValidationSet:
                 result[f"{name} false ml"] = round(float(found[~diseased].mean()) * _VOXEL_ML, 3)
         return result
 
+    @property
+    def brain(self) -> Tensor:
+        """Where the brains are, (N, 1, X, Y, Z) bool: only there a model learns, and only there its answer counts."""
+        return (self.images != 0).any(1, keepdim=True)
+
     def showing(self, kept: tuple[Sequence, ...]) -> Tensor:
         """Return the images (N, C, X, Y, Z) with the channels of other sequences zero."""
         channels = torch.tensor([sequence in kept for sequence in self.task.sequences])
@@ -70,8 +75,9 @@ class ValidationSet:
     ) -> tuple[Tensor, Tensor]:
         """Return the Dice (N, R), and the voxels of the outermost region that were found (N)."""
         scores, found = [], []
-        for images, targets in zip(self.showing(kept).split(2), self.targets.split(2), strict=True):
-            probabilities = learner.predict(images.to(device, torch.float32))
+        parts = zip(self.showing(kept).split(2), self.brain.split(2), self.targets.split(2), strict=True)
+        for images, brain, targets in parts:
+            probabilities = learner.predict(images.to(device, torch.float32)) * brain.to(device)
             scores.append(dice(probabilities, targets.to(device)).cpu())
             found.append((probabilities[:, 0] > 0.5).flatten(1).sum(1).float().cpu())
         return torch.cat(scores), torch.cat(found)

@@ -18,7 +18,7 @@ from brainmvp.tasks import get_task
 from brainmvp.training.augment import leave_out, moved, vary
 from brainmvp.training.builtin import train_builtin
 from brainmvp.training.checkpoints import load_run, read_weights, save_run
-from brainmvp.training.export import best_thresholds, calibration_errors, made_of, mean_dice
+from brainmvp.training.export import _tempered, best_thresholds, calibration_errors, made_of, mean_dice
 from brainmvp.training.learner import Learner
 from brainmvp.training.loss import dice, region_targets, segmentation_loss
 from brainmvp.training.optim import orthogonal
@@ -290,6 +290,20 @@ def test_a_calibration_error_near_lesions_is_not_hidden_by_the_rest_of_the_brain
     assert errors["within 10 mm of the lesion"]["WT"] == pytest.approx(0.5 * 2 / 7, abs=1e-5)
 
 
+def test_what_a_network_marks_outside_the_brain_does_not_count():
+    images = torch.zeros(2, 4, 16, 16, 16)
+    images[:, :, :8] = 1
+    targets = torch.zeros(2, 3, 16, 16, 16, dtype=torch.bool)
+    targets[0, :, :8] = True
+    phantoms = ValidationSet(TUMOUR, images, targets)
+    everywhere = torch.full((2, 3, 16, 16, 16), 9.0)
+    learner = SimpleNamespace(predict=lambda shown: everywhere.sigmoid())
+    scores = phantoms.score(learner, CPU)
+    assert scores["all WT"] == 1.0 and scores["all false ml"] == pytest.approx(0.008 * 8 * 16 * 16, abs=1e-3)
+    tempered = _tempered(phantoms, {"all": everywhere}, {region.name: 1.0 for region in TUMOUR.regions})
+    assert tempered["all"][:, :, 8:].max() == 0 and tempered["all"][:, :, :8].min() > 0.5
+
+
 def test_thresholds_suit_studies_with_sequences_missing_too():
     targets = torch.zeros(1, 3, 8, 8, 8, dtype=torch.bool)
     targets[:, :, :4] = True
@@ -314,7 +328,7 @@ def test_a_run_that_stopped_goes_on_to_the_same_weights(tmp_path, atlas, monkeyp
     # A box of 48 voxels holds the middle of the brain, and is six times faster than all of it.
     monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (96.0, 96.0, 96.0))
     recipe = Recipe("stroke", "unet-compact", steps=2, batch=1, validation=2)
-    train(recipe, tmp_path, atlas, CPU, workers=0, stop_after=0.01)
+    train(recipe, tmp_path, atlas, CPU, workers=0, stop_after=0.1)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["steps"] == 1
     train(recipe, tmp_path, atlas, CPU, workers=0)
