@@ -28,6 +28,8 @@ _CALIBRATION_PHANTOMS = 32
 _FIRST_SCORED = 1_000
 # Dice: less than that by which the mean of 32 phantoms would differ with others.
 _AS_GOOD = 0.005
+# Of cases missed altogether with a set of sequences: a share above which results from it carry a warning.
+_MANY_MISSED = 0.05
 # Whole heads of up to 32 cm at 2 mm in one window: neighbours' windows would only cost time.
 _WINDOW = (160, 160, 160)
 
@@ -89,6 +91,7 @@ def export_model(
         spacing=BrainGrid().spacing, window=_WINDOW, temperatures=temperatures, thresholds=thresholds,
         minimum_lesion_ml=_SMALLEST_ML[task.name], created=date.today(), data=made_of(patients),
         known_failures=_KNOWN_FAILURES[task.name],
+        weak_with=weaknesses(task, found, held_out.targets, thresholds),
         parent=recipe.get("start"), training={"recipe": recipe, **progress},
         metrics={
             "dice on phantoms of the same brains, other seeds": scores,
@@ -170,6 +173,27 @@ def mean_dice(
             mean = float(dice(cases, truths, thresholds[region.name]).mean())
             scores[name][region.name] = round(mean, 4)
     return scores
+
+
+def weaknesses(
+    task: Task, probabilities: dict[str, Tensor], targets: Tensor, thresholds: dict[str, float]
+) -> dict[str, str]:
+    """Return the card's `weak_with`: incomplete sets of sequences with which too many cases are missed altogether.
+
+    Shapes as in `best_thresholds`.
+    """
+    outermost = task.regions[0].name
+    found, truths = _of_region(task, 0, probabilities, targets)
+    weak = {}
+    for name, cases in found.items():
+        kept = SEQUENCE_SETS[task.name][name]
+        missed = int((dice(cases, truths, thresholds[outermost]) == 0).sum())
+        if len(kept) < len(task.sequences) and missed > _MANY_MISSED * len(truths):
+            weak["+".join(kept)] = (
+                f"with {' and '.join(kept)} alone the model missed {missed} of {len(truths)} made-up cases of "
+                f"{task.name} altogether: nothing marked is no proof of absence"
+            )
+    return weak
 
 
 def calibration_errors(

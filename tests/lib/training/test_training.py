@@ -18,7 +18,14 @@ from brainmvp.tasks import get_task
 from brainmvp.training.augment import leave_out, moved, vary
 from brainmvp.training.builtin import train_builtin
 from brainmvp.training.checkpoints import load_run, read_weights, save_run
-from brainmvp.training.export import _tempered, best_thresholds, calibration_errors, made_of, mean_dice
+from brainmvp.training.export import (
+    _tempered,
+    best_thresholds,
+    calibration_errors,
+    made_of,
+    mean_dice,
+    weaknesses,
+)
 from brainmvp.training.learner import Learner
 from brainmvp.training.loss import dice, region_targets, segmentation_loss
 from brainmvp.training.optim import orthogonal
@@ -313,6 +320,19 @@ def test_thresholds_suit_studies_with_sequences_missing_too():
     scores = mean_dice(TUMOUR, found, targets, thresholds)
     assert (thresholds["WT"], scores["all"]["WT"], scores["FLAIR"]["WT"]) == (0.4, 1.0, 1.0)
     assert "ET" not in scores["FLAIR"]
+
+
+def test_a_card_warns_of_sets_of_sequences_with_which_cases_are_missed():
+    targets = torch.zeros(4, 3, 8, 8, 8, dtype=torch.bool)
+    targets[:3, :, :4] = True
+    seen = targets.float()
+    half_seen = seen.clone()
+    half_seen[1:] = 0
+    found = {"all": half_seen, "T1CE+FLAIR": seen, "FLAIR": half_seen}
+    assert weaknesses(TUMOUR, found, targets, {"WT": 0.5, "TC": 0.5, "ET": 0.5}) == {
+        "FLAIR": "with FLAIR alone the model missed 2 of 3 made-up cases of tumour altogether: nothing marked is no "
+        "proof of absence"
+    }
 
 
 def test_a_card_cites_only_the_data_that_a_model_has_seen():
