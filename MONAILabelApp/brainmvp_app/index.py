@@ -89,7 +89,7 @@ class StudyIndex(LocalDatastore):
         if study is None:
             raise RefusedError(404, f"There is no study {name!r}; GET /datastore/?output=all lists them.")
         if sequence not in study.images:
-            raise RefusedError(404, f"{study.id} has no {sequence}; it has {', '.join(study.images)}.")
+            raise RefusedError(404, study.lacks([Sequence(sequence)]))
         return study, Sequence(sequence)
 
     # What a study is to the parts of the stock datastore that stay as they are

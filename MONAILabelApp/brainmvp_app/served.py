@@ -68,9 +68,7 @@ class ServedTask(InferTask, Generic[Engine]):
             return study, reference
         chosen = check_sequences(request["sequences"])
         if missing := [sequence for sequence in chosen if sequence not in study.images]:
-            raise RefusedError(
-                404, f"{study.id} has no {', '.join(missing)}; it has {', '.join(study.images)}."
-            )
+            raise RefusedError(404, study.lacks(missing))
         return only(study, chosen), reference
 
     def served(self, device: str) -> Engine:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -95,6 +95,13 @@ class Study:
                 before = f"{found[sequence]}; " if sequence in found else ""
                 found[sequence] = f"{before}{entry.image.name}: {entry.reason}"
         return found
+
+    def lacks(self, wanted: Collection[Sequence]) -> str:
+        """Return the sentences that a study cannot show some sequences: it has none, or none that can be used."""
+        absent = [sequence for sequence in wanted if sequence not in self.unusable]
+        said = [f"{self.id} has no {', '.join(absent)}; it has {', '.join(self.images)}."] if absent else []
+        said += [f"{self.id}: {s} cannot be used, {self.unusable[s]}." for s in wanted if s in self.unusable]
+        return " ".join(said)
 
     def notes(self, sequences: Iterable[Sequence]) -> list[str]:
         """Return what to know about the DICOM series of some sequences, a sentence each without its full stop."""

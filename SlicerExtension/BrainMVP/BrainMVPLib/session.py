@@ -21,7 +21,7 @@ from .outbox import Outbox
 from .shared import sequence_teller, shared_package
 from .signals import Signal
 from .state import State
-from .study import Row, VolumeFacts, assemble, series_of, why_unused
+from .study import Row, VolumeFacts, assemble, series_of
 from .tables import TaskSpec, load_tasks, task_of_model
 from .transport import Transport
 
@@ -234,12 +234,7 @@ class Session:
             of_series = series_of(series, volume.sequence) if volume.sequence else ""
             return (volume.sequence, of_series) if of_series else self._tell(volume)
 
-        rows = assemble(task, found, chosen, self.state.left_empty, tell, self.state.study_name)
-        why = {row.sequence: why_unused(series, row.sequence) for row in rows if row.note == "Missing"}
-        return [
-            replace(row, note=f"Not used, {why[row.sequence]}") if why.get(row.sequence) else row
-            for row in rows
-        ]
+        return assemble(task, found, chosen, self.state.left_empty, tell, self.state.study_name, series)
 
     def _with_visit(self, volume: VolumeFacts) -> VolumeFacts:
         """Return a volume with the visit that its DICOM header tells, unless it was opened with a study."""

@@ -44,13 +44,16 @@ def assemble(
     left_empty: Iterable[str],
     tell: Callable[[VolumeFacts], tuple[str | None, str]],
     study: str = "",
+    series: Iterable[dict[str, Any]] = (),
 ) -> list[Row]:
     """Return one row per sequence of the task.
 
     chosen: node ids by sequence, as the user decided; they stand. tell: a volume's sequence, and why. Any volume can
     be the image of a model that takes just one. What is found is of one visit: the study that is open, by name; where
-    none is, that of what the user decided; else nothing is taken where several are found.
+    none is, that of what the user decided; else nothing is taken where several are found. series: those of the server's
+    DICOM study, of which some may have been left out.
     """
+    series = list(series)
     volumes = list(volumes)
     given = {volume.node_id: volume.sequence for volume in volumes}
     told = {volume.node_id: tell(volume) for volume in volumes}
@@ -78,7 +81,8 @@ def assemble(
             where = "outside this study" if study else "in another visit"
             rows.append(Row(sequence, None, (), f"Missing; found {where}"))
         else:
-            rows.append(Row(sequence, None, (), "Missing"))
+            why = why_unused(series, sequence)
+            rows.append(Row(sequence, None, (), f"Not used, {why}" if why else "Missing"))
     found_in = {visits[row.chosen] for row in rows if row.chosen} - {""}
     if decided_on or len(found_in) < 2:
         return rows

@@ -287,6 +287,10 @@ def test_a_sequence_whose_series_is_incomplete_is_not_called_absent(tmp_path, ti
     study = Study.from_folder(tmp_path)
     why = "series 2 AX T1 BRAVO +C: 1 slice is missing (after slice 6)"
     assert study.unusable == {Sequence.T1CE: why}
+    name = study.id
+    assert study.lacks([Sequence.T2, Sequence.T1CE]) == (
+        f"{name} has no T2; it has FLAIR. {name}: T1CE cannot be used, {why}."
+    )
     with pytest.raises(BrainMVPError, match="T1CE cannot serve as the reference, series 2"):
         study.reference(get_task("tumour"), Sequence.T1CE)
     result = Segmenter.load("tumour", device="cpu", store=ModelStore(tiny_models)).segment(study)
