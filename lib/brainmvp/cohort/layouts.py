@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -11,6 +12,7 @@ from brainmvp.sequences import strip_suffix
 _ONLY = "1"  # the session of a patient with one visit, where a data set does not number them
 _BIDS = re.compile(r"^sub-(?P<subject>[A-Za-z0-9]+)(?:_ses-(?P<session>[A-Za-z0-9]+))?(?:_|$)")
 _BIDS_FOLDER = re.compile(r"^sub-(?P<subject>[A-Za-z0-9]+)(?:/ses-(?P<session>[A-Za-z0-9]+))?(?:/[a-z]+)?$")
+_RAW = ("rawdata", "raw_data")  # beside derivatives: BIDS' usual name, and that of ISLES 2024
 
 # Data sets that write patient and visit into the name of a folder or file, and what they are called here, wherever the
 # files lie: a patient has one name in every index. Sources: the releases' own file names.
@@ -84,11 +86,11 @@ def place_of(path: PurePosixPath, root_name: str) -> Place:
     """
     folders = path.parts[:-1]
     name = strip_suffix(path.name)
-    above = [part for part in folders if part != "derivatives"]
-    first = next((i for i, part in enumerate(above) if part.startswith("sub-")), len(above))
-    bids = _BIDS.match(name) or _BIDS_FOLDER.match("/".join(above[first:]))
+    first = next((i for i, part in enumerate(folders) if part.startswith("sub-")), len(folders))
+    bids = _BIDS.match(name) or _BIDS_FOLDER.match("/".join(folders[first:]))
     if bids:
-        return Place(above[0] if first else root_name, bids["subject"], bids["session"] or _ONLY)
+        above = _above_bids(folders[:first])
+        return Place(above[0] if above else root_name, bids["subject"], bids["session"] or _ONLY)
     for text in (*reversed(folders), name):
         for pattern, dataset in _NAMED:
             match = pattern.match(text)
@@ -101,6 +103,12 @@ def place_of(path: PurePosixPath, root_name: str) -> Place:
     if not folders:
         return Place(root_name, root_name, _ONLY)
     return Place(_dataset(folders, folders[-1], root_name), folders[-1], _ONLY, guessed=len(folders) > 1)
+
+
+def _above_bids(folders: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the folders above a BIDS subject, but for those that say which part of the tree it is, or who made it."""
+    of_tree = itertools.takewhile(lambda part: part != "derivatives", folders)
+    return tuple(part for part in of_tree if part not in _RAW)
 
 
 def _of_visit(folders: tuple[str, ...]) -> tuple[str, ...]:

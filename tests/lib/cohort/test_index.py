@@ -34,6 +34,8 @@ def session(subject: str, **more: str) -> Session:
         ("ds000001/sub-a/dwi/sub-a_dwi.nii.gz", "ds000001", "a", "1"),
         ("derivatives/sub-strokecase0001/ses-0001/sub-strokecase0001_ses-0001_msk.nii.gz", "root", "strokecase0001",
          "0001"),
+        ("derivatives/manual/sub-a/anat/sub-a_label-lesion_mask.nii.gz", "root", "a", "1"),
+        ("ds000001/rawdata/sub-a/anat/sub-a_T1w.nii.gz", "ds000001", "a", "1"),
         ("BraTS-GLI-00005-101/BraTS-GLI-00005-101-t2f.nii.gz", "BraTS-GLI", "BraTS-GLI-00005", "101"),
         ("BraTS2023_MEN/BraTS-MEN-00004-000/BraTS-MEN-00004-000-t1c.nii.gz", "BraTS-MEN", "BraTS-MEN-00004", "000"),
         ("BraTS2021/BraTS2021_00000/BraTS2021_00000_t1ce.nii.gz", "BraTS2021", "BraTS2021_00000", "1"),
@@ -98,6 +100,19 @@ def test_isles_masks_come_from_derivatives_and_other_derivatives_do_not(tmp_path
     (found,) = index_folder(tmp_path)[0].sessions
     assert found.sequences == (Sequence.FLAIR, Sequence.DWI, Sequence.ADC)
     assert found.segmentation == f"derivatives/{case}/{name}_msk.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("raw", "derived"), [("rawdata", "derivatives/manual"), ("raw_data", "derivatives")]
+)
+def test_labels_find_the_images_of_a_raw_folder_beside_derivatives(tmp_path: Path, raw, derived) -> None:
+    visit = "sub-stroke0001/ses-02/sub-stroke0001_ses-02"
+    touch(tmp_path, f"{raw}/{visit}_dwi.nii.gz", f"{derived}/{visit}_lesion-msk.nii.gz")
+    index, notes = index_folder(tmp_path)
+    assert [(s.dataset, s.segmentation) for s in index.sessions] == [
+        (tmp_path.name, f"{derived}/{visit}_lesion-msk.nii.gz")
+    ]
+    assert not notes
 
 
 def test_the_tumour_is_taken_where_the_brain_is_segmented_too(tmp_path: Path) -> None:
