@@ -42,6 +42,7 @@ _DATE = (
 _SHORT = r"(?:mr|v|t)[-_ ]?\d\d?"
 _VISIT = re.compile(
     rf"^(?:(?:ses|session|visit|timepoint|tp|fu|follow-?up)[-_ ]?\d+|{_SHORT}|baseline|follow-?up|"
+    rf"(?:week|month|day)[-_ ]?\d+(?:[-_]\d+)?|"  # LUMIERE: week-000-2, its second scan
     rf"(?:pre|post)-?op|(?:{_DATE})(?:[-_ T].*)?)$",
     re.IGNORECASE,
 )
@@ -71,9 +72,9 @@ def place_of(path: PurePosixPath, root_name: str) -> Place:
 
     Understood are BIDS (entities in the file's name, else in those of its folders), the names of BraTS, UCSF-PDGM,
     UPENN-GBM and IXI, which also lie flat in one folder per sequence, and else one folder per patient, or per visit in
-    the patient's, if it is called by a date (20240131, 2024-01-31, 31.1.2024) or as a visit (visit-1, MR1, baseline).
-    Folders for a kind of image within it (anat, flair) do not count. The data set is that of the name, else the first
-    folder where there is one above these (as in BrainMVP-16k), else the root's name.
+    the patient's, if it is called by a date (20240131, 2024-01-31, 31.1.2024) or as a visit (visit-1, week-12, MR1,
+    baseline). Folders for a kind of image within it (anat, flair) do not count. The data set is that of the name, else
+    the first folder where there is one above these (as in BrainMVP-16k), else the root's name.
 
     Args:
         path: relative to the root.

@@ -53,6 +53,8 @@ def session(subject: str, **more: str) -> Session:
         ("sub-01/2024-01-31/flair.nii.gz", "root", "sub-01", "2024-01-31"),
         ("Caltech/0051456/session_1/anat_1/mprage.nii.gz", "Caltech", "0051456", "session_1"),
         ("Miller/2024-01-31/t1/t1.nii.gz", "root", "Miller", "2024-01-31"),
+        ("Patient-001/week-000-2/FLAIR.nii.gz", "root", "Patient-001", "week-000-2"),
+        ("Miller/month 6/FLAIR.nii.gz", "root", "Miller", "month 6"),
         ("clinic/Miller/anat/t1.nii.gz", "clinic", "Miller", "1"),
         ("clinic/MR01/T1/flair.nii.gz", "clinic", "MR01", "T1"),
         ("p1/p1/t1.nii.gz", "root", "p1", "1"),
