@@ -4,8 +4,10 @@ import errno
 import inspect
 import json
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -36,7 +38,8 @@ _REMEDIES |= dict.fromkeys(
 class Group(TyperGroup):
     """Commands whose `BrainMVPError` ends in one sentence and exit code 2, not in a traceback.
 
-    Their help fills the lines of the terminal, not those of the docstring.
+    Their help fills the lines of the terminal, not those of the docstring. A path may begin with `~`, also where the
+    shell leaves it (`--out=~/x`).
     """
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
@@ -44,6 +47,8 @@ class Group(TyperGroup):
         if command and command.help:
             paragraphs = inspect.cleandoc(command.help).split("\n\n")
             command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+        for parameter in command.params if command else ():
+            parameter.callback = parameter.callback or _from_home
         return command
 
     def invoke(self, ctx: typer.Context) -> Any:
@@ -57,6 +62,10 @@ class Group(TyperGroup):
         except OSError as error:
             complain(refused(error))
             raise typer.Exit(BAD_INPUT) from error
+
+
+def _from_home(context: typer.Context, parameter: Any, value: Any) -> Any:
+    return type(value)(os.path.expanduser(value)) if isinstance(value, str | Path) else value
 
 
 def refused(error: OSError) -> BrainMVPError:
