@@ -23,8 +23,8 @@ from brainmvp.tasks import Task
 _BIDS_FOLDERS = ("anat", "dwi", "perf")
 # Folders beside studies that hold results, not scans: MONAI Label's store and BIDS derivatives.
 NOT_STUDIES = ("labels", "derivatives", "sourcedata")
-# Images that are not read here: MetaImage and Analyze of two files each, MINC, Philips' own.
-_OTHER_FORMATS = (".mhd", ".img", ".mnc", ".par")
+# Images that are not read here: MetaImage and Analyze of two files each, MINC, MGH unpacked, Philips' own.
+_OTHER_FORMATS = (".mhd", ".img", ".mnc", ".mgh", ".par")
 # A file in a study's folder that says which image is which.
 OVERRIDE = "study.json"
 
@@ -184,11 +184,21 @@ def image_state(image: Path | DicomImage) -> str:
 
 def image_files(folder: Path) -> list[Path]:
     """Return the image files of a study folder, sorted; those of a BIDS session lie one folder deeper."""
+    return [entry for entry in _named(folder, IMAGE_SUFFIXES) if not entry.is_dir()]
+
+
+def passed_over(folder: Path) -> list[str]:
+    """Return what in a study folder is called as an image but not read, each with the remedy, in sentences."""
+    other = [entry.name for entry in _named(folder, _OTHER_FORMATS)]
+    folders = [entry.name for entry in _named(folder, IMAGE_SUFFIXES) if entry.is_dir()]
+    remedies = [f"Convert {', '.join(other)} to .nii.gz."] if other else []
+    return remedies + ([f"Take the image out of {', '.join(folders)}: a folder is none."] if folders else [])
+
+
+def _named(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     bids = [folder / name for name in _BIDS_FOLDERS if (folder / name).is_dir()]
     entries = [entry for place in (folder, *bids) for entry in place.iterdir()]
-    return sorted(
-        e for e in entries if e.name.lower().endswith(IMAGE_SUFFIXES) and not e.name.startswith(".")
-    )
+    return sorted(e for e in entries if e.name.lower().endswith(endings) and not e.name.startswith("."))
 
 
 def _studies_to_read(root: Path, given: GivenIds) -> Iterator[tuple[Path, Callable[[], Study]]]:
@@ -279,9 +289,8 @@ def _from_names(folder: Path) -> tuple[dict[Sequence, Path], Path | None]:
     if unknown:
         raise BrainMVPError(f"The sequence of {', '.join(unknown)} cannot be told: {remedy}.")
     if not images:
-        other = [path.name for path in folder.iterdir() if path.suffix.lower() in _OTHER_FORMATS]
-        hint = f" Convert {', '.join(sorted(other))} to .nii.gz." if other else ""
-        raise BrainMVPError(f"{folder} holds no image; expected files such as patient_t1.nii.gz.{hint}")
+        hint = " ".join(["expected files such as patient_t1.nii.gz.", *passed_over(folder)])
+        raise BrainMVPError(f"{folder} holds no image; {hint}")
     return images, labels[0] if len(labels) == 1 else None
 
 

@@ -31,6 +31,15 @@ def test_json_tells_left_out_structures(brainmvp, write_study):
     assert set(study["tasks"]["tumour"]["left_out"]) == {"TC", "ET"}
 
 
+def test_what_lies_beside_the_images_in_another_format_is_told(brainmvp, write_study):
+    folder = write_study("visit", "T1")
+    for name in ("visit_flair.mhd", "visit_t2.mgh"):
+        (folder / name).touch()
+    assert "Not read: Convert visit_flair.mhd, visit_t2.mgh to .nii.gz." in done(brainmvp("study", folder))
+    (folder / "study.json").write_text('{"sequences": {"T1": "visit_t1.nii.gz"}}')
+    assert "Not read" not in done(brainmvp("study", folder))
+
+
 def test_a_broken_file_is_a_problem_beside_the_good_ones(brainmvp, write_study, tmp_path):
     write_study("good", "FLAIR", tmp_path / "all")
     broken = write_study("bad", "FLAIR T1", tmp_path / "all") / "bad_t1.nii.gz"

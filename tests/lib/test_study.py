@@ -126,6 +126,14 @@ def test_a_format_that_is_not_read_is_named(tmp_path):
         Study.from_folder(tmp_path)
 
 
+def test_a_folder_called_as_an_image_is_a_folder(touch):
+    root = touch("p/a_flair.nii/a_flair.nii.gz", "p/a_t1.nii/a_t1.nii.gz")
+    assert [list(study.images) for study in find_studies(root)] == [[Sequence.FLAIR], [Sequence.T1]]
+    with pytest.raises(BrainMVPError, match=r"Take the image out of a_flair\.nii, a_t1\.nii: a"):
+        Study.from_folder(root / "p")
+    assert list(Study.from_folder(touch("p/a_t2.nii.gz") / "p").images) == [Sequence.T2]
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may look everywhere")
 def test_a_closed_folder_does_not_hide_the_others(touch):
     root = touch("cohort/good/a_t1.nii.gz", "cohort/closed/a_t1.nii.gz") / "cohort"

@@ -57,6 +57,7 @@ def describe(study: "Study") -> dict[str, Any]:
     A file that cannot be read is a problem, and the study is good for no more than what the others allow.
     """
     from brainmvp.foreground import foreground
+    from brainmvp.study import OVERRIDE, passed_over
     from brainmvp.tasks import get_task, task_names
     from brainmvp.volume import read_volume
 
@@ -75,12 +76,14 @@ def describe(study: "Study") -> dict[str, Any]:
             "spacing_mm": [round(float(edge), 3) for edge in volume.spacing],
             "orientation": _orientation(volume.affine),
         }
+    settled = bool(study.series) or (study.folder / OVERRIDE).is_file()
     return {
         "study": study.id,
         "folder": str(study.folder),
         "sequences": sequences,
         "series": [entry.as_json() for entry in study.series],
         "label": study.label.name if study.label else None,
+        "notes": [] if settled else passed_over(study.folder),
         "tasks": {name: _offer(study, readable, get_task(name)) for name in task_names()},
         "problems": problems,
     }
@@ -95,6 +98,7 @@ def _unusable(folder: Path, error: "NoSequenceError") -> dict[str, Any]:
         "sequences": {},
         "series": [entry.as_json() for entry in error.series],
         "label": None,
+        "notes": [],
         "tasks": {name: {"possible": False, "why_not": "No series can be used."} for name in task_names()},
         "problems": [str(error)],
     }
@@ -139,6 +143,8 @@ def _show(found: dict[str, Any]) -> None:
         say(f"  {name}: {', '.join(offer['regions'])}{missing}")
         for reason in offer["left_out"].values():
             say(f"    {reason}")
+    for note in found["notes"]:
+        say(f"  Not read: {note}")
     for problem in found["problems"]:
         say(f"  Problem: {problem}")
 
