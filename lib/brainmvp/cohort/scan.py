@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from pydicom.misc import is_dicom
 
 from brainmvp.annotation.held_out import HeldOut
+from brainmvp.cohort.beside import is_of_image
 from brainmvp.cohort.cases import listed
 from brainmvp.cohort.index import Image, Index, Session
 from brainmvp.cohort.layouts import COULD_BE_PATIENT, Place, place_of
@@ -112,13 +113,15 @@ def _collect(root: Path, tell: Callable[[str], None] | None) -> _Found:
                 visit.labels.append(str(relative))
         elif not derived:
             sequence = sequence_of(relative.name)
-            if sequence:
+            if sequence and not is_of_image(relative.name):
                 visit.images.append((sequence, str(relative)))
                 visit.studies.setdefault(
                     study_id(root / relative.parent), study_folder(root / relative.parent)
                 )
             else:
                 found.unknown[_ending(relative.name)] += 1
+    for visit in found.visits.values():  # without the suffix: before its end, `T1-GT` comes ahead of `T1`
+        visit.images.sort(key=lambda image: strip_suffix(image[1]))
     return found
 
 
@@ -153,6 +156,14 @@ def _notes_of(found: _Found) -> list[str]:
         notes.append(
             f"{ids}: one sequence in several folders ({first}, {second}); if these are of several patients, give each "
             "a folder PATIENT/DATE/FILE or PATIENT/FILE."
+        )
+    doubled = {place: two for place, visit in visits.items() if (two := _two_of_one_sequence(visit))}
+    if doubled:
+        first, second = next(iter(doubled.values()))
+        ids = listed([f"{place.dataset}/{place.subject}/{place.session}" for place in doubled])
+        notes.append(
+            f"{ids}: several files of one sequence ({first}, {second}); pretraining takes all, everything else the "
+            f"first; call a segmentation patient_seg.nii.gz, or say in the folder's {OVERRIDE} which file is used."
         )
     return notes
 
@@ -216,6 +227,14 @@ def _folders_of_one_sequence(visit: _Visit) -> list[str]:
     return next((sorted(found) for found in folders.values() if len(found) > 1), [])
 
 
+def _two_of_one_sequence(visit: _Visit) -> tuple[str, str] | None:
+    """Return the first two images of a visit that are of one sequence and in one folder, if there are any."""
+    files: dict[tuple[Sequence, PurePosixPath], list[str]] = {}
+    for sequence, file in visit.images:
+        files.setdefault((sequence, PurePosixPath(file).parent), []).append(file)
+    return next(((first, second) for first, second, *_ in (f for f in files.values() if len(f) > 1)), None)
+
+
 def _take_final_labels(visits: dict[Place, _Visit], labels: FinalLabels, notes: list[str]) -> None:
     """Give each visit its final label in place of what lies beside its images.
 
@@ -252,8 +271,7 @@ def _held_out(visits: dict[Place, _Visit], sets: list[HeldOut]) -> set[str]:
 def _session(place: Place, visit: _Visit, notes: list[str]) -> Session:
     order = {sequence: number for number, sequence in enumerate(Sequence)}
     images = [
-        Image(sequence=s, file=file)
-        for s, file in sorted(visit.images, key=lambda pair: (order[pair[0]], pair[1]))
+        Image(sequence=s, file=file) for s, file in sorted(visit.images, key=lambda pair: order[pair[0]])
     ]
     labels = visit.labels
     if len(labels) > 1:  # UCSF-PDGM has one of the brain beside that of the tumour

@@ -104,9 +104,7 @@ def test_isles_masks_come_from_derivatives_and_other_derivatives_do_not(tmp_path
     assert found.segmentation == f"derivatives/{case}/{name}_msk.nii.gz"
 
 
-@pytest.mark.parametrize(
-    ("raw", "derived"), [("rawdata", "derivatives/manual"), ("raw_data", "derivatives")]
-)
+@pytest.mark.parametrize(("raw", "derived"), [("rawdata", "derivatives/manual"), ("raw_data", "derivatives")])
 def test_labels_find_the_images_of_a_raw_folder_beside_derivatives(tmp_path: Path, raw, derived) -> None:
     visit = "sub-stroke0001/ses-02/sub-stroke0001_ses-02"
     touch(tmp_path, f"{raw}/{visit}_dwi.nii.gz", f"{derived}/{visit}_lesion-msk.nii.gz")
@@ -122,6 +120,28 @@ def test_the_tumour_is_taken_where_the_brain_is_segmented_too(tmp_path: Path) ->
     touch(tmp_path, *(f"UCSF-PDGM-0004_nifti/UCSF-PDGM-0004_{name}.nii.gz" for name in names))
     (found,) = index_folder(tmp_path)[0].sessions
     assert found.segmentation.endswith("tumor_segmentation.nii.gz")
+
+
+def test_masks_and_maps_that_bear_a_sequences_name_are_no_images(tmp_path: Path) -> None:
+    maps = ("T1_brain_pve_0", "T1_brain_mixeltype", "T1_to_MNI_warp", "FLAIR_mask_final_MB", "GT-FLAIR-GT")
+    touch(tmp_path, *(f"P01/{name}.nii.gz" for name in ("GT-FLAIR", "T1", "tumor_T2", *maps)))
+    index, notes = index_folder(tmp_path)
+    assert [image.file for image in index.sessions[0].images] == [
+        "P01/GT-FLAIR.nii.gz", "P01/T1.nii.gz", "P01/tumor_T2.nii.gz",
+    ]  # fmt: skip
+    (note,) = notes
+    assert "1 named …_GT" in note and "nor a segmentation (patient_seg.nii.gz); rename them" in note
+
+
+def test_of_two_files_of_one_sequence_the_shorter_name_comes_first_and_both_are_told(tmp_path: Path) -> None:
+    touch(
+        tmp_path, "P01/P01-FLAIR.nii.gz", "P01/P01-FLAIR-x.nii.gz", "P01/P01 T1.nii.gz", "P01/P01 T1 y.nii.gz"
+    )
+    index, notes = index_folder(tmp_path)
+    study = index.study(index.sessions[0])
+    assert [path.name for path in study.images.values()] == ["P01-FLAIR.nii.gz", "P01 T1.nii.gz"]
+    (note,) = notes
+    assert note.startswith(f"{tmp_path.name}/P01/1: several files of one sequence (P01/P01")
 
 
 def test_visits_in_a_patients_folder_stay_on_one_side(tmp_path: Path) -> None:
