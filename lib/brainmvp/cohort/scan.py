@@ -120,7 +120,7 @@ def _collect(root: Path, tell: Callable[[str], None] | None) -> _Found:
                 )
             else:
                 found.unknown[_ending(relative.name)] += 1
-    for visit in found.visits.values():  # without the suffix: before its end, `T1-GT` comes ahead of `T1`
+    for visit in found.visits.values():  # without the suffix: its dot comes after a hyphen
         visit.images.sort(key=lambda image: strip_suffix(image[1]))
     return found
 
@@ -232,7 +232,7 @@ def _two_of_one_sequence(visit: _Visit) -> tuple[str, str] | None:
     files: dict[tuple[Sequence, PurePosixPath], list[str]] = {}
     for sequence, file in visit.images:
         files.setdefault((sequence, PurePosixPath(file).parent), []).append(file)
-    return next(((first, second) for first, second, *_ in (f for f in files.values() if len(f) > 1)), None)
+    return next(((found[0], found[1]) for found in files.values() if len(found) > 1), None)
 
 
 def _take_final_labels(visits: dict[Place, _Visit], labels: FinalLabels, notes: list[str]) -> None:
