@@ -14,6 +14,7 @@ _LIBRARY = _HERE.parent / "lib" / "brainmvp"
 # `BrainMVPLib/shared.py` reads these.
 FILES = (
     "__init__.py",
+    "contrast.py",
     "sequences.py",
     "dicom/__init__.py",
     "dicom/acquisition.py",
@@ -23,6 +24,7 @@ FILES = (
     "dicom/recognise.py",
     "dicom/unfit.py",
     "dicom/verdict.py",
+    "words.py",
     "tasks/**/*.json",
 )
 

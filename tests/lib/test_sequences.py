@@ -47,6 +47,29 @@ KNOWN = {
     "dwi_b_1000.nii.gz": "DWI",
     "t1_in_phase": "T1",
     "T1_to_FLAIR_map": "T1",
+    # Brought into the space of another image.
+    "FLAIR_space-T1.nii.gz": "FLAIR",
+    "FLAIR_2_T1.nii.gz": "FLAIR",
+    "FLAIR_warped_T1CE.nii.gz": "FLAIR",
+    "T2_aligned_T1.nii.gz": "T2",
+    "T1_flirt_T2.nii.gz": "T1",
+    "T1w_Gd_resampled_T2.nii.gz": "T1CE",
+    "T1_to_T1_KM.nii.gz": "T1",
+    "T1_to_SWI.nii.gz": "T1",
+    "sub-01_space-T1w_T2w.nii.gz": "T2",
+    # Siemens' SPACE is a spin echo.
+    "T2_SPACE-FLAIR.nii.gz": "FLAIR",
+    "t2_space_dark-fluid_sag.nii.gz": "FLAIR",
+    "t1_space_sag_p2_iso.nii.gz": "T1",
+    "t1_tirm_tra_dark-fluid.nii.gz": "T1",
+    "3DTOF": "MRA",
+    "PPMI_PD_3301_T1w.nii.gz": "T1",
+    "Bravo_T2.nii.gz": "T2",
+    "t2_sub-01.nii.gz": "T2",
+    "sub-01_acq-flair_T1w.nii.gz": "T1",
+    "VSD.Brain.01.O.MR_T1c.54193.nii": "T1CE",
+    "UPENN-GBM-00001_11_T1GD.nii.gz": "T1CE",
+    "sub-stroke0001_ses-02_dwi.nii.gz": "DWI",
 }
 WITH_CONTRAST = (
     "T1_mit_KM", "T1 mit Kontrast", "t1_kontrastmittel", "T1_postKM", "T1_injecté", "T1 IV+", "AX_T1_FS_+C", "T1C+",
@@ -54,6 +77,11 @@ WITH_CONTRAST = (
     "AX T1 W CONTRAST", "t1-gd", "t1-gad", "T1-CE", "T1 - CE", "t1-c", "T1 con contraste", "T1 S +C",
     "T1 - contrast-enhanced", "AX_T1_W_CONTRAST", "T1_S_contrast_enhanced", "T1_S_CE",
     "T1_S_GD", "T1 S KM",
+    "AX_T1_INJ", "T1_PDC", "T1_con_CIV", "T1_nachKM", "T1_mitKM", "T1_clariscan", "T1_magnevist", "T1_multihance",
+    "T1_KM_ohne_FS", "AX T1 POST W/O FS", "T1_gado_sans_fatsat", "T1 sin saturacion de grasa con contraste",
+    "T1 KM RT planning", "Gadovist_7_ml_T1", "post_1.5T_T1", "6 POST SAG T1", "MDC_T1_3D", "T1_KM_5_T1",
+    "sub-01_acq-mpragePost_T1w", "sub-01_acq-mpragepost_T1w", "sub-01_acq-SEpost_T1w", "sub-01_acq-axCE_T1w",
+    "sub-01_ce-gadovist_acq-pre_T1w", "P01_native_space_T1_KM",
 )  # fmt: skip
 WITHOUT_CONTRAST = (
     "T1_ohne_KM", "T1_nativ", "T1_sans_gado", "T1_sans_injection_de_gado", "T1_pre_contrast", "T1_without_IV_contrast",
@@ -64,6 +92,13 @@ WITHOUT_CONTRAST = (
     "AX_T1_W_O_CONTRAST", "AX_T1_W-O_CONTRAST", "T1_W_O_GAD", "T1_W_OUT_CONTRAST", "T1 w.o. contrast", "T1w/o_KM",
     "T1w_o_KM", "T1_o_KM", "T1_o._KM", "T1_s_contraste", "T1_prior_to_contrast", "T1_not_enhanced", "T1_GdNeg",
     "T1_Gd_neg",
+    "T1 antes de contraste", "T1_prima_di_mdc", "T1_voor_gd", "T1 voor contrast", "T1 før kontrast", "T1 före kontrast",
+    "T1 innan kontrast", "T1 przed kontrastem", "T1 avant l'injection", "T1 keine KM-Gabe",
+    "AX T1 PRE FAT SAT", "T1 ohne FS und KM", "T1 w/o FS w/o contrast", "T1 ohne FS",
+    "GD01_T1", "GD_001_T1", "KM-003_t1", "Gädeke_T1", "Gadomski_T1", "post_01_t1", "C_001_T1",
+    "T1w_gdc", "sub-01_acq-gdc_T1w", "T1 Injury", "T1_post_radiation", "T1_post_processed",
+    "sub-01_ce-none_T1w", "sub-01_ce-pre_T1w", "sub-01_ce-without_T1w", "sub-01_ce-noGd_T1w",
+    "sub-01_acq-mpragenogd_T1w", "sub-01_acq-mpragePostOp_T1w", "sub-01_acq-space_T1w", "sub-01_acq-CEST_T1w",
 )  # fmt: skip
 
 
@@ -108,6 +143,32 @@ def test_a_plain_image_is_never_taken_for_one_with_contrast(name):
         "TOF_MIP",
         "UCSF-PDGM-0004_DTI_eddy_FA.nii.gz",
         "scan.nii.gz",
+        # As dcm2niix and hospitals write them, with more behind.
+        "t2_swi_tra_p2_2mm.nii.gz",
+        "t1_vibe_tra_KM_SUB_20240131101010_12.nii.gz",
+        "SUB_t1_mprage_tra_KM_20240131101010_12.nii.gz",
+        "subtraktion_T1_KM_ax_fs_2mm.nii.gz",
+        "MIP_T1_KM_tra_5mm.nii.gz",
+        "TOF_MIP_tra_0.5mm_20240131_7.nii.gz",
+        "T1_DCE_dynamic.nii.gz",
+        "DSC_T2.nii.gz",
+        "perfusion_ep2d_T2_TE30_1.nii.gz",
+        "sub-01_acq-mip_angio.nii.gz",
+        "sub-01_desc-subtraction_T1w.nii.gz",
+        # T2 by name, FLAIR or STIR by what was scanned.
+        "t2_spc_ir_sag.nii.gz",
+        "t2_spc_da-fl_sag.nii.gz",
+        "T2W_IR.nii.gz",
+        "sub-01_acq-flair_T2w.nii.gz",
+        "t2_ciss3d.nii.gz",
+        # Two sequences.
+        "T2_vs_T1.nii.gz",
+        "T1CE-T1.nii.gz",
+        "T1_T2_ratio.nii.gz",
+        "FLAIR_DWI_mismatch.nii.gz",
+        "FLAIR_T1.nii.gz",
+        "T1_localizer.nii.gz",
+        "T1_C-spine.nii.gz",
     ],
 )
 def test_what_is_none_of_the_eight_is_not_guessed(name):
