@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from brainmvp.words import folded
+
 Facts = Mapping[str, Any]
 
 
@@ -34,8 +36,8 @@ def text_of(facts: Facts, *keywords: str) -> str:
 
 
 def words_of(facts: Facts) -> set[str]:
-    """Return the words of the description, in capitals."""
-    return set(re.split(r"[^A-Z0-9*]+", text_of(facts, "SeriesDescription").upper()))
+    """Return the words of the description, in capitals without accents."""
+    return set(re.split(r"[^A-Z0-9*]+", folded(text_of(facts, "SeriesDescription")).upper()))
 
 
 def milliseconds(facts: Facts, keyword: str) -> float | None:

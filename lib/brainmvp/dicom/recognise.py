@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 
+from brainmvp.contrast import names_agent, states_contrast
 from brainmvp.dicom.acquisition import Acquisition, acquisition_of, no_clue
 from brainmvp.dicom.diffusion import diffusion
 from brainmvp.dicom.facts import Facts, quoted, text_of
 from brainmvp.dicom.unfit import computed, elsewhere, localiser, other_object, other_scan, tiled
 from brainmvp.dicom.verdict import Verdict
-from brainmvp.sequences import Sequence, sequence_of, states_contrast
+from brainmvp.sequences import Sequence, sequence_of
 
-_NO_AGENT = {"", "NO", "NONE", "N", "0", "OHNE", "KEIN", "NIL", "N/A", "NO CONTRAST", "WITHOUT"}
 # The name of a whole examination, "W/WO CONTRAST", on one of its series: it says nothing of this one.
 _BOTH = re.compile(r"(?<![a-z0-9])w(ith)?[^a-z0-9]+(and[^a-z0-9]+)?w([/._ -]?o(ut)?|ithout)(?![a-z0-9])")
 _FSE_FLAIR = re.compile(r"dark ?fluid|\btirm\b|spcir|tir2d|flair")
@@ -65,8 +65,7 @@ def _combined(facts: Facts, acquisition: Acquisition, named: Sequence | None, so
 
 def _with_or_without_contrast(facts: Facts, named: Sequence | None, why: str, against: list[str]) -> Verdict:
     """Return T1 or T1CE: by the contrast agent in the header, else by words."""
-    agent = str(facts.get("ContrastBolusAgent", "")).strip()
-    has_agent = agent.upper() not in _NO_AGENT
+    has_agent = names_agent(str(facts.get("ContrastBolusAgent", "")))
     stated = states_contrast(str(facts.get("SeriesDescription", "")))
     says_with, says_without = stated or named is Sequence.T1CE, stated is False
     if _BOTH.search(text_of(facts, "SeriesDescription")):
@@ -80,7 +79,7 @@ def _with_or_without_contrast(facts: Facts, named: Sequence | None, why: str, ag
             against.append(f"contrast agent in the header, but description {quoted(facts)}")
         return Verdict(Sequence.T1CE, "T1CE", f"{why}; contrast agent", tuple(against))
     if says_with and not says_without:
-        if agent:
+        if has_agent is False:
             against.append(f"no contrast agent in the header, but description {quoted(facts)}")
             return Verdict(Sequence.T1, "T1", why, tuple(against))
         return Verdict(
@@ -93,9 +92,9 @@ def name_of(facts: Facts) -> tuple[Sequence | None, str]:
     """Return the sequence that a description states, and which element states it."""
     for keyword, word in (("SeriesDescription", "description"), ("ProtocolName", "protocol")):
         text = str(facts.get(keyword, ""))
-        found = Sequence.FLAIR if _FSE_FLAIR.search(text.lower()) else sequence_of(text)
-        if found is Sequence.FLAIR and re.search(r"t1[ _-]?flair", text.lower()):
-            found = Sequence.T1
+        found = sequence_of(text)
+        if found in (None, Sequence.T2) and _FSE_FLAIR.search(text.lower()):
+            found = Sequence.T1 if re.search(r"t1[ _-]?flair", text.lower()) else Sequence.FLAIR
         if found:
             return found, f"{word} “{text}”"
     code = str(facts.get("SequenceName", "")).lower()

@@ -9,9 +9,11 @@ import re
 
 from brainmvp.dicom.facts import Facts, image_type, listed, quoted, text_of, words_of
 from brainmvp.dicom.verdict import Verdict
+from brainmvp.words import folded
 
 _LOCALISER = re.compile(
-    r"\b(loc|locali[sz]er|scout|survey|aahscout|pilot|3[- ]?plane|plan scan|smartbrain)\b"
+    r"\b(loc|lo[ck]ali[sz]\w*|scout|survey|aahscout|pilot|reperage|ue?bersicht|topogram\w*|"
+    r"3[- ]?pl(ane|ans)?|plan scan|smartbrain)\b"
 )
 _REFORMAT = {
     "MPR", "REFORMATTED", "CSA MPR", "CSA 3D", "MIP", "MINIP", "PROJECTION IMAGE", "THICK MPR", "VRT",
@@ -26,9 +28,12 @@ MAPS = {
     "perfusion map": {
         "CBF", "RCBF", "CBV", "RCBV", "MTT", "TTP", "TMAX", "RELCBF", "RELCBV", "RELMTT", "PBP",
     },
-    "perfusion series": {"PERFUSION", "DSC", "DCE", "ASL", "PWI"},
-    "susceptibility-weighted image": {"SWI", "SWAN", "VENBOLD", "MNIP", "QSM"},
-    "subtraction": {"SUBTRACTION", "SUB", "SUBTRACT"},
+    "perfusion series": {"PERFUSION", "PERF", "DSC", "DCE", "ASL", "PWI"},
+    "susceptibility-weighted image": {"SWI", "SWIP", "SSWIP", "SWAN", "VENBOLD", "MNIP", "QSM"},
+    "subtraction": {
+        "SUBTRACTION", "SUB", "SUBTRACT", "SUBTRACTED", "SUBTRAKTION", "SOUSTRACTION", "SUSTRACCION", "SOTTRAZIONE",
+        "SUBTRACAO",
+    },
     "functional series": {"FMRI", "BOLD", "T_TEST", "ASL_M0"},
     "spectroscopy": {"SPECTROSCOPY", "SPECTRO", "MRS"},
     "projection": {"MIP", "MINIP", "MPR"},
@@ -155,4 +160,5 @@ def where(word: str, types: set[str]) -> str:
 
 
 def _spaced(facts: Facts, *keywords: str) -> str:
-    return text_of(facts, *keywords).replace("_", " ").strip()
+    """Return elements one after another as words, folded."""
+    return folded(text_of(facts, *keywords)).replace("_", " ").strip()

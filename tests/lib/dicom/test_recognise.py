@@ -84,6 +84,15 @@ MP2RAGE = GR | {"RepetitionTime": 5000, "EchoTime": 2.9, "InversionTime": 700}
         (MPRAGE | {"SeriesDescription": "T1w_MPR"}, "T1"),
         (MPRAGE | {"SeriesDescription": "t1_mpr_ns_sag_KM"}, "T1CE"),
         (MPRAGE | {"SeriesDescription": "3D T1 MPR post gad"}, "T1CE"),
+        # T1 with inversion, by Siemens' name; a SPACE with inversion is no T2.
+        (SE | {"RepetitionTime": 2000, "EchoTime": 9, "SeriesDescription": "t1_tirm_tra_dark-fluid"}, "T1"),
+        (
+            SE
+            | {"RepetitionTime": 5000, "EchoTime": 388, "InversionTime": 1800}
+            | {"SeriesDescription": "t2_spc_ir_sag"},
+            "FLAIR",
+        ),
+        (GR | {"RepetitionTime": 22, "EchoTime": 3.6, "SeriesDescription": "3DTOF"}, "MRA"),
         (SE | {"RepetitionTime": 600, "EchoTime": 10, "SeriesDescription": "T1 FA 70"}, "T1"),
         (SE | {"RepetitionTime": 5000, "EchoTime": 100, "SeriesDescription": "T2 RD"}, "T2"),
         # Nothing measured is recorded: only then the name counts alone.
@@ -106,6 +115,13 @@ def test_sequences_of_three_vendors(facts, what):
         (SE | {"ImageType": ("ORIGINAL", "PRIMARY", "LOCALIZER")}, "localiser"),
         (GR | {"SeriesDescription": "3-plane loc"}, "localiser"),
         (GR | {"SeriesDescription": "Survey_SHC"}, "localiser"),
+        *(
+            (GR | {"RepetitionTime": 8, "EchoTime": 3, "SeriesDescription": description}, "localiser")
+            for description in (
+                "3-pl T2* FGRE S", "Localizador", "Localisateur", "Localizzatore", "Lokaliser", "Repérage", "Übersicht",
+                "REPERAGE 3 PLANS", "localizer_ND",
+            )
+        ),
         ({"Modality": "MR", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "screen capture"),
         ({"Modality": "MR", "ConversionType": "WSD"}, "screen capture"),
         ({"Modality": "MR", "SamplesPerPixel": 3}, "colour image"),
@@ -119,6 +135,12 @@ def test_sequences_of_three_vendors(facts, what):
         ({"ImageType": ("ORIGINAL", "PRIMARY"), "SeriesDescription": "DTI MD"}, "diffusion tensor map"),
         (habit.T1 | {"ImageType": ["DERIVED", "SECONDARY"]}, "derived image"),
         (habit.T1 | {"SeriesDescription": "t1 subtraction"}, "subtraction"),
+        *(
+            (habit.T1 | {"SeriesDescription": description}, "subtraction")
+            for description in ("Subtraktion t1 KM", "T1 soustraction", "T1 Sustracción", "subtracted T1 KM")
+        ),
+        (GR | {"RepetitionTime": 31, "EchoTime": 7.2, "SeriesDescription": "SWIp"}, "susceptibility-weighted image"),
+        (SE | {"RepetitionTime": 1500, "EchoTime": 30, "SeriesDescription": "ep2d_perf_tra"}, "perfusion series"),
         (habit.DWI | {"ImageType": ["ORIGINAL", "PRIMARY", "DIFFUSION", "MOSAIC"]}, "mosaic"),
         (habit.DWI | {"DiffusionBValue": 0.0}, "b = 0 image"),
         (habit.ADC | {"ImageType": ["DERIVED", "PRIMARY", "EADC"]}, "exponential ADC map"),
@@ -209,11 +231,43 @@ def test_a_header_that_contradicts_itself_is_shown(facts, what, sentence):
         ("AX T1 WO", "T1"),
         ("T1 -C", "T1"),
         ("AX T1 W-O CONTRAST", "T1"),
+        ("AX T1 INJ", "T1CE"),
+        ("T1 SE KM ohne FS", "T1CE"),
+        ("T1 antes de contraste", "T1"),
+        ("T1w_MPR GDC", "T1"),
     ],
 )
 def test_contrast_is_told_by_the_description_in_other_languages(description, what):
     verdict = recognise(habit.T1 | {"SeriesDescription": description})
     assert (verdict.what, verdict.contradictions) == (what, ())
+
+
+@pytest.mark.parametrize(
+    ("agent", "what"),
+    [
+        *(
+            (agent, "T1CE")
+            for agent in ("Gadovist 7 ml", "DOTAREM", "0.1 mmol/kg", "Clariscan", "GD", "15 ml")
+        ),
+        *(
+            (agent, "T1")
+            for agent in ("Kein KM", "ohne KM", "NO CONTRAST AGENT", "No Agent", "None given", "nativ")
+        ),
+        *(
+            (agent, "T1")
+            for agent in ("sans", "geen", "UNKNOWN", "-", ".", "0 ml", "contrast not given", "IV: none")
+        ),
+    ],
+)
+def test_the_field_for_the_agent_may_say_that_there_was_none(agent, what):
+    verdict = recognise(habit.T1 | {"SeriesDescription": "AX T1", "ContrastBolusAgent": agent})
+    assert (verdict.what, verdict.contradictions) == (what, ())
+
+
+def test_where_the_agent_is_unknown_the_description_decides():
+    for agent in ("UNKNOWN", "-"):
+        verdict = recognise(habit.T1 | {"SeriesDescription": "T1 KM", "ContrastBolusAgent": agent})
+        assert (verdict.what, verdict.contradictions) == ("T1CE", ())
 
 
 def test_the_name_of_the_whole_examination_says_nothing_against_an_agent():
