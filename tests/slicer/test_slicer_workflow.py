@@ -301,7 +301,8 @@ def test_what_is_known_of_the_scans_is_said_with_the_result():
         "model": "tumour@1",
         "sequences_filled": ["T2", "T1"],
         "sequences_flagged": {"T1": "series 2: 1 slice is missing"},
+        "brain_doubt": "it is small",
         "notes": ["T1CE covers 52 % of the brain"],
     }
-    unused = "Without T2. T1 is not used, series 2: 1 slice is missing."
+    unused = "Without T2. T1 is not used, series 2: 1 slice is missing. Look at the brain: it is small."
     assert summary(facts) == f"Segmented by tumour@1. {unused} T1CE covers 52 % of the brain."

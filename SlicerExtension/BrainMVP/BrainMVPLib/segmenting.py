@@ -176,6 +176,8 @@ def summary(facts: dict[str, Any]) -> str:
     if missing := [name for name in facts.get("sequences_filled") or () if name not in flagged]:
         parts.append(f"Without {', '.join(missing)}.")
     parts.extend(f"{name} is not used, {why}." for name, why in flagged.items())
+    if doubt := facts.get("brain_doubt"):
+        parts.append(f"Look at the brain: {doubt}.")
     parts.extend((facts.get("left_out") or {}).values())
     parts.extend(f"{note}." for note in facts.get("notes") or ())
     return " ".join(parts)
