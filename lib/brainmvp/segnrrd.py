@@ -10,7 +10,7 @@ import numpy as np
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import atomically
-from brainmvp.tasks import BRAIN, CATEGORY, Code, Label, Task
+from brainmvp.tasks import BRAIN, Code, Label, Task
 from brainmvp.volume import Volume
 
 _FIELD = re.compile(r"(Segment\d+_)(ID|Name|LabelValue|Tags):=(.*)")
@@ -119,8 +119,9 @@ def _geometry(labels: Volume) -> str:
 
 def _segment(index: int, label: Label, data: np.ndarray) -> dict[str, str]:
     prefix = f"Segment{index}_"
+    kind = f"{_term(label.category)}~{_term(label.code)}"
     terminology = (
-        f"Segmentation category and type - 3D Slicer General Anatomy list~{_term(CATEGORY)}~{_term(label.code)}~^^"
+        f"Segmentation category and type - 3D Slicer General Anatomy list~{kind}~^^"
         f"~Anatomic codes - DICOM master list~{_term(BRAIN)}~^^"
     )
     return {

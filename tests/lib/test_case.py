@@ -106,18 +106,31 @@ def test_a_whole_tumour_and_labels_without_names_are_read_by_value(study):
     assert np.array_equal(read_segments(study, labels, unnamed), labels)
 
 
+def test_a_segment_is_told_by_a_code_of_before(study):
+    study, labels = study
+    labels[3, 4, 2] = 1
+    before = (
+        ("_Name:=Necrotic and non-enhancing tumour core", "_Name:=Kern"),
+        ("_ID:=NCR", "_ID:=Segment_4"),
+    )
+    before += (("NCIt^C81175^Non-Enhancing Lesion", "SCT^6574001^Necrosis"),)
+    assert np.array_equal(read_segments(study, labels, before), labels)
+
+
 def test_a_segment_of_another_name_is_refused_where_it_marks_something(study):
     study, labels = study
     cyst = (("_Name:=Necrotic and non-enhancing tumour core", "_Name:=Cyst"), ("_ID:=NCR", "_ID:=Segment_4"))
-    cyst += (("SCT^6574001^Necrosis", "SCT^12345^Cyst"),)
+    cyst += (("NCIt^C81175^Non-Enhancing Lesion", "SCT^12345^Cyst"),)
     assert np.array_equal(read_segments(study, labels, cyst), labels)
     labels[3, 4, 2] = 1
     with pytest.raises(
         BrainMVPError, match=r"x.seg.nrrd holds the segment “Cyst”, .* call it by its name \(Necro"
     ):
         read_segments(study, labels, cyst)
-    # What two of the task's structures are coded as tells none of them.
+    # The code of the whole tumour, which enhancing tumour once had as well, tells no part of it.
     tumour = (("_Name:=Enhancing tumour", "_Name:=Tumor"), ("_ID:=ET", "_ID:=Segment_3"))
+    assert np.array_equal(read_segments(study, labels, tumour), labels)
+    tumour += (("NCIt^C113842^Enhancing Lesion", "SCT^108369006^Neoplasm"),)
     with pytest.raises(BrainMVPError, match="the segment “Tumor”"):
         read_segments(study, labels, tumour)
     with pytest.raises(BrainMVPError, match="the value 1 without a segment"):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from pydicom.sr.codedict import codes
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.sequences import Sequence
@@ -24,9 +25,33 @@ def test_every_task_is_consistent(name):
     assert set(task.read_as.values()) <= set(values)
     assert set(task.reference) == set(task.sequences)
     assert all(task.accepts(set(alternative)) for alternative in task.minimum)
-    assert all(label.code.scheme == "SCT" and label.code.value.isdecimal() for label in task.labels)
+    categories = {
+        (code.scheme_designator, code.value, code.meaning) for code in codes.cid7150.concepts.values()
+    }
+    assert {tuple(label.category.model_dump().values()) for label in task.labels} <= categories
     assert {result.region for result in task.published} <= {"mean", *task.outputs}
     assert {result.metric for result in task.published} <= set(task.metrics)
+
+
+@pytest.mark.parametrize("name", ["tumour", "brats-ped-2023"])
+def test_the_parts_of_a_tumour_have_the_codes_of_the_standard_s_brain_lesions(name):
+    group = codes.cid7169  # without necrosis, which our label does not tell from what does not enhance
+    expected = {"NCR": group.NonEnhancingLesion, "ED": group.Edema, "ET": group.EnhancingLesion}
+    for label in get_task(name).labels:
+        code = expected[label.key]
+        assert (code.scheme_designator, code.value, code.meaning) == tuple(label.code.model_dump().values())
+
+
+def test_tissue_is_no_abnormal_structure_and_its_codes_go_with_its_category():
+    group = codes.cid7192  # what an Anatomical Structure can be
+    expected = {"CF": group.CerebrospinalFluid, "GM": group.GrayMatter, "WM": group.WhiteMatter}
+    for label in get_task("mrbrains-13").labels:
+        assert label.category.meaning == "Anatomical Structure"
+        assert (label.code.value, label.code.meaning) == expected[label.key][::2]
+
+
+def test_codes_teach_nothing():
+    assert "code" not in json.dumps(get_task("tumour").meaning)
 
 
 def test_the_ten_published_tasks_are_there_and_are_not_served():

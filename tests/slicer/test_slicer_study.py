@@ -179,7 +179,9 @@ def test_a_model_of_any_server_has_its_own_table():
     )
     assert ours is TASKS["tumour"]
     other = task_of_model("tumour", {"labels": {"Enhancing tumour": 4, "background": 0}}, TASKS)
-    assert [(s.value, s.code[1]) for s in other.table.structures] == [(4, "108369006")]
+    assert [(s.value, s.code[1]) for s in other.table.structures] == [(4, "C113842")]
+    tissue = TASKS["mrbrains-13"].table.structures[0].terminology
+    assert "~SCT^123037004^Anatomical Structure~SCT^65216001^Cerebrospinal Fluid~" in tissue
 
 
 def test_why_a_study_was_chosen_is_said():

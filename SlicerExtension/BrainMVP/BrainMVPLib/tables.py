@@ -20,8 +20,8 @@ _COLORS = (
     (213, 94, 0),
     (204, 121, 167),
 )
-# DICOM CID 7150, the category of what a tumour or an infarct is; and where it is.
-_CATEGORY = "SCT^49755003^Morphologically Abnormal Structure"
+# What a structure is where its task does not say otherwise, as tumours and infarcts are (DICOM CID 7150), and where.
+_CATEGORY = ("SCT", "49755003", "Morphologically Abnormal Structure")
 _ANATOMY = "SCT^12738006^Brain"
 # The row of a model of any other MONAI Label server, which takes one image of whatever kind.
 ANY_SEQUENCE = "Image"
@@ -29,20 +29,25 @@ ANY_SEQUENCE = "Image"
 
 @dataclass(frozen=True)
 class Structure:
-    """One value of a label map: its name, its colour (0…255) and its code, (scheme, value, meaning) or None."""
+    """One value of a label map: its name, its colour (0…255), its code and its category.
+
+    A code is (scheme, value, meaning), or None.
+    """
 
     value: int
     name: str
     color: tuple[int, int, int]
     code: tuple[str, str, str] | None = None
+    category: tuple[str, str, str] = _CATEGORY
 
     @property
     def terminology(self) -> str:
         """The segment's terminology entry as Slicer writes it; empty without a code."""
         if self.code is None:
             return ""
+        category, code = "^".join(self.category), "^".join(self.code)
         return (
-            f"Segmentation category and type - 3D Slicer General Anatomy list~{_CATEGORY}~{'^'.join(self.code)}~^^"
+            f"Segmentation category and type - 3D Slicer General Anatomy list~{category}~{code}~^^"
             f"~Anatomic codes - DICOM master list~{_ANATOMY}~^^"
         )
 
@@ -64,7 +69,7 @@ class LabelTable:
         """
         return LabelTable(
             tuple(
-                Structure(s.value, names[s.value], s.color, s.code if names[s.value] == s.name else None)
+                replace(s, name=names[s.value], code=s.code if names[s.value] == s.name else None)
                 for s in self.structures
                 if s.value in names
             )
@@ -148,7 +153,8 @@ def _task(data: dict[str, Any]) -> TaskSpec:
             label["value"],
             label["name"],
             tuple(label["color"]),
-            (label["code"]["scheme"], label["code"]["value"], label["code"]["meaning"]),
+            _code(label["code"]),
+            _code(label["category"]) if "category" in label else _CATEGORY,
         )
         for label in data["labels"]
     )
@@ -161,6 +167,10 @@ def _task(data: dict[str, Any]) -> TaskSpec:
         table=LabelTable(structures),
         needs=tuple((region["title"], tuple(region["requires"])) for region in data.get("regions", ())),
     )
+
+
+def _code(data: dict[str, str]) -> tuple[str, str, str]:
+    return data["scheme"], data["value"], data["meaning"]
 
 
 def task_of_model(name: str, facts: dict[str, Any], tasks: dict[str, TaskSpec]) -> TaskSpec:
@@ -176,8 +186,9 @@ def task_of_model(name: str, facts: dict[str, Any], tasks: dict[str, TaskSpec]) 
     structures = []
     for number, (label, value) in enumerate(sorted(declared.items(), key=lambda item: item[1])):
         alike = by_name.get(label.lower())
-        color = alike.color if alike else _COLORS[number % len(_COLORS)]
-        structures.append(Structure(value, label, color, alike.code if alike else None))
+        color = _COLORS[number % len(_COLORS)]
+        new = Structure(value, label, color)
+        structures.append(replace(alike, value=value, name=label) if alike else new)
     # Other values for the same structures, as BraTS had until 2021.
     if known and set(declared) == {s.name for s in known.table.structures}:
         return replace(known, table=LabelTable(tuple(structures)))

@@ -13,7 +13,7 @@ from brainmvp import __version__
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError, first_line
 from brainmvp.files import atomically
-from brainmvp.tasks import BRAIN, CATEGORY, Code, Label, Task
+from brainmvp.tasks import BRAIN, Code, Label, Task
 from brainmvp.volume import Volume
 
 # Series numbers of results stand far behind those of a scanner.
@@ -132,7 +132,7 @@ def _segment(
     return hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=label.name[:64],
-        segmented_property_category=_concept(CATEGORY),
+        segmented_property_category=_concept(label.category),
         segmented_property_type=_concept(label.code),
         algorithm_type=by_model if model else kinds.MANUAL,
         algorithm_identification=algorithm or None,

@@ -17,6 +17,8 @@ from brainmvp.tasks import Recipe
 _STATE, _BEST, _RUN = "checkpoint.pt", "best.safetensors", "run.json"
 # Facts that an older version did not note.
 _NEWER = ("processes", "meaning", "network", "grid", "labels")
+# Parts of a task's meaning that an older version noted with their codes, which teach nothing.
+_CODED = ("labels", "regions")
 
 
 class RunFolder:
@@ -41,6 +43,8 @@ class RunFolder:
         if path.is_file() and (state.is_file() or best.is_file()):
             stored = self._read(path)
             stored = {name: facts[name] for name in _NEWER} | stored
+            for coded in (entry for part in _CODED for entry in stored["meaning"].get(part, ())):
+                coded.pop("code", None)
             different = [name for name in facts if stored.get(name) != facts[name]]
             if different == ["processes"]:
                 raise BrainMVPError(

@@ -12,33 +12,43 @@ from brainmvp.tasks.recipe import DataSet, Lesions, Metric, Recipe, Record, Resu
 
 
 class Code(Record):
-    """A term of a coding scheme; `SCT` is SNOMED CT."""
+    """A term of a coding scheme: `SCT` is SNOMED CT, `NCIt` the NCI Thesaurus."""
 
     scheme: str
     value: str
     meaning: str
 
 
-# What tumours and infarcts are (DICOM CID 7150), and where.
+# What a label is where its task does not say otherwise, as tumours and infarcts are (DICOM CID 7150), and where.
 CATEGORY = Code(scheme="SCT", value="49755003", meaning="Morphologically Abnormal Structure")
 BRAIN = Code(scheme="SCT", value="12738006", meaning="Brain")
+# What of a label or a region a network does not learn.
+_NOT_LEARNED = {
+    "labels": {"__all__": {"color", "code", "category", "also_coded"}},
+    "regions": {"__all__": {"code"}},
+}
 
 
 class Label(Record):
-    """One value of a label map (uint8), with the colour (red, green, blue; 0 to 255) that every front end shows."""
+    """One value of a label map (uint8), with the colour (red, green, blue; 0 to 255) that every front end shows.
+
+    category: what kind of thing it is (DICOM CID 7150); also_coded: values of other codes that files have for it.
+    """
 
     value: int = Field(ge=1, le=255)
     key: str
     name: str
     color: tuple[int, int, int]
     code: Code
+    category: Code = CATEGORY
+    also_coded: tuple[str, ...] = ()
 
 
 class Region(Record):
     """A union of labels, as the networks predict them; offered only where the sequences that show it are there.
 
     filled: what the region encloses belongs to it (necrosis inside an enhancing rim is tumour core); code: what it is
-    as a whole, where what lies inside is not offered; None: no more than `CATEGORY`.
+    as a whole, where what lies inside is not offered; None: no more than its label's category.
     """
 
     name: str
@@ -121,9 +131,9 @@ class Task(Record):
 
     @property
     def meaning(self) -> dict[str, Any]:
-        """What learning it hangs on: what a channel, a label, a region or a class is, JSON-ready, without colours."""
+        """What learning hangs on: channels, labels, regions and classes, JSON-ready, without colours or codes."""
         learned = {"sequences", "minimum", "reference", "labels", "regions", "read_as", "classes"}
-        return self.model_dump(mode="json", include=learned, exclude={"labels": {"__all__": {"color"}}})
+        return self.model_dump(mode="json", include=learned, exclude=_NOT_LEARNED)
 
     @property
     def titles(self) -> dict[str, str]:
@@ -241,8 +251,8 @@ class Task(Record):
         return {_plain(text): value for text, value in (regions | labels).items()}.get(_plain(name))
 
     def value_coded(self, code: str) -> int | None:
-        """Return the value of the label of this code (`Code.value`), or None where a region has it as well."""
-        coded = [label.value for label in self.labels if label.code.value == code]
+        """Return the value of the label that files have this code for, or None where a region has it as well."""
+        coded = [label.value for label in self.labels if code in (label.code.value, *label.also_coded)]
         shared = any(region.code and region.code.value == code for region in self.regions)
         return coded[0] if len(coded) == 1 and not shared else None
 
@@ -259,7 +269,7 @@ class Task(Record):
         region = next((r for r in self.regions if r.title == name and label.value in r.labels), None)
         whole = {}
         if region and name != label.name:
-            whole = {"key": region.name, "code": region.code or CATEGORY}
+            whole = {"key": region.name, "code": region.code or label.category}
         return label.model_copy(update={"name": name, **whole})
 
     def _own_label(self, region: Region) -> int:

@@ -10,6 +10,7 @@ from labelled import SHAPE, make_case, make_cases
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.finetune import Case, finetune
+from brainmvp.finetune.folder import RunFolder
 from brainmvp.finetune.loop import facts
 from brainmvp.modelstore import ModelStore
 from brainmvp.sequences import Sequence
@@ -268,3 +269,16 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(strokes, tmp_path):
 def test_recipes_travel_as_json():
     recipe = get_task("brats-ped-2023").recipe.model_copy(update={"published": frozenset({"pairs"})})
     assert Recipe.model_validate(json.loads(recipe.model_dump_json())) == recipe
+
+
+def test_a_run_that_noted_the_codes_of_its_labels_goes_on(tmp_path):
+    meaning = get_task("tumour").meaning
+    noted = {"task": "tumour", "processes": 1, "meaning": meaning, "network": {}, "grid": {}, "labels": ""}
+    run = RunFolder(tmp_path)
+    run.open(noted)
+    run.save_best({})
+    coded = json.loads((tmp_path / "run.json").read_text())
+    for entry in (*coded["meaning"]["labels"], *coded["meaning"]["regions"]):
+        entry["code"] = {"scheme": "SCT", "value": "1", "meaning": "Another"}  # as an older version left it
+    (tmp_path / "run.json").write_text(json.dumps(coded))
+    run.open(noted)
