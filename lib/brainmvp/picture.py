@@ -16,8 +16,10 @@ from brainmvp.sequences import Sequence
 from brainmvp.spatial import resample_labels
 from brainmvp.study import Study
 from brainmvp.tasks import Task
-from brainmvp.view import View
+from brainmvp.view import View, as_seen, mark_side
 from brainmvp.volume import Volume, read_volume
+
+_LINE = 1.1  # the width of an outline, points
 
 
 @fonts()
@@ -85,25 +87,30 @@ def show_slice(
 ) -> None:
     """Draw one slice (RAS, grey values 0…1) with the outlines of its labels; plane: the axis that is cut.
 
-    Where labels touch, the smaller one's outline is seen. A letter says which side of the patient is on the left.
+    Each outline runs inside its own label: where labels touch, a line of each is seen, and so is a thin rim. A letter
+    says which side of the patient is on the left.
     """
-    index = centre[plane]
-    # In RAS x grows towards the patient's right, which radiologists see on the left: mirror all but the sagittal plane.
-    pixels, marks = (np.take(array, index, plane).T for array in (image, values))
-    if plane != 0:
-        pixels, marks = pixels[:, ::-1], marks[:, ::-1]
+    pixels, marks = (as_seen(array, plane, centre[plane]) for array in (image, values))
     axis.imshow(pixels, cmap="gray", origin="lower", vmin=0, vmax=1, interpolation="bilinear")
-    side = "P" if plane == 0 else "R"
-    axis.text(0.02, 0.98, side, color="white", va="top", transform=axis.transAxes, fontsize=9)
-    shown = {value: np.count_nonzero(marks == value) for value in colours}
-    for value in sorted(filter(shown.get, shown), key=shown.get, reverse=True):
-        mask, colour = marks == value, colours[value]
+    axis.autoscale(False)
+    mark_side(axis, plane)
+    for value, colour in colours.items():
+        mask = marks == value
+        if not mask.any():
+            continue
         if filled:
             area = np.ma.masked_where(~mask, mask)
             axis.imshow(
                 area, cmap=ListedColormap([colour]), origin="lower", alpha=0.45, interpolation="nearest"
             )
-        axis.contour(mask.astype(float), [0.5], colors=[colour], linewidths=1.1)
+        _outline(axis, mask, colour)
+
+
+def _outline(axis: Axes, mask: np.ndarray, colour: np.ndarray) -> None:
+    padded = np.pad(mask, 1).astype(float)  # what goes on beyond the picture is outlined at its edge
+    rows, columns = (np.arange(size) - 1 for size in padded.shape)
+    line = axis.contour(columns, rows, padded, [0.5], colors=[colour], linewidths=2 * _LINE)
+    line.set_clip_path(line.get_paths()[0], line.get_transform())  # the half of it that lies inside
 
 
 def _legend(axis: Axes, labels: Volume, names: dict[int, str], colours: dict[int, np.ndarray]) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from brainmvp.foreground import clean, foreground
 from brainmvp.spatial import Grid, ras_grid, resample, resample_mask
@@ -10,6 +11,7 @@ from brainmvp.volume import Volume
 
 _SPACING = 1.0  # mm
 _WINDOW = (1.0, 99.5)  # percentiles that become black and white
+_LEFT = ("A", "R", "R")  # what is on the left of a sagittal, coronal and axial slice
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,17 @@ class View:
         inside = image[seen & self.brain] if self.brain is not None else image[seen]
         low, high = np.percentile(inside, _WINDOW) if inside.size else (0.0, 1.0)
         return np.clip((image - low) / max(high - low, 1e-6), 0, 1)
+
+
+def as_seen(array: np.ndarray, plane: int, index: int) -> np.ndarray:
+    """Return a slice of an array (X, Y, Z) in RAS as radiologists see it, (row, column), the lowest row first.
+
+    plane: the axis that is cut. The patient's right, of a sagittal slice the face, is on the left.
+    """
+    # In RAS x and y grow to the right and to the front.
+    return np.take(array, index, plane).T[:, ::-1]
+
+
+def mark_side(axis: Axes, plane: int) -> None:
+    """Write the letter of what is on the left of a slice that is `as_seen` into its corner."""
+    axis.text(0.02, 0.98, _LEFT[plane], color="white", va="top", transform=axis.transAxes, fontsize=9)

@@ -11,7 +11,7 @@ from brainmvp.files import atomically
 from brainmvp.registration.alignment import Alignment
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
-from brainmvp.view import View
+from brainmvp.view import View, as_seen, mark_side
 from brainmvp.volume import read_volume
 
 _SQUARE = 24  # of the checkerboard, voxels of 1 mm
@@ -63,8 +63,9 @@ def _board(shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def _show(axis: Axes, image: np.ndarray, plane: int, name: str) -> None:
-    pixels = np.take(image, image.shape[plane] // 2, plane).T
-    axis.imshow(pixels if plane == 0 else pixels[:, ::-1], cmap="gray", origin="lower", vmin=0, vmax=1)
+    pixels = as_seen(image, plane, image.shape[plane] // 2)
+    axis.imshow(pixels, cmap="gray", origin="lower", vmin=0, vmax=1)
+    mark_side(axis, plane)
     axis.text(0.02, 0.02, name, color="0.75", fontsize=8, transform=axis.transAxes)
 
 
