@@ -42,6 +42,15 @@ def test_an_unknown_file_is_named(touch):
         Study.from_folder(touch("a_t1.nii.gz", "mystery.nii.gz"))
 
 
+def test_initials_of_a_patient_are_no_contrast_medium(touch):
+    study = Study.from_folder(touch("p/GD01_T1.nii.gz", "p/GD01_T2.nii.gz", "p/GD01_FLAIR.nii.gz") / "p")
+    assert list(study.images) == [Sequence.FLAIR, Sequence.T1, Sequence.T2]
+    study = Study.from_folder(touch("q/KM_T1.nii.gz", "q/T2.nii.gz") / "q")
+    assert list(study.images) == [Sequence.T1CE, Sequence.T2]
+    with pytest.raises(BrainMVPError, match=r"The sequence of KM_T1\.nii\.gz cannot be told"):
+        Study.from_folder(touch("r/KM_T1.nii.gz", "r/KM_T2.nii.gz") / "r")
+
+
 def test_study_json_overrides_the_names(touch):
     folder = touch("x.nii.gz", "y.nii.gz", "z.nii.gz")
     (folder / "study.json").write_text(json.dumps({"sequences": {"T2": "x.nii.gz"}, "label": "y.nii.gz"}))
