@@ -60,9 +60,11 @@ class Segmentation:
     def notes(self) -> list[str]:
         """What to know about a result from these scans, a sentence each without its full stop.
 
-        What the model misses with them, how much of the brain they cover, and what is odd about DICOM series.
+        What the model misses with them, what no model can tell from them, how much of the brain they cover, and what is
+        odd about DICOM series.
         """
         weak, cut = [self.weakness] if self.weakness else [], [CUT] if self.cut else []
+        weak += self.task.weaknesses(self.probabilities, self.used)
         return [*weak, *self._not_scanned(), *cut, *self.study.notes(self.used)]
 
     def _not_scanned(self) -> Iterator[str]:

@@ -15,6 +15,7 @@ from brainmvp.volume import Volume, read_volume, write_volume
 _SHAPE = (44, 52, 46)
 _AFFINE = oblique()
 _HEAD = head(_SHAPE, _AFFINE, centre_of(_SHAPE, _AFFINE))
+_WITHOUT_T1 = "without T1, what was bright before the contrast agent, such as blood, may pass for enhancement"
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def test_a_reference_of_half_the_head_is_not_taken_for_all_of_it(segmenter, slab
     result = segmenter.segment(slab_study)  # a random model, which marks nearly all of the brain
     notes = result.report()["notes"]
     assert notes == [
+        _WITHOUT_T1,
         "T1CE covers 57 % of the brain that FLAIR shows: what lies outside is not measured",
         "the finding touches the edge of the scan: its volume is a lower bound",
     ]
@@ -46,7 +48,8 @@ def test_a_reference_of_half_the_head_is_not_taken_for_all_of_it(segmenter, slab
 def test_what_a_sequence_of_half_the_head_shows_is_not_told_as_none_elsewhere(segmenter, slab_study):
     result = segmenter.segment(slab_study, Sequence.FLAIR)
     assert result.report()["notes"] == [
-        "T1CE covers 57 % of the brain: outside, Tumour core and Enhancing tumour cannot be seen"
+        _WITHOUT_T1,
+        "T1CE covers 57 % of the brain: outside, Tumour core and Enhancing tumour cannot be seen",
     ]
 
 
@@ -60,7 +63,7 @@ def test_the_surface_of_a_stripped_brain_is_no_edge_even_where_the_image_is_crop
     write_volume(Volume(_HEAD.data[box], affine), tmp_path / "p" / "p_t1ce.nii.gz")
     result = segmenter.segment(Study.from_folder(tmp_path / "p"))
     assert result.labels.data[0].any() or result.labels.data[1].any()
-    assert result.report()["notes"] == []
+    assert result.report()["notes"] == [_WITHOUT_T1]
 
 
 def test_in_a_head_with_its_skull_every_edge_is_one():

@@ -61,6 +61,19 @@ def test_the_notes_tell_what_the_model_is_weak_at_with_just_these_sequences(tumo
         assert report["notes"] == (["it misses some"] if name == "p1" else [])
 
 
+@pytest.mark.parametrize(
+    ("used", "note"),
+    [
+        ("T1CE FLAIR", "without T1, what was bright before the contrast agent"),
+        ("T1 T1CE", None),
+        ("T2", None),  # no enhancement is offered
+    ],
+)
+def test_enhancement_without_a_scan_before_contrast_is_doubted(tumour, write_study, used, note):
+    notes = tumour.segment(Study.from_folder(write_study("p1", used))).notes
+    assert [one.startswith(note or "-") for one in notes] == [True] * bool(note)
+
+
 def test_an_image_without_a_head_is_named(tumour, tmp_path):
     speck = np.zeros((20, 20, 20), np.int16)
     speck[7, 7, 7] = 100

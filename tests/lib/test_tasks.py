@@ -50,8 +50,17 @@ def test_tissue_is_no_abnormal_structure_and_its_codes_go_with_its_category():
         assert (label.code.value, label.code.meaning) == expected[label.key][::2]
 
 
-def test_codes_teach_nothing():
-    assert "code" not in json.dumps(get_task("tumour").meaning)
+def test_codes_and_remarks_teach_nothing():
+    told = json.dumps(get_task("tumour").meaning)
+    assert "code" not in told and "may pass for" not in told
+
+
+@pytest.mark.parametrize("name", ["stroke", "isles-2022"])
+def test_diffusion_alone_does_not_prove_an_infarct_acute(name):
+    task, (dwi, adc) = get_task(name), (Sequence.DWI, Sequence.ADC)
+    (doubt,) = task.weaknesses(task.outputs, {dwi})
+    assert doubt == "without ADC, an old lesion that shines through from T2 may pass for an acute infarct"
+    assert task.weaknesses(task.outputs, {dwi, adc}) == task.weaknesses((), {dwi}) == []
 
 
 def test_the_ten_published_tasks_are_there_and_are_not_served():

@@ -156,6 +156,10 @@ def test_what_is_missing_is_said_with_what_it_means():
     assert task.what_is_missing(["T1", "T1CE", "T2", "FLAIR"]) == ""
     without = task.what_is_missing(["FLAIR", "T2"])
     assert without == "Without T1, T1CE, not offered: Tumour core, Enhancing tumour."
+    assert task.what_is_missing(["T1", "T1CE", "FLAIR"]) == "Without T2, the result may be less exact."
+    assert task.what_is_missing(["T1CE", "FLAIR"]) == (
+        "Without T1, T2, what was bright before the contrast agent, such as blood, may pass for enhancement."
+    )
     assert "needs FLAIR or T1CE or T2" in task.what_is_missing(["T1"])
     assert task.reference_of(["T2", "FLAIR"]) == "FLAIR"
 

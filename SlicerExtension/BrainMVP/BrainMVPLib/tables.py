@@ -90,7 +90,8 @@ class TaskSpec:
     """What a model is asked to find: its sequences, and the least of them that it can do with.
 
     minimum: alternatives; reference: the order of preference for the sequence on whose grid the result lies;
-    needs: what is not offered without which sequences, (title, sequences).
+    needs: what is not offered without which sequences, (title, sequences); weak: what to know of such a structure
+    without a sequence, (sequences that it needs, sequence, half a sentence).
     """
 
     name: str
@@ -100,6 +101,7 @@ class TaskSpec:
     reference: tuple[str, ...]
     table: LabelTable
     needs: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    weak: tuple[tuple[tuple[str, ...], str, str], ...] = ()
 
     @property
     def takes_any_image(self) -> bool:
@@ -133,8 +135,11 @@ class TaskSpec:
             wanted = " or ".join("+".join(alternative) for alternative in self.minimum)
             return f"{self.title} cannot be segmented yet: it needs {wanted}. Choose a volume for it in the table."
         lost = [title for title, needed in self.needs if not present.issuperset(needed)]
-        effect = f"not offered: {', '.join(lost)}." if lost else "the result may be less exact."
-        return f"Without {', '.join(absent)}, {effect}"
+        weak = [what for needed, one, what in self.weak if one in absent and present.issuperset(needed)]
+        effect = (
+            f"not offered: {', '.join(lost)}" if lost else "; ".join(weak) or "the result may be less exact"
+        )
+        return f"Without {', '.join(absent)}, {effect}."
 
 
 def load_tasks(folder: Path) -> dict[str, TaskSpec]:
@@ -166,6 +171,11 @@ def _task(data: dict[str, Any]) -> TaskSpec:
         reference=tuple(data["reference"]),
         table=LabelTable(structures),
         needs=tuple((region["title"], tuple(region["requires"])) for region in data.get("regions", ())),
+        weak=tuple(
+            (tuple(region["requires"]), sequence, what)
+            for region in data.get("regions", ())
+            for sequence, what in region.get("weak_without", {}).items()
+        ),
     )
 
 

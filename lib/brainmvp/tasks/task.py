@@ -25,7 +25,7 @@ BRAIN = Code(scheme="SCT", value="12738006", meaning="Brain")
 # What of a label or a region a network does not learn.
 _NOT_LEARNED = {
     "labels": {"__all__": {"color", "code", "category", "also_coded"}},
-    "regions": {"__all__": {"code"}},
+    "regions": {"__all__": {"code", "weak_without"}},
 }
 
 
@@ -48,7 +48,8 @@ class Region(Record):
     """A union of labels, as the networks predict them; offered only where the sequences that show it are there.
 
     filled: what the region encloses belongs to it (necrosis inside an enhancing rim is tumour core); code: what it is
-    as a whole, where what lies inside is not offered; None: no more than its label's category.
+    as a whole, where what lies inside is not offered; None: no more than its label's category; weak_without: what it
+    may be mistaken for where a sequence is not used, whatever the model, by sequence: a sentence without its full stop.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Region(Record):
     requires: tuple[Sequence, ...]
     filled: bool = False
     code: Code | None = None
+    weak_without: dict[Sequence, str] = {}  # noqa: RUF012  (pydantic copies it)
 
 
 class Class(Record):
@@ -188,6 +190,16 @@ class Task(Record):
             else:
                 offered.append(region)
         return offered, left_out
+
+    def weaknesses(self, offered: Collection[str], used: Collection[Sequence]) -> list[str]:
+        """Return what to know of the offered regions, by name, without the sequences that were not used.
+
+        A sentence each without its full stop.
+        """
+        regions = [region for region in self.regions if region.name in offered]
+        return [
+            f"without {s}, {what}" for r in regions for s, what in r.weak_without.items() if s not in used
+        ]
 
     def read_labels(self, labels: np.ndarray, source: str = "the label map") -> np.ndarray:
         """Return a label map (X, Y, Z) of any convention and type as uint8 with this task's values.
