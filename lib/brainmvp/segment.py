@@ -119,7 +119,13 @@ class Segmenter:
             study, self.task, self.card.id, labels, by_region, uncertainty, chosen, prepared.used, prepared.filled,
             left_out, self.task.label_names(list(by_region)), prepared.found, clock.seconds, clock.peak_gib,
             prepared.alignments, is_cut(labels.data > 0, prepared.reference), self.card.weakness(prepared.used),
+            self._smallest_ml(prepared.reference),
         )  # fmt: skip
+
+    def _smallest_ml(self, reference: Volume) -> float:
+        """Return the volume from which a piece is marked, 0 where one voxel is enough."""
+        smallest = self.card.minimum_lesion_ml
+        return smallest if smallest > reference.voxel_ml else 0.0
 
     def _labels(self, probabilities: dict[str, np.ndarray], reference: Volume) -> Volume:
         masks = {name: values > self.card.thresholds.get(name, 0.5) for name, values in probabilities.items()}
@@ -128,10 +134,9 @@ class Segmenter:
                 masks[region.name] = fill_enclosed(masks[region.name], reference.spacing)
                 if outer.name in masks:
                     masks[outer.name] |= masks[region.name]
-        smallest = self.card.minimum_lesion_ml / reference.voxel_ml
-        if smallest > 1:
+        if smallest := self._smallest_ml(reference):
             outermost = next(iter(masks))
-            masks[outermost] = without_specks(masks[outermost], smallest)
+            masks[outermost] = without_specks(masks[outermost], smallest / reference.voxel_ml)
         return Volume(self.task.labels_of(masks), reference.affine)
 
 

@@ -30,7 +30,8 @@ class Segmentation:
     uncertainty: (X, Y, Z) float32, 0…1; left_out: why a structure is not offered, by region; label_names: what
     each value means in this result; volumes_ml: by label name; brain: on the reference's grid; seconds, peak_gib: by
     step; alignments: how each other sequence was put onto the reference, by sequence; cut: whether the finding touches
-    the edge of the scan; weakness: what the model's card says of a result from these sequences only.
+    the edge of the scan; weakness: what the model's card says of a result from these sequences only; minimum_lesion_ml:
+    smaller pieces are not marked, 0: all are.
     """
 
     study: Study
@@ -50,6 +51,7 @@ class Segmentation:
     alignments: dict[Sequence, Alignment] = field(default_factory=dict)
     cut: bool = False
     weakness: str | None = None
+    minimum_lesion_ml: float = 0.0
 
     @property
     def flagged(self) -> dict[Sequence, str]:
@@ -127,6 +129,7 @@ class Segmentation:
             "label_names": {str(value): name for value, name in self.label_names.items()},
             "volumes_ml": self.volumes_ml,
             "regions_ml": self.regions_ml,
+            "minimum_lesion_ml": self.minimum_lesion_ml,
             "mean_uncertainty": self.mean_uncertainty,
             "seconds": {step: round(value, 3) for step, value in self.seconds.items()},
             "peak_gib": {step: round(value, 3) for step, value in self.peak_gib.items()},

@@ -69,11 +69,13 @@ def test_a_tiny_volume_is_not_told_as_none(capsys):
         "flagged": {},
         "filled": (),
         "left_out": {},
+        "minimum_lesion_ml": 0.015,
         "seconds": {"read": 1.0},
         "peak_gib": {"read": 1.0},
     }
     show(SimpleNamespace(study=SimpleNamespace(id="p"), model="stroke@1", reference="DWI", **facts))
-    assert "<0.01" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "<0.01" in said and "pieces below 0.015 mL are not marked" in said
 
 
 def test_the_reference_can_be_chosen(brainmvp, write_study, tmp_path):

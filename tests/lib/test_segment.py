@@ -6,6 +6,7 @@ import nibabel as nib
 import nrrd
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
@@ -72,6 +73,17 @@ def test_the_notes_tell_what_the_model_is_weak_at_with_just_these_sequences(tumo
 def test_enhancement_without_a_scan_before_contrast_is_doubted(tumour, write_study, used, note):
     notes = tumour.segment(Study.from_folder(write_study("p1", used))).notes
     assert [one.startswith(note or "-") for one in notes] == [True] * bool(note)
+
+
+def test_the_result_knows_which_pieces_are_too_small_to_be_marked(tumour, write_study, monkeypatch):
+    study = Study.from_folder(write_study("p1", "T1CE"))
+    for limit, told in ((0.0, 0.0), (1e-6, 0.0), (0.5, 0.5)):  # one voxel is more than the second
+        monkeypatch.setattr(tumour, "card", tumour.card.model_copy(update={"minimum_lesion_ml": limit}))
+        result = tumour.segment(study)
+        assert result.report()["minimum_lesion_ml"] == told
+        pieces, count = ndimage.label(result.labels.data > 0)
+        sizes = np.bincount(pieces.ravel())[1:] * result.labels.voxel_ml
+        assert not count or sizes.min() >= told
 
 
 def test_an_image_without_a_head_is_named(tumour, tmp_path):

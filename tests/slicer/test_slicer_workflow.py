@@ -302,7 +302,9 @@ def test_what_is_known_of_the_scans_is_said_with_the_result():
         "sequences_filled": ["T2", "T1"],
         "sequences_flagged": {"T1": "series 2: 1 slice is missing"},
         "brain_doubt": "it is small",
+        "minimum_lesion_ml": 0.1,
         "notes": ["T1CE covers 52 % of the brain"],
     }
     unused = "Without T2. T1 is not used, series 2: 1 slice is missing. Look at the brain: it is small."
-    assert summary(facts) == f"Segmented by tumour@1. {unused} T1CE covers 52 % of the brain."
+    known = "Pieces below 0.1 mL are not marked. T1CE covers 52 % of the brain."
+    assert summary(facts) == f"Segmented by tumour@1. {unused} {known}"

@@ -70,7 +70,7 @@ def compare(
 
 def _show(result: "Comparison") -> None:
     rows = [
-        (c.name, f"{c.before_ml:.2f}", f"{c.after_ml:.2f}", f"{c.change_ml:+.2f}", _percent(c.percent))
+        (c.name, f"{c.before_ml:.2f}", f"{c.after_ml:.2f}", f"{c.change_ml:+.2f}", c.in_words)
         for c in result.changes
     ]
     columns = {
@@ -78,12 +78,8 @@ def _show(result: "Comparison") -> None:
         "before, mL": "right",
         "after, mL": "right",
         "change, mL": "right",
-        "%": "right",
+        "change": "right",
     }
     print_table(f"{result.before.study.id}, then {result.after.study.id}", columns, rows)
     for remark in result.remarks:
         say(f"  {remark}")
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:+.0f}"

@@ -31,6 +31,13 @@ class Change:
         """Change in per cent of what was there before; None where nothing was."""
         return 100 * self.change_ml / self.before_ml if self.before_ml > 0 else None
 
+    @property
+    def in_words(self) -> str:
+        """The change in per cent, or what it is where one visit has nothing marked: it need not be new, or gone."""
+        if not self.before_ml:
+            return "not marked before" if self.after_ml else "not marked"
+        return f"{round(self.percent):+d} %" if self.after_ml else "no longer marked"
+
 
 @dataclass(frozen=True)
 class Comparison:

@@ -23,6 +23,7 @@ def limits(
         remarks += _not_scanned("earlier", before, "later", images, alignment.world)
         remarks += _not_scanned("later", after, "earlier", images[::-1], np.linalg.inv(alignment.world))
     remarks += _not_shown("earlier", before, after, task) + _not_shown("later", after, before, task)
+    remarks += _too_small("earlier", before, after, task) + _too_small("later", after, before, task)
     if before.reference is not after.reference:
         remarks.append(f"Measured on {before.reference} before and on {after.reference} after.")
     remarks += [f"Before: {doubt}" for doubt in before.doubts] + [f"After: {doubt}" for doubt in after.doubts]
@@ -46,6 +47,20 @@ def _not_shown(one: str, visit: Visit, other: Visit, task: Task) -> list[str]:
     if unsaid := [r.title for r in task.regions if r.name in visit.unsaid and r.name in marked]:
         remarks.append(f"The {one} label map has no {' or '.join(unsaid)}: drawn as none, or not looked for.")
     return remarks
+
+
+def _too_small(one: str, visit: Visit, other: Visit, task: Task) -> list[str]:
+    """Say what one visit has nothing of, and may show in pieces that are too small to be marked."""
+    empty, marked = (
+        {name for name, mask in task.regions_of(v.labels.data).items() if mask.any() == (v is other)}
+        for v in (visit, other)
+    )
+    shared = set(visit.regions) & set(other.regions)
+    lost = [r.title for r in task.regions if r.name in empty & marked & shared]
+    if not lost or not visit.minimum_lesion_ml:
+        return []
+    limit = f"Pieces below {visit.minimum_lesion_ml:g} mL are not marked"
+    return [f"{limit}: at the {one} visit there may be some of {', '.join(lost)}."]
 
 
 def _not_scanned(

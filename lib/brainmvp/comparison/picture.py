@@ -56,7 +56,6 @@ def draw_comparison(comparison: "Comparison", path: str | Path) -> Path:
 def _table(comparison: "Comparison") -> str:
     lines = []
     for change in comparison.changes:
-        percent = "new" if change.percent is None and change.after_ml else f"{change.percent or 0:+.0f} %"
         before, after = written_ml(change.before_ml), written_ml(change.after_ml)
-        lines.append(f"{change.name}\n   {before} → {after} mL   ({percent})")
+        lines.append(f"{change.name}\n   {before} → {after} mL   ({change.in_words})")
     return "\n".join(lines)

@@ -22,7 +22,7 @@ class Visit:
     labels: (X, Y, Z) uint8, values of the task; regions: the names of those that it tells apart; source: the model that
     made it, or that it was given; used: the sequences that it was made from, or could have been; doubts: what to look
     at, a sentence each; brain: (X, Y, Z) bool on the labels' grid, or None where it was not looked for; unsaid: those
-    of the regions that it marks nothing of and does not name.
+    of the regions that it marks nothing of and does not name; minimum_lesion_ml: as in `Segmentation`.
     """
 
     study: Study
@@ -34,6 +34,7 @@ class Visit:
     doubts: tuple[str, ...] = ()
     brain: np.ndarray | None = None
     unsaid: tuple[str, ...] = ()
+    minimum_lesion_ml: float = 0.0
 
     @classmethod
     def of_result(cls, result: Segmentation) -> "Visit":
@@ -45,7 +46,7 @@ class Visit:
         doubts += [f"{note}." for note in result.notes]
         return cls(
             result.study, result.labels, result.reference, regions, result.model, result.used, tuple(doubts),
-            result.brain.mask,
+            result.brain.mask, minimum_lesion_ml=result.minimum_lesion_ml,
         )  # fmt: skip
 
     @classmethod

@@ -79,6 +79,8 @@ def _facts(result: Segmentation) -> list[tuple[str, str]]:
         ("Measured on", f"the grid of {result.reference}, {_spacing(result.labels)}"),
         ("Mean uncertainty", _uncertainty(result.mean_uncertainty)),
     ]
+    if result.minimum_lesion_ml:
+        facts.append(("Not marked", f"pieces below {result.minimum_lesion_ml:g} mL"))
     if result.notes:
         facts.append(("Notes", "; ".join(result.notes)))
     if result.left_out:

@@ -56,6 +56,19 @@ def test_the_change_is_counted_and_the_heads_are_aligned(visits):
     assert np.abs(result.alignment.world - expected).max() < 1.0
 
 
+def test_what_only_one_visit_marks_need_be_neither_new_nor_gone(visits):
+    first, second = (replace(_visit(folder), minimum_lesion_ml=0.1) for folder in visits)
+    result = compare(first, second, get_task("tumour"))
+    assert [change.in_words for change in result.changes[1:]] == ["+163 %", "not marked before"]
+    limit = "Pieces below 0.1 mL are not marked: at the {} visit there may be some of Enhancing tumour."
+    assert limit.format("earlier") in result.remarks
+    result = compare(second, first, get_task("tumour"))
+    assert [change.in_words for change in result.changes[1:]] == ["-62 %", "no longer marked"]
+    assert limit.format("later") in result.remarks
+    result = compare(_visit(visits[0]), _visit(visits[1]), get_task("tumour"))
+    assert not any("Pieces" in remark for remark in result.remarks)
+
+
 def test_what_limits_the_comparison_is_said(visits):
     first, second = map(_visit, visits)
     write_volume(head(_SHAPE, np.eye(4), np.full(3, 22.0)), visits[1] / "v2_flair.nii.gz")

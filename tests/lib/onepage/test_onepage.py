@@ -123,6 +123,13 @@ def test_what_is_known_of_the_series_stands_on_the_page(result, monkeypatch):
     assert notes.endswith(f"; {result.used[0]}: slices may be missing; and more")
 
 
+def test_what_is_too_small_to_be_marked_stands_on_the_page(result):
+    assert "Not marked" not in dict(content_of(replace(result, minimum_lesion_ml=0.0)).facts)
+    assert (
+        dict(content_of(replace(result, minimum_lesion_ml=0.1)).facts)["Not marked"] == "pieces below 0.1 mL"
+    )
+
+
 def test_nothing_found_is_not_told_as_certain(result):
     nothing = np.zeros_like(result.labels.data)
     empty = replace(
