@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from brainmvp.dicom.choose import SeriesEntry, override
 from brainmvp.dicom.find import DicomStudy, dicom_studies
 from brainmvp.dicom.series import DicomImage
+from brainmvp.dicom.taken import Taken, taken
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import readable
 from brainmvp.folders import folders_to_enter
@@ -81,6 +82,12 @@ class Study:
         if len(found) > 1:
             raise BrainMVPError(f"{folder} holds {len(found)} DICOM studies; give the folder of one.")
         return _from_dicom(found[0], study_id(folder), folder)
+
+    @cached_property
+    def taken(self) -> Taken:
+        """When and of whom it was taken, as DICOM headers tell; of other files nothing is known."""
+        image = next(iter(self.images.values()), None)
+        return taken(image) if isinstance(image, DicomImage) else Taken()
 
     def only(self, sequences: tuple[Sequence, ...]) -> "Study":
         """Return the study with these of its sequences."""

@@ -80,6 +80,6 @@ def _show(result: "Comparison") -> None:
         "change, mL": "right",
         "change": "right",
     }
-    print_table(f"{result.before.study.id}, then {result.after.study.id}", columns, rows)
+    print_table(f"{result.before.name}, then {result.after.name}: {result.interval}", columns, rows)
     for remark in result.remarks:
         say(f"  {remark}")

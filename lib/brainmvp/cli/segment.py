@@ -192,8 +192,10 @@ def _segment_many(
 
 
 def _report(result: "Segmentation") -> dict[str, Any]:
-    """Return the report with where the scans lie: studies of two patients may have the same name."""
-    return {"folder": readable(str(result.study.folder))} | result.report()
+    """Return the report with where the scans lie, and of when: studies of two patients may have the same name."""
+    day = result.study.taken.day
+    scans = {"folder": readable(str(result.study.folder)), "scanned": day.isoformat() if day else None}
+    return scans | result.report()
 
 
 def _save_all(result: "Segmentation", folder: Path) -> None:

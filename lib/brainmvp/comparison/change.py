@@ -54,12 +54,29 @@ class Comparison:
     alignment: Alignment
     remarks: list[str]
 
+    @property
+    def days(self) -> int | None:
+        """How long after the first visit the second one was; negative if it was before; None without both dates."""
+        first, second = (visit.study.taken.day for visit in (self.before, self.after))
+        return (second - first).days if first and second else None
+
+    @property
+    def interval(self) -> str:
+        """The same in words."""
+        if self.days is None:
+            known = self.before.study.taken.day or self.after.study.taken.day
+            return "one date unknown" if known else "dates unknown"
+        plural = "" if abs(self.days) == 1 else "s"
+        when = "later" if self.days > 0 else "earlier"
+        return f"{abs(self.days)} day{plural} {when}" if self.days else "the same day"
+
     def report(self) -> dict[str, Any]:
         """Return the comparison as JSON-ready values."""
         return {
             "task": self.task.name,
             "before": _told(self.before),
             "after": _told(self.after),
+            "days": self.days,
             "changes": [
                 {
                     "structure": change.name,
@@ -104,10 +121,12 @@ def compare(before: Visit, after: Visit, task: Task) -> Comparison:
     return Comparison(task, before, after, changes, alignment, remarks)
 
 
-def _told(visit: Visit) -> dict[str, str]:
+def _told(visit: Visit) -> dict[str, str | None]:
     # Two CDs have the same name.
     folder = readable(str(visit.study.folder))
-    return {"study": visit.study.id, "folder": folder, "segmented_by": visit.source}
+    day = visit.study.taken.day
+    scanned = day.isoformat() if day else None
+    return {"study": visit.study.id, "folder": folder, "scanned": scanned, "segmented_by": visit.source}
 
 
 def _reference(visit: Visit) -> Volume:

@@ -5,6 +5,7 @@ import numpy as np
 from brainmvp.comparison.visit import Visit
 from brainmvp.coverage import ENOUGH, brain_inside, share_inside
 from brainmvp.registration import Alignment
+from brainmvp.study import Study
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume
 
@@ -13,7 +14,7 @@ def limits(
     before: Visit, after: Visit, task: Task, alignment: Alignment, images: tuple[Volume, Volume]
 ) -> list[str]:
     """Return the sentences; images: the references of both visits, (X, Y, Z) each."""
-    remarks = []
+    remarks = _mistaken(before.study, after.study)
     if alignment.doubt:
         what = (
             "do not compare places, only volumes" if alignment.loose else "compare neither places nor volumes"
@@ -34,6 +35,20 @@ def limits(
         remarks.append(f"Segmented by {before.source} before and by {after.source} after.")
     if not np.allclose(before.labels.spacing, after.labels.spacing, rtol=0.05):
         remarks.append("The voxels differ in size: small structures may seem to change for that.")
+    return remarks
+
+
+def _mistaken(before: Study, after: Study) -> list[str]:
+    """Say why these may not be an earlier and a later visit of one patient."""
+    first, second = before.taken, after.taken
+    if before.folder == after.folder or (first.study and first.study == second.study):
+        return ["Both visits are the same study."]
+    remarks = []
+    if first.day and second.day and first.day > second.day:
+        days = f"The earlier visit is of {first.day}, the later one of {second.day}"
+        remarks.append(f"{days}: they may be the wrong way round.")
+    if first.patient and second.patient and first.patient != second.patient:
+        remarks.append("The patient numbers of the two visits differ: they may be of two patients.")
     return remarks
 
 

@@ -42,7 +42,7 @@ def draw_comparison(comparison: "Comparison", path: str | Path) -> Path:
         image = view.grey(read_volume(visit.study.images[visit.reference]), world)
         for axis, plane in zip(row, (2, 1, 0), strict=False):
             show_slice(axis, image, values, plane, centre, colours, filled=False)
-        title = f"{name}: {visit.study.id}, {visit.reference}"
+        title = f"{name}: {visit.name}, {visit.reference}"
         row[0].set_title(title, color="white", fontsize=11, loc="left", parse_math=False)
     plain = {"va": "top", "parse_math": False}
     axes[0, 3].text(0, 0.95, _table(comparison), color="white", fontsize=11, linespacing=1.6, **plain)
@@ -54,7 +54,7 @@ def draw_comparison(comparison: "Comparison", path: str | Path) -> Path:
 
 
 def _table(comparison: "Comparison") -> str:
-    lines = []
+    lines = [comparison.interval]
     for change in comparison.changes:
         before, after = written_ml(change.before_ml), written_ml(change.after_ml)
         lines.append(f"{change.name}\n   {before} → {after} mL   ({change.in_words})")

@@ -36,6 +36,11 @@ class Visit:
     unsaid: tuple[str, ...] = ()
     minimum_lesion_ml: float = 0.0
 
+    @property
+    def name(self) -> str:
+        """The study's id, with the day of the scan where it is known."""
+        return f"{self.study.id} ({day})" if (day := self.study.taken.day) else self.study.id
+
     @classmethod
     def of_result(cls, result: Segmentation) -> "Visit":
         """Return the visit of a segmentation."""

@@ -5,6 +5,7 @@ from datetime import date
 
 from brainmvp.brain import BUILT_IN, STRIPPED
 from brainmvp.card import NOTICE
+from brainmvp.files import readable
 from brainmvp.onepage.diameters import HOW_MEASURED, measure
 from brainmvp.segmentation import Segmentation
 from brainmvp.volume import Volume
@@ -71,6 +72,8 @@ def _facts(result: Segmentation) -> list[tuple[str, str]]:
     ]
     doubt = f"; {result.brain.doubt}" if result.brain.doubt else ""
     facts = [
+        ("Scanned", str(result.study.taken.day or "date unknown")),
+        ("Folder", readable(str(result.study.folder))),
         ("Sequences used", ", ".join(map(str, result.used))),
         ("Missing", ", ".join(missing) or "none"),
         ("Flagged, not used", "; ".join(f"{s}: {why}" for s, why in result.flagged.items()) or "none"),

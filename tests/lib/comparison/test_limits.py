@@ -81,7 +81,7 @@ def test_fields_of_view_that_differ_a_little_are_no_limit(visit):
 def test_what_can_still_be_compared_goes_by_the_doubt(visit, monkeypatch, facts, advice):
     doubtful = replace(Alignment(np.eye(4), True, 1.1, 1.2, 1.0, doubt="doubt"), **facts)
     monkeypatch.setattr("brainmvp.comparison.change.align", lambda *images: doubtful)
-    one = visit("v1", slice(None))
-    assert compare(one, one, get_task("tumour")).remarks == [
+    one, other = visit("v1", slice(None)), visit("v2", slice(None))
+    assert compare(one, other, get_task("tumour")).remarks == [
         f"The two visits may not align (doubt): {advice}."
     ]

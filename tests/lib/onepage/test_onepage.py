@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from html import escape
 from io import BytesIO
 
 import numpy as np
@@ -36,6 +37,10 @@ def test_the_html_page_holds_the_facts_and_needs_nothing_else(result, tmp_path):
     assert "p&lt;1&gt;" in text and "<1>" not in text
     assert "Not a medical device" in text and result.model in text
     assert re.search(r"Missing</th><td>T1, T2<", text)
+    assert (
+        "Scanned</th><td>date unknown<" in text
+        and f"Folder</th><td>{escape(str(result.study.folder))}<" in text
+    )
     assert f"{result.regions_ml['WT']:.1f}" in text
     assert "RANO" in text and " x " in text
     assert "data:image/png;base64," in text and "http" not in text
