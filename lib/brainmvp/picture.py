@@ -119,7 +119,7 @@ def _legend(axis: Axes, labels: Volume, names: dict[int, str], colours: dict[int
         Patch(color=colours[value], label=f"{name}\n{written_ml(counts[value] * labels.voxel_ml)} mL")
         for value, name in names.items()
     ]
-    title = "Nothing found" if not labels.data.any() else "Volumes"
+    title = "Nothing marked" if not labels.data.any() else "Volumes"
     legend = axis.legend(
         handles=handles, loc="center", frameon=False, labelcolor="white", fontsize=11, title=title
     )

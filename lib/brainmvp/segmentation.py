@@ -62,12 +62,18 @@ class Segmentation:
     def notes(self) -> list[str]:
         """What to know about a result from these scans, a sentence each without its full stop.
 
-        What the model misses with them, what no model can tell from them, how much of the brain they cover, and what is
-        odd about DICOM series.
+        That nothing marked is no proof, what the model misses with them, what no model can tell from them, how much of
+        the brain they cover, and what is odd about DICOM series.
         """
         weak, cut = [self.weakness] if self.weakness else [], [CUT] if self.cut else []
         weak += self.task.weaknesses(self.probabilities, self.used)
-        return [*weak, *self._not_scanned(), *cut, *self.study.notes(self.used)]
+        return [*self._nothing(), *weak, *self._not_scanned(), *cut, *self.study.notes(self.used)]
+
+    def _nothing(self) -> Iterator[str]:
+        if self.labels.data.any():
+            return
+        unsure = self.mean_uncertainty is not None
+        yield f"nothing is marked{', though something might be there' * unsure}: that is no proof of absence"
 
     def _not_scanned(self) -> Iterator[str]:
         alignments = {s: self.alignments[s] for s in self.used if s in self.alignments}

@@ -80,7 +80,7 @@ def _facts(result: Segmentation) -> list[tuple[str, str]]:
         ("Registered", ", ".join(moved) or ("none" if result.flagged else "none needed it")),
         ("Brain", f"{result.brain_ml:.0f} mL, {_FOUND_BY[result.brain.source]}{doubt}"),
         ("Measured on", f"the grid of {result.reference}, {_spacing(result.labels)}"),
-        ("Mean uncertainty", _uncertainty(result.mean_uncertainty)),
+        ("Mean uncertainty", _uncertainty(result)),
     ]
     if result.minimum_lesion_ml:
         facts.append(("Not marked", f"pieces below {result.minimum_lesion_ml:g} mL"))
@@ -91,10 +91,12 @@ def _facts(result: Segmentation) -> list[tuple[str, str]]:
     return facts
 
 
-def _uncertainty(mean: float | None) -> str:
+def _uncertainty(result: Segmentation) -> str:
+    mean = result.mean_uncertainty
     if mean is None:
-        return "nothing is marked and nothing is likely; that is no proof of absence"
-    return f"{mean:.2f} where something is marked or might be (0: sure, 1: a toss-up)"
+        return "nothing is marked and nothing is likely"
+    where = "is marked or might be" if result.labels.data.any() else "might be there"
+    return f"{mean:.2f} where something {where} (0: sure, 1: a toss-up)"
 
 
 def _spacing(volume: Volume) -> str:

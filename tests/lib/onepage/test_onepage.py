@@ -135,15 +135,28 @@ def test_what_is_too_small_to_be_marked_stands_on_the_page(result):
     )
 
 
-def test_nothing_found_is_not_told_as_certain(result):
+@pytest.mark.parametrize(
+    ("unsure", "note", "of_it"),
+    [
+        (0.0, "nothing is marked: that is no proof of absence", "nothing is marked and nothing is likely"),
+        (
+            0.8,
+            "nothing is marked, though something might be there: that is no proof of absence",
+            "0.80 where something might be there (0: sure, 1: a toss-up)",
+        ),
+    ],
+)
+def test_nothing_marked_is_told_as_no_proof_of_absence(result, unsure, note, of_it):
+    assert not any("absence" in note for note in result.notes)
     nothing = np.zeros_like(result.labels.data)
-    empty = replace(
-        result, labels=Volume(nothing, result.labels.affine), uncertainty=nothing.astype(np.float32)
-    )
-    assert empty.report()["mean_uncertainty"] is None
-    assert dict(content_of(empty).facts)["Mean uncertainty"] == (
-        "nothing is marked and nothing is likely; that is no proof of absence"
-    )
+    uncertainty = nothing.astype(np.float32)
+    uncertainty[3:5, 3:5, 3:5] = unsure
+    empty = replace(result, labels=Volume(nothing, result.labels.affine), uncertainty=uncertainty)
+    report = empty.report()
+    assert report["notes"][0] == note
+    assert (report["mean_uncertainty"] is None) == (unsure == 0)
+    facts = dict(content_of(empty).facts)
+    assert facts["Mean uncertainty"] == of_it and note in facts["Notes"]
 
 
 def test_another_ending_is_refused(result, tmp_path):
