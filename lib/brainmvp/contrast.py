@@ -24,12 +24,13 @@ _PREPOSITIONS = (
     "ohne", "without", "wo", "sans", "senza", "sin", "sem", "zonder", "uten", "utan", "bez",
 )  # fmt: skip
 _ABSENCE = re.compile(
-    r"^(pre|nativ\w*|unenhanced|(no|non|pre|vor|ohne)(contrast|gd|gad|km)|(contrast|gd|gad|km)?neg(ativ\w*)?|平扫)$"
+    r"^(pre|nativ\w*|unenhanced|(no|non|pre|vor|ohne)(contrast|gd|gad|km)|(contrast|gd|gad|km)?neg(ativ\w*)?|"
+    r"(km|kontrast)(mittel)?frei|平扫)$"
 )
 # Not, and before, in front of a medium.
 _NEGATIONS = (
     "no", "non", "not", "kein", "keine", "geen",
-    "before", "prior", "vor", "avant", "antes", "prima", "voor", "for", "fore", "innan", "przed",
+    "before", "prior", "vor", "avant", "ante", "antes", "prima", "voor", "for", "fore", "innan", "przed",
 )  # fmt: skip
 _FILLERS = ("i", "v", "iv", "de", "del", "della", "di", "du", "l", "la", "to", "the")  # after a negation
 # What a scan is without that has nothing to do with contrast: "KM ohne FS", "sans saturation de graisse".
@@ -43,9 +44,9 @@ _EVENT = re.compile(
 # First or last in the header's field for the agent: there was none; or nothing is known.
 _NO_AGENT = (
     "no", "none", "nil", "n", "false", "kein", "keine", "keines", "geen", "aucun", "ninguno", "nessuno", "nenhum",
-    "ingen", "无", "нет", *_PREPOSITIONS,
+    "ingen", "nein", "nicht", "无", "нет", *_PREPOSITIONS,
 )  # fmt: skip
-_NOT_SAID = ("unknown", "unspecified", "unbekannt", "inconnu")
+_NOT_SAID = (["unknown"], ["unspecified"], ["unbekannt"], ["inconnu"], ["na"])
 _UNITS = ("ml", "cc", "mg", "kg", "mmol", "l")
 
 
@@ -85,7 +86,7 @@ def names_agent(text: str) -> bool | None:
     (True, False, False, None)
     """
     words = re.findall(r"\d+|[^\W\d_]+", " ".join(split_words(text)))
-    if not words or words[0] in _NOT_SAID:
+    if not words or words in _NOT_SAID:
         return None
     if any(word in _NO_AGENT or _ABSENCE.match(word) for word in (words[0], words[-1])) or "not" in words:
         return False

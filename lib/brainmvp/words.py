@@ -17,7 +17,7 @@ _WO = re.compile(r"w/o(ut)?|(?<![a-z0-9])w[._ -]o(ut)?(?![a-z0-9])")
 # two words, an s without its stroke only before the whole word (elsewhere it is sagittal).
 _SHORT_WITHOUT = re.compile(
     r"((?<![^\s_(])-|(?<![a-z0-9])(s/|s[_ ](?=contrast)|o[._ ]))[_ ]?"
-    r"(?=(c|km|mdc|gd|gad[a-z]*|[ck]ontrast(?![_ -]?enh)[a-z]*)(?![a-z0-9]))"
+    r"(?=(c|km|mdc|civ|pdc|inj|gd|gad[a-z]*|[ck]ontrast(?![_ -]?enh)[a-z]*)(?![a-z0-9]))"
 )
 
 

@@ -255,7 +255,7 @@ def test_contrast_is_told_by_the_description_in_other_languages(description, wha
         ),
         *(
             (agent, "T1")
-            for agent in ("sans", "geen", "UNKNOWN", "-", ".", "0 ml", "contrast not given", "IV: none")
+            for agent in ("sans", "geen", "UNKNOWN", "-", ".", "0 ml", "contrast not given", "Kontrast: nein")
         ),
     ],
 )
