@@ -110,7 +110,7 @@ def compare(before: Visit, after: Visit, task: Task) -> Comparison:
     masks = [task.regions_of(v.labels.data) for v in (before, after)]
     changes = [
         Change(
-            region.title,
+            region.measured_as or region.title,
             *(_millilitres(m[region.name], v.labels) for m, v in zip(masks, (before, after), strict=True)),
         )
         for region in shared

@@ -55,7 +55,9 @@ def content_of(result: Segmentation) -> Content:
             # A region that is one label, or stands for one, is one row, with the label's colour.
             single = result.label_names.get(region.labels[0]) if len(region.labels) == 1 else region.title
             colour = colours.pop(single, None)
-            regions.append(Row(region.title, result.regions_ml[region.name], colour, pair))
+            regions.append(
+                Row(region.measured_as or region.title, result.regions_ml[region.name], colour, pair)
+            )
     parts = [Row(name, result.volumes_ml[name], colour) for name, colour in colours.items()]
     return Content(
         result.study.id, result.task.title, date.today().isoformat(), result.model, regions, parts,

@@ -9,8 +9,8 @@ from scipy.spatial import ConvexHull, QhullError
 from brainmvp.volume import Volume
 
 HOW_MEASURED = (
-    "Diameters by the software, after RANO: the longest line across one connected area on one slice, from outline "
-    "to outline, and the widest extent perpendicular to it, where their product is largest on the scanned slices "
+    "Diameters by the software: the longest line across one connected area on one slice, from outline to outline, "
+    "and the widest extent perpendicular to it, where their product is largest, on those slices of the grid that are "
     "nearest to axial."
 )
 # A line across the long diameter is looked for in strips this wide, voxels.
@@ -20,8 +20,9 @@ _STRIP = 1.0
 def measure(mask: Volume) -> tuple[float, float] | None:
     """Return the longest diameter of a mask (X, Y, Z) bool and the one across it, mm; None where it is empty.
 
-    After the response assessment in neuro-oncology (Wen et al., J Clin Oncol 2010): in plane, perpendicular, of one
-    connected area, where their product is largest. The outline runs halfway between voxels inside and outside.
+    As the response assessment in neuro-oncology measures what enhances (Wen et al., J Clin Oncol 2010): in plane,
+    perpendicular, of one connected area, where their product is largest. The outline runs halfway between voxels inside
+    and outside.
     """
     axis = int(np.abs(mask.affine[2, :3] / mask.spacing).argmax())
     spacing = np.delete(mask.spacing, axis)

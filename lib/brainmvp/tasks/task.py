@@ -25,7 +25,7 @@ BRAIN = Code(scheme="SCT", value="12738006", meaning="Brain")
 # What of a label or a region a network does not learn.
 _NOT_LEARNED = {
     "labels": {"__all__": {"color", "code", "category", "also_coded"}},
-    "regions": {"__all__": {"code", "weak_without"}},
+    "regions": {"__all__": {"measured_as", "code", "weak_without"}},
 }
 
 
@@ -47,13 +47,15 @@ class Label(Record):
 class Region(Record):
     """A union of labels, as the networks predict them; offered only where the sequences that show it are there.
 
-    filled: what the region encloses belongs to it (necrosis inside an enhancing rim is tumour core); code: what it is
-    as a whole, where what lies inside is not offered; None: no more than its label's category; weak_without: what it
-    may be mistaken for where a sequence is not used, whatever the model, by sequence: a sentence without its full stop.
+    measured_as: what to call it beside its volume, where the title leaves open what is counted; filled: what the region
+    encloses belongs to it (necrosis inside an enhancing rim is tumour core); code: what it is as a whole, where what
+    lies inside is not offered; None: no more than its label's category; weak_without: what it may be mistaken for where
+    a sequence is not used, whatever the model, by sequence: a sentence without its full stop.
     """
 
     name: str
     title: str
+    measured_as: str | None = None
     labels: tuple[int, ...]
     requires: tuple[Sequence, ...]
     filled: bool = False

@@ -75,7 +75,7 @@ def test_what_limits_the_comparison_is_said(visits):
     used = (Sequence.T1CE, Sequence.FLAIR)
     other = Visit(Study.from_folder(visits[1]), second.labels, Sequence.T1CE, ("WT",), "tumour@1", used)
     result = compare(first, other, get_task("tumour"))
-    assert [change.name for change in result.changes] == ["Whole tumour"]
+    assert [change.name for change in result.changes] == ["Whole tumour (with oedema)"]
     assert any("Only one of the visits could use FLAIR" in remark for remark in result.remarks)
     assert any("tumour@1" in remark for remark in result.remarks)
     lost = "Not compared, since the later visit does not show it: Tumour core, Enhancing tumour."
@@ -111,7 +111,7 @@ def test_what_a_visit_could_not_show_is_not_counted_as_none(visits):
     volume = read_volume(labels)
     write_volume(Volume(np.where(volume.data, 2, 0).astype(np.uint8), volume.affine), labels)
     result = compare(*map(_visit, visits), get_task("tumour"))
-    assert [change.name for change in result.changes] == ["Whole tumour"]
+    assert [change.name for change in result.changes] == ["Whole tumour (with oedema)"]
 
 
 def test_a_draft_of_the_whole_tumour_alone_says_nothing_of_its_core(visits):
@@ -122,7 +122,7 @@ def test_a_draft_of_the_whole_tumour_alone_says_nothing_of_its_core(visits):
     first = Visit.of_file(study, task, path)
     assert first.regions == ("WT",)
     result = compare(first, _visit(visits[1]), task)
-    assert [change.name for change in result.changes] == ["Whole tumour"]
+    assert [change.name for change in result.changes] == ["Whole tumour (with oedema)"]
     assert (
         "Not compared, since the earlier visit does not show it: Tumour core, Enhancing tumour."
         in result.remarks

@@ -42,7 +42,7 @@ def test_the_html_page_holds_the_facts_and_needs_nothing_else(result, tmp_path):
         and f"Folder</th><td>{escape(str(result.study.folder))}<" in text
     )
     assert f"{result.regions_ml['WT']:.1f}" in text
-    assert "RANO" in text and " x " in text
+    assert "<td>Whole tumour (with oedema)</td>" in text and " x " in text
     assert "data:image/png;base64," in text and "http" not in text
 
 
