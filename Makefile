@@ -2,8 +2,9 @@
 #   make demo    set up, then two made-up patients through a real server: look into demo/
 #   make test    set up, then all tests (the others: make help)
 
-# The first Python that fits; another one: make setup PYTHON=/path/to/python3.12
-FITS = import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+# The first Python that fits (Debian and Ubuntu keep ensurepip in a package of its own); another one:
+# make setup PYTHON=/path/to/python3.12
+FITS = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python; do \
 	$$p -c '$(FITS)' >/dev/null 2>&1 && echo $$p && break; done)
 
@@ -22,9 +23,9 @@ setup: $(STAMP)
 
 # Newer than its two inputs: nothing to do. PyTorch first, so that nothing after it chooses another build.
 $(STAMP): pyproject.toml constraints.txt
-	@$(or $(PYTHON),false) -c '$(FITS)' || { echo "Error: Python 3.11 or 3.12 with venv is needed; install one or set PYTHON=." >&2; exit 2; }
+	@$(or $(PYTHON),false) -c '$(FITS)' || { echo "Error: Python 3.11 or 3.12 with venv is needed; install it (on Debian and Ubuntu with python3-venv) or set PYTHON=." >&2; exit 2; }
 	@echo "Setting up $(VENV) (once; some minutes) ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) --editable '.[server,train,test,dev]'
 	$(PIP) --no-deps monailabel==0.8.5

@@ -142,6 +142,21 @@ def test_make_stops_at_an_unfit_python_with_one_sentence(tmp_path):
     assert not (tmp_path / ".venv").exists()
 
 
+def test_make_mends_an_environment_without_pip(tmp_path):
+    """What `python -m venv` leaves on Debian and Ubuntu where python3-venv is not installed yet."""
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for path, line in ((".venv/bin/python", "exit 1"), ("python", f"echo $* >> '{tmp_path / 'asked'}'")):
+        (tmp_path / path).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / path).chmod(0o755)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).touch()
+    command = ["make", "-f", str(ROOT / "Makefile"), "setup", f"PYTHON={tmp_path / 'python'}"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode
+    asked_whether_it_fits, made = (tmp_path / "asked").read_text().splitlines()
+    assert "ensurepip" in asked_whether_it_fits
+    assert made == "-m venv .venv"
+
+
 def test_make_serve_needs_a_folder(tmp_path):
     for name in ("pyproject.toml", "constraints.txt"):
         (tmp_path / name).touch()
