@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -87,7 +88,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def readable(text: str) -> str:
     """Return a path as text that can be sent, drawn and stored: what an old encoding left in it is replaced."""
-    return os.fsencode(text).decode("utf-8", "replace")
+    return text.encode("utf-8", sys.getfilesystemencodeerrors()).decode("utf-8", "replace")
 
 
 def digest_of(path: Path) -> str:

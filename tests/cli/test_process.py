@@ -78,6 +78,18 @@ def test_json_can_be_piped(write_study):
     assert json.loads(done.stdout)["studies"][0]["study"] == "visit"
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [{"PYTHONIOENCODING": "cp1252"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+)
+def test_names_of_every_alphabet_go_into_a_file_whatever_the_code_page(write_study, setting):
+    folder = write_study("张三 Łuczak", "FLAIR")
+    for form in ((), ("--json",)):
+        done = run("study", folder, *form, env=os.environ | setting, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
+        assert folder.name in done.stdout
+
+
 def test_a_table_fits_a_terminal_of_80_columns_and_keeps_its_words():
     done = run("models", "list", env=os.environ | {"FORCE_COLOR": "1", "COLUMNS": "80"}, encoding="utf-8")
     shown = re.sub(r"\x1b\[[\d;]*m", "", done.stdout)

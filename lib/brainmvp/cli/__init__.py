@@ -3,6 +3,8 @@
 PyTorch and the image libraries are imported inside the commands, so that `brainmvp --help` answers at once.
 """
 
+import io
+import sys
 from typing import Annotated
 
 import typer
@@ -74,5 +76,11 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; bad input ends with one sentence and exit code 2."""
+    """Run the command line; bad input ends with one sentence and exit code 2.
+
+    What goes to a file or a pipe is UTF-8: on Windows it would be a code page, to which most names are foreign.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
     app()
