@@ -91,9 +91,13 @@ def _memory() -> Check:
 
 
 def _port(port: int) -> Check:
-    if port_is_free(LOOPBACK, port):
-        return Check("Port", "ok", f"{port} is free")
-    return Check("Port", "warning", f"{port} is in use", "Use `brainmvp serve --port` with another one.")
+    remedy = "Use `brainmvp serve --port` with another one."
+    try:
+        if port_is_free(LOOPBACK, port):
+            return Check("Port", "ok", f"{port} is free")
+    except BrainMVPError:
+        return Check("Port", "warning", f"{port} is kept for others by the system", remedy)
+    return Check("Port", "warning", f"{port} is in use", remedy)
 
 
 def _app() -> Check:

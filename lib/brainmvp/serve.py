@@ -1,5 +1,6 @@
 """The MONAI Label server: where its app lies, how it starts, and one that runs for the length of a block."""
 
+import errno
 import importlib.util
 import os
 import runpy
@@ -48,7 +49,7 @@ def app_folder() -> Path:
 
 
 def check_can_serve(studies: Path | str, host: str, port: int) -> None:
-    """Raise `BrainMVPError` if there is no such folder, the port is taken or MONAI Label is not installed.
+    """Raise `BrainMVPError` if there is no such folder, the port cannot be had or MONAI Label is not installed.
 
     It is raised for an archive's address that `check_address` refuses, too.
     """
@@ -115,18 +116,28 @@ def free_port() -> int:
 
 
 def port_is_free(host: str, port: int) -> bool:
-    """Tell whether a server could listen there; raises `BrainMVPError` if the host is no address of this computer."""
+    """Tell whether no other program listens there.
+
+    Raises `BrainMVPError` if the host is no address of this computer, or the system keeps the port from this user.
+    """
+    elsewhere = BrainMVPError(f"{host} is no address of this computer; use {LOOPBACK} or 0.0.0.0.")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
-        raise BrainMVPError(f"{host} is no address of this computer; use {LOOPBACK} or 0.0.0.0.") from error
+        raise elsewhere from error
     with socket.socket(family) as probe:
         # As the server does: a port in TIME_WAIT is free. On Windows the option means sharing.
         if os.name == "posix":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:  # of another computer, or this one as others see it
+                raise elsewhere from error
+            if error.errno == errno.EACCES:
+                raise BrainMVPError(
+                    f"The system keeps port {port} for others; choose another one with --port, such as 8000."
+                ) from error
             return False
     return True
 

@@ -1,5 +1,6 @@
 """Starting the server: it runs for the length of a block, and says at once why it cannot."""
 
+import errno
 import socket
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 import requests
 
-from brainmvp import serve
+from brainmvp import doctor, serve
 from brainmvp.errors import BrainMVPError
 
 
@@ -43,6 +44,27 @@ def test_a_taken_port_is_told(brainmvp, tmp_path):
         result = brainmvp("serve", "--studies", tmp_path, "--port", port)
     assert result.exit_code == 2
     assert f"Port {port} of 127.0.0.1 is in use" in result.stderr
+
+
+def test_an_address_of_another_computer_is_told(brainmvp, tmp_path):
+    result = brainmvp(
+        "serve", "--studies", tmp_path, "--host", "203.0.113.5"
+    )  # kept for documents (RFC 5737)
+    assert result.exit_code == 2
+    assert "203.0.113.5 is no address of this computer; use 127.0.0.1 or 0.0.0.0." in result.stderr
+
+
+def test_a_port_that_only_an_administrator_may_use_is_told(brainmvp, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(serve.socket.socket, "bind", refuse)
+    result = brainmvp("serve", "--studies", tmp_path, "--port", 80)
+    assert result.exit_code == 2
+    assert (
+        "The system keeps port 80 for others; choose another one with --port, such as 8000." in result.stderr
+    )
+    assert doctor._port(80).found == "80 is kept for others by the system"
 
 
 def test_a_missing_folder_is_told_and_not_made(brainmvp, tmp_path):
