@@ -37,7 +37,10 @@ def examine(port: int = 8000) -> list[Check]:
     torch = _torch()
     models = Check("Models", "warning", "not looked at", "See to PyTorch first.")
     if torch.state != "problem":
-        models = _models()
+        try:
+            models = _models()
+        except OSError as error:
+            models = Check("Models", "problem", str(error), "Set BRAINMVP_HOME to a folder that you may use.")
     return [_python(), torch, models, _memory(), _port(port), _app(), _monai_label(), _torchvision()]
 
 

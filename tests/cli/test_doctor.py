@@ -64,6 +64,17 @@ def test_a_pytorch_that_does_not_load_is_found_beside_the_rest(brainmvp, monkeyp
     assert {"Python", "Memory", "Port", "Server app", "torchvision"} < checks.keys()
 
 
+def test_a_home_that_cannot_be_looked_into_is_found_beside_the_rest(brainmvp, tmp_path, monkeypatch):
+    monkeypatch.setenv(
+        "BRAINMVP_HOME", str(tmp_path / ("long" * 100))
+    )  # no permission needed, so root fails too
+    monkeypatch.setattr(doctor, "_monai_label", lambda: doctor.Check("MONAI Label", "ok", ""))
+    result = brainmvp("doctor")
+    assert result.exit_code == 2
+    assert "problem  Models: " in result.output and "Set BRAINMVP_HOME to a folder that" in result.output
+    assert "Not ready: see above." in result.output
+
+
 def test_a_missing_monai_label_comes_with_the_command(brainmvp, monkeypatch):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
     result = brainmvp("doctor")
