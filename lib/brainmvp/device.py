@@ -68,7 +68,7 @@ def fabric_of(**settings: Any) -> Any:
         from lightning.fabric.utilities.exceptions import MisconfigurationException
     except ImportError as error:
         raise BrainMVPError(
-            "Several devices need Lightning, which is not installed; run `pip install 'brainmvp[train]'`."
+            'Several devices need Lightning, which is not installed; run `pip install "brainmvp[train]"`.'
         ) from error
     try:
         return Fabric(**settings)

@@ -113,7 +113,7 @@ def _app() -> Check:
 def _monai_label() -> Check:
     """Import what the server imports, in a process of its own: seconds, and gigabytes that this one can do without."""
     if importlib.util.find_spec("monailabel") is None:
-        remedy = f"Run `pip install 'brainmvp[server]'` and `{INSTALL_MONAI_LABEL}`."
+        remedy = f'Run `pip install "brainmvp[server]"` and `{INSTALL_MONAI_LABEL}`.'
         return Check("MONAI Label", "problem", "not installed", remedy)
     version = metadata.version("monailabel")
     script = "import monailabel.interfaces.app, monailabel.endpoints.infer"
@@ -132,7 +132,7 @@ def _monai_label() -> Check:
     if run.returncode == 0:
         return Check("MONAI Label", "ok", f"{version} imports")
     last = (run.stderr.strip().splitlines() or ["no message"])[-1]
-    return Check("MONAI Label", "problem", f"{version}: {last}", "Run `pip install 'brainmvp[server]'`.")
+    return Check("MONAI Label", "problem", f"{version}: {last}", 'Run `pip install "brainmvp[server]"`.')
 
 
 def _torchvision() -> Check:

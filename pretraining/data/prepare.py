@@ -69,7 +69,7 @@ def cluster(workers: int, address: str | None) -> Iterator[Client | None]:
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
-        raise BrainMVPError("Dask is not installed; run `pip install 'brainmvp[train]'`.") from error
+        raise BrainMVPError('Dask is not installed; run `pip install "brainmvp[train]"`.') from error
     if address is not None:
         try:
             client = Client(address, timeout=5)

@@ -26,7 +26,7 @@ def demo(
     """Make a tumour and a stroke patient, start a server, segment both over REST and draw the results."""
     if importlib.util.find_spec("monailabel") is None:
         raise BrainMVPError(
-            f"MONAI Label is not installed; run `pip install 'brainmvp[server]'` and `{INSTALL_MONAI_LABEL}`."
+            f'MONAI Label is not installed; run `pip install "brainmvp[server]"` and `{INSTALL_MONAI_LABEL}`.'
         )
     with progress_bar("Demo") as tell:
         tell("loading libraries", 0.0)

@@ -16,7 +16,7 @@ def pretraining(module: str) -> ModuleType:
     """Return a module of the pretraining, such as `data.prepare`; raises `BrainMVPError` if it is not installed."""
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise BrainMVPError(f"Pretraining needs {', '.join(missing)}; run `pip install 'brainmvp[train]'`.")
+        raise BrainMVPError(f'Pretraining needs {", ".join(missing)}; run `pip install "brainmvp[train]"`.')
     if importlib.util.find_spec("brainmvp.pretraining") is not None:
         return importlib.import_module(f"brainmvp.pretraining.{module}")
     if not (_CHECKOUT / "pretraining" / "__init__.py").is_file():
