@@ -7,6 +7,9 @@ from brainmvp.spatial import extent, extent_or_all
 
 # Gaps in an enhancing rim up to about twice this are closed before what it encloses is filled.
 _GAP_MM = 4.0
+# Of a film around the rim: half its thickness. No thicker than a voxel of the working grid, it is where the rim fades;
+# chosen on 16 phantoms, of 0.6, 1, 1.5 and 2.
+_FILM_MM = 1.0
 
 
 def without_specks(mask: np.ndarray, smallest: float) -> np.ndarray:
@@ -28,9 +31,7 @@ def fill_enclosed(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     if not mask.any():
         return mask
     margin = np.ceil(_GAP_MM / spacing).astype(int) + 1
-    box = tuple(
-        slice(max(low - m, 0), high + m + 1) for (low, high), m in zip(extent(mask), margin, strict=True)
-    )
+    box = _around(mask, margin)
     part = np.pad(mask[box], [(m, m) for m in margin])  # the image's edge closes nothing
     near = ndimage.distance_transform_edt(~part, sampling=spacing) <= _GAP_MM
     closed = ndimage.distance_transform_edt(near, sampling=spacing) > _GAP_MM
@@ -39,3 +40,31 @@ def fill_enclosed(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     result = mask.copy()
     result[box] |= filled
     return result
+
+
+def without_film(mask: np.ndarray, rim: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Return a mask (X, Y, Z) without the thin film around the rim inside it; spacing: mm along each axis.
+
+    Where an enhancing rim fades outwards, the core may still be likely enough and the rim no more: the film between
+    both would count as necrosis around the rim. What lies on the rim's inner side, or is thicker, stays.
+    """
+    rest = mask & ~rim
+    if not rim.any() or not rest.any():
+        return mask
+    box = _around(mask, np.ceil(2 * _FILM_MM / spacing).astype(int) + 1)
+
+    def near(part: np.ndarray, mm: float) -> np.ndarray:
+        return ndimage.distance_transform_edt(~part, sampling=spacing) <= mm if part.any() else part
+
+    part = rest[box]
+    thick = near(~near(~part, _FILM_MM), _FILM_MM)
+    result = mask.copy()
+    result[box] &= ~(part & ~thick & near(~mask[box], 2 * _FILM_MM) & near(rim[box], 2 * _FILM_MM))
+    return result
+
+
+def _around(mask: np.ndarray, margin: np.ndarray) -> tuple[slice, ...]:
+    """Return the box of a mask that is not empty, and a margin of so many voxels as far as the image goes."""
+    return tuple(
+        slice(max(low - m, 0), high + m + 1) for (low, high), m in zip(extent(mask), margin, strict=True)
+    )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from brainmvp.brain import BUILT_IN
 from brainmvp.calibration import temper
-from brainmvp.cleaning import fill_enclosed, without_specks
+from brainmvp.cleaning import fill_enclosed, without_film, without_specks
 from brainmvp.clock import Clock
 from brainmvp.coverage import is_cut
 from brainmvp.device import pick_device
@@ -134,6 +134,9 @@ class Segmenter:
                 masks[region.name] = fill_enclosed(masks[region.name], reference.spacing)
                 if outer.name in masks:
                     masks[outer.name] |= masks[region.name]
+        for region, rim in pairwise(self.task.regions):
+            if region.filled and rim.name in masks:
+                masks[region.name] = without_film(masks[region.name], masks[rim.name], reference.spacing)
         if smallest := self._smallest_ml(reference):
             outermost = next(iter(masks))
             masks[outermost] = without_specks(masks[outermost], smallest / reference.voxel_ml)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from brainmvp.cleaning import fill_enclosed, without_specks
+from brainmvp.cleaning import fill_enclosed, without_film, without_specks
 
 
 def shell(spacing, gap=0.0):
@@ -28,6 +29,27 @@ def test_what_a_rim_encloses_is_filled_also_through_a_gap(spacing, gap):
 def test_an_open_bowl_is_not_filled():
     rim, inside = shell((1.0, 1.0, 1.0), gap=8.0)
     assert fill_enclosed(rim, np.ones(3))[inside].mean() < 0.5
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 0.8, 3.0)])
+def test_a_film_around_a_rim_goes_and_what_the_rim_encloses_stays(spacing):
+    rim, inside = shell(spacing)
+    film = near(rim | inside, 1.0, spacing) & ~rim & ~inside
+    assert film.any()
+    assert np.array_equal(without_film(rim | inside | film, rim, np.array(spacing)), rim | inside)
+    assert np.array_equal(without_film(rim | inside, rim, np.array(spacing)), rim | inside)
+
+
+def test_a_core_that_is_thick_or_does_not_enhance_keeps_its_edge():
+    rim, inside = shell((1.0, 1.0, 1.0))
+    thick = near(rim | inside, 5.0, (1.0, 1.0, 1.0))
+    assert without_film(thick, rim, np.ones(3))[thick].mean() > 0.99
+    assert np.array_equal(without_film(thick, np.zeros_like(rim), np.ones(3)), thick)
+
+
+def near(mask, mm, spacing):
+    """Return the mask and what lies up to so many mm from it."""
+    return ndimage.distance_transform_edt(~mask, sampling=spacing) <= mm
 
 
 def test_two_lesions_side_by_side_stay_two():

@@ -48,9 +48,10 @@ class Region(Record):
     """A union of labels, as the networks predict them; offered only where the sequences that show it are there.
 
     measured_as: what to call it beside its volume, where the title leaves open what is counted; filled: what the region
-    encloses belongs to it (necrosis inside an enhancing rim is tumour core); code: what it is as a whole, where what
-    lies inside is not offered; None: no more than its label's category; weak_without: what it may be mistaken for where
-    a sequence is not used, whatever the model, by sequence: a sentence without its full stop.
+    encloses belongs to it (necrosis inside an enhancing rim is tumour core), and a thin film around the rim, the next
+    region, does not; code: what it is as a whole, where what lies inside is not offered; None: no more than its label's
+    category; weak_without: what it may be mistaken for where a sequence is not used, whatever the model, by sequence: a
+    sentence without its full stop.
     """
 
     name: str
