@@ -1,5 +1,7 @@
 """What the scores of many cases say of each region: means by patient, their intervals, and how two models differ."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from brainmvp.evaluation.page import Row
@@ -71,12 +73,25 @@ def page_rows(scores: list[CaseScore]) -> list[Row]:
 
 
 def compare(task: Task, first: list[CaseScore], second: list[CaseScore]) -> dict[str, Comparison]:
-    """Return how the Dice of two models differs, by region, over the patients whom both could score."""
+    """Return how the Dice of two models differs, by region, over the same studies and the same regions of each.
+
+    What only one of them offered, as they need not have the same sequences, is not compared, nor part of a mean.
+    """
+    scored = _in_common(first, second), _in_common(second, first)
     result = {}
     for region in ("mean", *task.outputs) if len(task.outputs) > 1 else task.outputs:
-        pair = [by_patient(scores, region, "dice") for scores in (first, second)]
-        both = sorted(pair[0].keys() & pair[1].keys())
-        if both:
-            means = [patient_means({p: values[p] for p in both}) for values in pair]
-            result[f"Dice, {region}"] = compare_means(*means)
+        pair = [by_patient(scores, region, "dice") for scores in scored]
+        if pair[0]:
+            result[f"Dice, {region}"] = compare_means(*map(patient_means, pair))
     return result
+
+
+def _in_common(scores: list[CaseScore], others: list[CaseScore]) -> list[CaseScore]:
+    """Return scores with those regions only that the other model's scores of the same study have as well."""
+    offered = {score.id: score.regions.keys() for score in others}
+    return [
+        replace(
+            score, regions={name: score.regions[name] for name in score.regions if name in offered[score.id]}
+        )
+        for score in scores
+    ]

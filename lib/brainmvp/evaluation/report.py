@@ -58,7 +58,7 @@ _RULES = {
         f"{_COUNTING}Intervals: 2000 resamplings of the patients. Where a region is neither there nor found, Dice and "
         "the lesion scores are 1 and HD95 is 0; where it is only one of the two, they are 0 and HD95 is "
         f"{MISSED_MM:g} mm. Lesion-wise Dice is as in BraTS 2023, lesion-wise F1 that of ISLES 2022. A region that a "
-        "study's sequences cannot show is not scored in it.\n"
+        "study's sequences cannot show is not scored in it, and models are compared in those that both offered.\n"
     ),
     "classification": (
         f"{_COUNTING}One whose class changed counts once for each class; McNemar's test takes these for two patients. "
