@@ -16,17 +16,18 @@ from brainmvp.case import Case, class_index, read_label
 from brainmvp.classify import resize
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
+from brainmvp.finetune.labels import labels_on
 from brainmvp.finetune.on_disk import OnDisk, write_array
 from brainmvp.prepare import Prepared, prepare
 from brainmvp.sequences import Sequence
-from brainmvp.spatial import middle_of, resample, resample_labels
+from brainmvp.spatial import middle_of, resample
 from brainmvp.study import files_of
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume, read_volume
 
 # The grid of the BraTS data sets, in whose world the templates lie (see `templates.py`).
 _SRI24_SHAPE = (240, 240, 155)
-_VERSION = 4  # raise it when what is prepared changes, so that nothing old is used
+_VERSION = 5  # raise it when what is prepared changes, so that nothing old is used
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Preparation:
             images = resize(images, self.grid)
         arrays = {"images": images.numpy().astype(np.float16)}
         if label is not None:
-            arrays["labels"] = resample_labels(label.data, label.affine, prepared.grid)
+            arrays["labels"] = labels_on(prepared.grid, label, task)
         if self.templates is not None:
             arrays["fill"] = _fill(self.templates, task.sequences, prepared)
         return arrays, [s in prepared.used for s in task.sequences], target
