@@ -6,7 +6,7 @@ from datetime import date
 from brainmvp.brain import BUILT_IN, STRIPPED
 from brainmvp.card import NOTICE
 from brainmvp.files import readable
-from brainmvp.onepage.diameters import HOW_MEASURED, measure
+from brainmvp.onepage.diameters import how_measured, measure
 from brainmvp.segmentation import Segmentation
 from brainmvp.volume import Volume
 
@@ -61,7 +61,7 @@ def content_of(result: Segmentation) -> Content:
     parts = [Row(name, result.volumes_ml[name], colour) for name, colour in colours.items()]
     return Content(
         result.study.id, result.task.title, date.today().isoformat(), result.model, regions, parts,
-        _facts(result), HOW_MEASURED, NOTICE,
+        _facts(result), how_measured(result.labels), NOTICE,
     )  # fmt: skip
 
 

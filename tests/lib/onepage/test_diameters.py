@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brainmvp.onepage.diameters import measure
+from brainmvp.onepage.diameters import HOW_MEASURED, how_measured, measure
 from brainmvp.volume import Volume
 
 
@@ -29,6 +29,24 @@ def test_an_ellipsoids_axes_are_found_on_axial_slices(spacing, axes, turn):
     longest, across = measure(_ellipsoid((25, 12, 40), spacing, turn, axes))
     # The long z axis is not in plane; half a voxel on either side is the outline's own uncertainty.
     assert longest == pytest.approx(50, abs=1.2) and across == pytest.approx(24, abs=1.5)
+
+
+@pytest.mark.parametrize(("radii", "least"), [((20, 7.5), 12), ((10, 6), 10.5), ((5, 3), 4.8)])
+def test_an_oblique_lesion_is_not_thin_on_long_pixels(radii, least):
+    for turn in np.linspace(0, np.pi, 20):
+        mask = _ellipsoid((*radii, 4), (6, 1, 1), turn)  # axial slices of a sagittal scan
+        area = mask.data[:, :, mask.shape[2] // 2]
+        longest, across = measure(Volume(np.stack([area, np.zeros_like(area)], 2), mask.affine))
+        assert across == pytest.approx(2 * radii[1], abs=6) and across >= least
+        assert longest == pytest.approx(2 * radii[0], abs=6)
+
+
+def test_the_page_tells_how_sure_diameters_on_long_pixels_are():
+    sagittal, axial = (Volume(np.zeros((2, 2, 2), bool), np.diag([*s, 1.0])) for s in ((6, 1, 1), (1, 1, 6)))
+    assert how_measured(axial) == HOW_MEASURED
+    assert how_measured(sagittal).endswith(
+        " Pixels on them are 6 mm long here, and diameters may be off by as much."
+    )
 
 
 def test_two_lesions_are_not_measured_as_one():
