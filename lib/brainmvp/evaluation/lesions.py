@@ -11,15 +11,15 @@ _GROWING = ndimage.generate_binary_structure(3, 2)  # 18: BraTS dilates without 
 
 
 def lesion_scores(
-    found: np.ndarray, true: np.ndarray, spacing: np.ndarray, rules: Lesions
+    found: np.ndarray, true: np.ndarray, voxel_ml: float, rules: Lesions
 ) -> tuple[float, float]:
-    """Return (lesion-wise Dice, lesion-wise F1) of two masks (X, Y, Z) bool; spacing: mm along each axis."""
+    """Return (lesion-wise Dice, lesion-wise F1) of two masks (X, Y, Z) bool; voxel_ml: millilitres of a voxel."""
     if not found.any() and not true.any():
         return 1.0, 1.0
-    return lesion_dice(found, true, spacing, rules), lesion_f1(found, true)
+    return lesion_dice(found, true, voxel_ml, rules), lesion_f1(found, true)
 
 
-def lesion_dice(found: np.ndarray, true: np.ndarray, spacing: np.ndarray, rules: Lesions) -> float:
+def lesion_dice(found: np.ndarray, true: np.ndarray, voxel_ml: float, rules: Lesions) -> float:
     """Return the lesion-wise Dice of the BraTS 2023 challenge (its published metrics).
 
     True parts that touch after `rules.dilation` voxels of dilation are one lesion. Each lesion is compared with all
@@ -29,7 +29,7 @@ def lesion_dice(found: np.ndarray, true: np.ndarray, spacing: np.ndarray, rules:
     grown = ndimage.binary_dilation(true, _GROWING, rules.dilation) if rules.dilation else true
     lesions, count = ndimage.label(grown, _TOUCHING)
     parts, part_count = ndimage.label(found, _TOUCHING)
-    voxel_mm3 = float(np.prod(spacing))
+    voxel_mm3 = 1000 * voxel_ml
     scores, used = [], np.zeros(part_count + 1, bool)
     used[0] = True
     for lesion in range(1, count + 1):

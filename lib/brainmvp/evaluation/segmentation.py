@@ -97,7 +97,7 @@ def score_case(
     for name in found:
         if name not in result.probabilities:
             continue
-        metrics[name] = mask_metrics(found[name], wanted[name], result.labels.spacing, lesions)
+        metrics[name] = mask_metrics(found[name], wanted[name], result.labels.affine, lesions)
         values = result.probabilities[name]
         doubted = values > _DOUBTED
         said[name] = bin_sums(values[doubted], wanted[name][doubted])
