@@ -96,7 +96,7 @@ class SegmentationProblem:
     def predict(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
         """Return the Dice of each region (R,); NaN where the sequences, or those that the label was drawn with, cannot
         show it; 1 where there is nothing to find and nothing is found."""
-        probabilities = self._by_rule(self.probabilities(network, case))
+        probabilities = self._by_rule(self.probabilities(network, case), case)
         targets = self.targets(case).numpy()
         seen = seen_regions(torch.from_numpy(case.looked_at), self.task).numpy()
         result = np.full(len(targets), np.nan)
@@ -108,7 +108,7 @@ class SegmentationProblem:
 
     def found(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
         """Return the label map (X, Y, Z) uint8 that the network gives a case."""
-        probabilities = self._by_rule(self.probabilities(network, case))
+        probabilities = self._by_rule(self.probabilities(network, case), case)
         return self.task.labels_of(
             {
                 name: values > self.thresholds.get(name, 0.5)
@@ -129,9 +129,18 @@ class SegmentationProblem:
         """Return the problem with the temperatures and thresholds that fit validation cases best."""
         return calibrated(self, network, cases)
 
-    def _by_rule(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return probabilities (R, X, Y, Z) as results have them: of tissues, the most probable one takes the voxel."""
-        return probabilities if self.task.nested else probabilities * (probabilities == probabilities.max(0))
+    def _by_rule(self, probabilities: np.ndarray, case: PreparedCase) -> np.ndarray:
+        """Return probabilities (R, X, Y, Z) as results have them.
+
+        A region lies inside the one before, of those that the case's sequences show; of tissues, the most probable one
+        takes the voxel.
+        """
+        if not self.task.nested:
+            return probabilities * (probabilities == probabilities.max(0))
+        offered = seen_regions(torch.from_numpy(case.shown), self.task).numpy()
+        result = probabilities.copy()
+        result[offered] = np.minimum.accumulate(probabilities[offered])
+        return result
 
     def _corner(self, case: PreparedCase, generator: torch.Generator) -> list[int]:
         """Return the first voxel of a crop; negative or past the end where the image is smaller than the window."""

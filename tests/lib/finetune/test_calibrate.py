@@ -80,6 +80,25 @@ def test_tissues_side_by_side_are_scored_as_they_are_found():
     assert side_by_side.predict(BothSure(), brain).tolist() == pytest.approx(right)
 
 
+class CoreOutside(TooSure):
+    """Is sure of a tumour's core where the first channel is bright, and of the whole tumour nowhere."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        bright = images[:, :1]
+        return torch.cat([bright - 2, 9 * bright, bright - 9], 1)
+
+
+def test_a_core_outside_its_tumour_is_scored_as_a_result_has_it():
+    task = get_task("tumour")
+    labels = np.zeros((16, 16, 16), np.uint8)
+    labels[4:9, 4:9, 4:9] = 1
+    images = np.stack([labels] * len(task.sequences)).astype(np.float16)
+    tumour = PreparedCase("a", "a", images, np.ones(len(task.sequences), bool), labels=labels)
+    nested = SegmentationProblem(task, task.recipe, (16, 16, 16), 0.0, {}, {})
+    assert nested.predict(CoreOutside(), tumour).tolist() == [0, 0, 1]
+    assert not nested.found(CoreOutside(), tumour).any()
+
+
 def test_the_card_of_a_fine_tuned_model_has_its_own_numbers(tmp_path, tiny_models):
     start = ModelStore(tiny_models).resolve("stroke")
     card = start.card.model_copy(update={"thresholds": {REGION: 0.9}, "temperatures": {REGION: 9.0}})
