@@ -6,3 +6,8 @@ def written_ml(volume: float) -> str:
     if 0 < volume < 0.005:
         return "<0.01"
     return f"{volume:.1f}" if volume >= 1 else f"{volume:.2f}"
+
+
+def written_change(volume: float) -> str:
+    """Return by how many millilitres something grew, or, with a minus, shrank."""
+    return ("-" if volume < 0 else "+") + written_ml(abs(volume))

@@ -11,6 +11,7 @@ from brainmvp.cli.outputs import spare_scans
 from brainmvp.cli.segment import load, run, warn_of_boxes
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import write_json
+from brainmvp.millilitres import written_change, written_ml
 
 if TYPE_CHECKING:
     from brainmvp.comparison import Comparison
@@ -70,7 +71,7 @@ def compare(
 
 def _show(result: "Comparison") -> None:
     rows = [
-        (c.name, f"{c.before_ml:.2f}", f"{c.after_ml:.2f}", f"{c.change_ml:+.2f}", c.in_words)
+        (c.name, written_ml(c.before_ml), written_ml(c.after_ml), written_change(c.change_ml), c.in_words)
         for c in result.changes
     ]
     columns = {

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from brainmvp import fonts
 from brainmvp.card import NOTICE
 from brainmvp.errors import BrainMVPError
-from brainmvp.millilitres import written_ml
+from brainmvp.millilitres import written_change, written_ml
 from brainmvp.modelstore import ModelStore
 from brainmvp.onepage import write_page
 from brainmvp.onepage.content import Content, Row, content_of
@@ -111,6 +111,7 @@ def two_letters(path, letters):
 )
 def test_a_small_volume_has_two_decimals(volume, text):
     assert written_ml(volume) == text
+    assert written_change(volume) == f"+{text}" and (not volume or written_change(-volume) == f"-{text}")
 
 
 def test_an_infarct_is_one_row_with_its_colour(tiny_models, write_study):
