@@ -94,8 +94,8 @@ def _answers(found: list[Classification], targets: list[int], cases: list[Case])
 def intervals(answers: Answers) -> dict[str, Interval]:
     """Return accuracy, AUC and F1 by patient, with their intervals over resampled patients.
 
-    A patient whose class changed is drawn with both. Resamplings without one of the classes do not count for AUC and
-    F1, which are means over the classes.
+    A patient whose class changed is drawn with both. AUC and F1 are means over the classes: without a patient of one
+    of them they are NaN, and resamplings without one do not count. One patient has no interval.
     """
     means, wanted, who = by_patient(answers.probabilities, answers.targets, answers.patients)
     rows_of: dict[str, list[int]] = {}
@@ -105,8 +105,6 @@ def intervals(answers: Answers) -> dict[str, Interval]:
 
     def metrics(rows: np.ndarray) -> np.ndarray:
         found = classification_metrics(means[rows], wanted[rows], [str(row) for row in range(len(rows))])
-        if len(set(wanted[rows])) < len(set(wanted)):
-            found["f1"] = np.nan
         return np.array([found[name] for name in METRICS])
 
     drawn = resampled(

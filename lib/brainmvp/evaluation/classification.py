@@ -23,16 +23,15 @@ def classification_metrics(
 ) -> dict[str, float]:
     """Return accuracy, AUC and F1 by patient, of probabilities (N, K) and classes (N,).
 
-    AUC and F1 are means over the classes (macro), as the official code takes them; AUC is of one class against the
-    rest, and NaN where a class has no patient.
+    AUC and F1 are means over the classes (macro), as the official code takes them, and NaN where a class has no
+    patient; AUC is of one class against the rest.
     """
     means, wanted, _ = by_patient(probabilities, targets, patients)
     found = means.argmax(1)
     classes = range(means.shape[1])
     complete = len(set(wanted.tolist())) == len(classes)
-    aucs = [roc_auc_score(wanted == k, means[:, k]) for k in classes] if complete else [np.nan]
-    return {
-        "accuracy": float(accuracy_score(wanted, found)),
-        "auc": float(np.mean(aucs)),
-        "f1": float(f1_score(wanted, found, average="macro", labels=list(classes), zero_division=0)),
-    }
+    metrics = {"accuracy": float(accuracy_score(wanted, found)), "auc": np.nan, "f1": np.nan}
+    if complete:
+        metrics["auc"] = float(np.mean([roc_auc_score(wanted == k, means[:, k]) for k in classes]))
+        metrics["f1"] = float(f1_score(wanted, found, average="macro", zero_division=0))
+    return metrics

@@ -57,12 +57,14 @@ _RULES = {
     "segmentation": (
         f"{_COUNTING}Intervals: 2000 resamplings of the patients. Where a region is neither there nor found, Dice and "
         "the lesion scores are 1 and HD95 is 0; where it is only one of the two, they are 0 and HD95 is "
-        f"{MISSED_MM:g} mm. Lesion-wise Dice is as in BraTS 2023, lesion-wise F1 that of ISLES 2022. A region that a "
+        f"{MISSED_MM:g} mm. Lesion-wise Dice is as in BraTS 2023: lesions too small to count cost nothing where "
+        "they are missed (1 where there are no others). Lesion-wise F1 is that of ISLES 2022. A region that a "
         "study's sequences cannot show is not scored in it, and models are compared in those that both offered.\n"
     ),
     "classification": (
         f"{_COUNTING}One whose class changed counts once for each class; McNemar's test takes these for two patients. "
-        "Intervals: 500 resamplings of the patients. F1 is the mean over the classes.\n"
+        "Intervals: 500 resamplings of the patients. F1 is the mean over the classes; AUC and F1 are left open "
+        "where a class has no patient.\n"
     ),
 }
 _FOLDS = {

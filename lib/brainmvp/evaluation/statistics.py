@@ -45,14 +45,17 @@ def bootstrap(values: np.ndarray, samples: int = _SAMPLES) -> Interval:
 
     One patient has none. The same values give the same interval.
     """
-    if len(values) < 2:
-        return Interval(float(np.mean(values)), np.nan, np.nan)
     drawn = resampled(len(values), lambda rows: np.mean(values[rows]), samples)
     return interval(float(np.mean(values)), drawn)
 
 
 def resampled(patients: int, statistic: Callable[[np.ndarray], Any], samples: int = _SAMPLES) -> np.ndarray:
-    """Return a statistic of the rows of as many patients, drawn with replacement, (samples, ...)."""
+    """Return a statistic of the rows of as many patients, drawn with replacement, (samples, ...).
+
+    Of one patient, who would always be drawn, it is not a number.
+    """
+    if patients < 2:
+        return np.full_like(statistic(np.arange(patients)), np.nan, dtype=float)[None]
     rng = np.random.default_rng(_SEED)
     return np.array([statistic(rng.integers(0, patients, patients)) for _ in range(samples)])
 

@@ -6,6 +6,8 @@ import pytest
 from brainmvp.evaluation.classes import METRICS, Answers, intervals
 from brainmvp.evaluation.classification import by_patient, classification_metrics
 from brainmvp.evaluation.statistics import bootstrap, compare_answers, compare_means, patient_means
+from brainmvp.evaluation.tables import summary_rows
+from brainmvp.tasks import get_task
 
 
 def test_an_interval_holds_the_truth_about_as_often_as_it_says():
@@ -43,6 +45,23 @@ def test_a_rare_class_that_is_always_found_has_a_narrow_interval():
     assert {name: (one.value, one.low) for name, one in found.items()} == dict.fromkeys(METRICS, (1.0, 1.0))
     one_wrong = np.eye(2)[[0, *targets[1:]]]
     assert intervals(Answers(one_wrong, targets, names, names, ["m@1"] * 40))["f1"].low < 0.9
+
+
+def test_a_class_that_nobody_has_costs_no_f1():
+    said, targets, names = np.eye(3)[[0, 0, 1, 1]], np.array([0, 0, 1, 1]), list("abcd")
+    found = intervals(Answers(said, targets, names, names, ["m@1"] * 4))
+    assert found["accuracy"].value == 1.0
+    assert np.isnan([found[name].value for name in ("auc", "f1")]).all()
+    _, accuracy, auc, f1 = summary_rows({"mean": found}, get_task("mrbrains-13"))
+    assert (accuracy[2], auc[2], f1[2]) == ("1.0000 (1.0000 to 1.0000)", "-", "-")
+
+
+def test_one_patient_has_no_interval():
+    one = Answers(np.eye(2)[[0, 1]], np.array([0, 1]), ["v1", "v2"], ["a", "a"], ["m@1"] * 2)
+    found = intervals(one)
+    assert {name: each.value for name, each in found.items()} == dict.fromkeys(METRICS, 1.0)
+    assert np.isnan([each.low for each in found.values()]).all()
+    assert str(bootstrap(np.array([0.5]))) == "0.5"
 
 
 def test_a_patient_whose_class_changed_is_drawn_with_both():
