@@ -1,9 +1,11 @@
 """Which volume is which sequence, what is missing, and how it is shown."""
 
+import sys
+
 import numpy as np
 import pytest
 import slicer
-from BrainMVPLib import measure, views
+from BrainMVPLib import measure, shared, views
 from BrainMVPLib import scene as ops
 from BrainMVPLib.labelmap import Labelmap
 from BrainMVPLib.opening import Opening, why_in_words
@@ -24,6 +26,17 @@ def rows(names, chosen=None, left_empty=(), task="tumour", visits=()):
     tell = sequence_teller(lambda node_id: HEADERS.get(node_id, {}))
     volumes = [VolumeFacts(name, name, visit=dict(visits).get(name, "")) for name in names]
     return {row.sequence: row for row in assemble(TASKS[task], volumes, chosen or {}, left_empty, tell)}
+
+
+def test_a_checkout_outweighs_a_copy_that_a_build_left_in_it(tmp_path, monkeypatch):
+    module = tmp_path / "SlicerExtension" / "BrainMVP"
+    copy, checkout = module / "Resources" / "Shared" / "brainmvp", tmp_path / "lib" / "brainmvp"
+    monkeypatch.setattr(shared, "_MODULE", module)
+    monkeypatch.setattr(sys, "path", [])
+    for folder in (copy, checkout):  # an installed extension has the copy only
+        folder.mkdir(parents=True)
+        (folder / "sequences.py").touch()
+        assert shared.shared_package() == folder
 
 
 def test_names_and_headers_tell_sequences_and_a_header_outweighs_a_name():

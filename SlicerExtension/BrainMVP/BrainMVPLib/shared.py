@@ -1,6 +1,7 @@
 """What the module shares with the library: the sequences' names, the reading of DICOM headers, and the tasks.
 
-The build copies these files into `Resources/Shared`; in a checkout they are read where they are kept.
+The build copies these files into `Resources/Shared`; in a checkout they are read where they are kept: a copy there
+is as old as the last build.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def shared_package() -> Path:
     """Return the folder of the package `brainmvp`, of which only the shared files are used."""
     packaged = _MODULE / "Resources" / "Shared" / "brainmvp"
     checkout = _MODULE.parents[1] / "lib" / "brainmvp"
-    for folder in (packaged, checkout):
+    for folder in (checkout, packaged):
         if (folder / "sequences.py").is_file():
             if str(folder.parent) not in sys.path:
                 sys.path.append(str(folder.parent))
