@@ -132,7 +132,7 @@ class ModelStore:
                     f"{pointer} is damaged; run `brainmvp models serve {name}@VERSION`."
                 ) from error
         versions = self.versions(name)
-        built_in = [version for version in versions if (_BUILT_IN / name / str(version)).is_dir()]
+        built_in = [version for version in versions if self._folder(name, version).is_relative_to(_BUILT_IN)]
         if built_in and self.get(name, max(built_in)).card.kind == "encoder":
             return max(versions)
         return max(built_in or versions)
@@ -164,19 +164,23 @@ class ModelStore:
 
     def get(self, name: str, version: int) -> Model:
         """Return one version; raises `BrainMVPError` if it is not there or its card cannot be read."""
-        for root in (self.root, _BUILT_IN) if is_name(name) else ():
-            folder = root / name / str(version)
-            if (folder / "card.json").is_file():
-                card = _read_card(folder)
-                if (card.name, card.version) != (name, version):
-                    raise BrainMVPError(
-                        f"{folder / 'card.json'} is the card of {card.id}; give the folder the name that it had."
-                    )
-                return Model(card, folder)
         if not self.versions(name):
             raise self._unknown(name)
-        versions = ", ".join(map(str, self.versions(name)))
-        raise BrainMVPError(f"The model '{name}' has no version {version}; its versions are: {versions}.")
+        folder = self._folder(name, version)
+        if not (folder / "card.json").is_file():
+            versions = ", ".join(map(str, self.versions(name)))
+            raise BrainMVPError(f"The model '{name}' has no version {version}; its versions are: {versions}.")
+        card = _read_card(folder)
+        if (card.name, card.version) != (name, version):
+            raise BrainMVPError(
+                f"{folder / 'card.json'} is the card of {card.id}; give the folder the name that it had."
+            )
+        return Model(card, folder)
+
+    def _folder(self, name: str, version: int) -> Path:
+        """Return where a version is: an own one outweighs a built-in one of its number, which came after it."""
+        own = self.root / name / str(version)
+        return own if (own / "card.json").is_file() else _BUILT_IN / name / str(version)
 
     def _unknown(self, name: str) -> BrainMVPError:
         known = ", ".join(self.names()) or "none"

@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 import torch
 
+from brainmvp import modelstore
 from brainmvp.card import Card, check_name
 from brainmvp.cli.keeping import keep_once
 from brainmvp.errors import BrainMVPError
@@ -75,6 +76,19 @@ def test_the_newest_encoder_answers_and_the_newest_segmentation_model_only_when_
         added = card(store.next_version(name), name).model_copy(update=kind)
         store.add(added, weights)
         assert store.resolve(name).card == (added if name == "encoder" else built_in.card)
+
+
+def test_an_own_version_that_is_not_served_stays_so_when_the_package_brings_one_of_its_number(
+    store, weights, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(modelstore, "_BUILT_IN", tmp_path / "package")
+    write_model(card(1), weights, tmp_path / "package" / "probe" / "1")
+    store.add(card(2), weights)
+    write_model(card(2), weights, tmp_path / "package" / "probe" / "2")
+    assert not store.resolve("probe@2").built_in
+    assert store.resolve("probe").card.version == 1
+    write_model(card(3), weights, tmp_path / "package" / "probe" / "3")
+    assert store.resolve("probe").card.version == 3
 
 
 def test_the_served_version_is_chosen_and_can_be_taken_back(store, weights):
