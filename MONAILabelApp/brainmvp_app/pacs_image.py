@@ -1,5 +1,6 @@
 """A series that lies in an archive: known by its headers, fetched when it is read, never kept as DICOM here."""
 
+import os
 import tempfile
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -43,7 +44,7 @@ class ArchivedImage(DicomImage):
             try:
                 volume = DicomImage(planes, self.shape, self.affine, self.facts).read()
             except BrainMVPError as error:
-                said = str(error).replace(f"{folder}/", "file ")
+                said = str(error).replace(f"{folder}{os.sep}", "file ")
                 raise BrainMVPError(f"{self.name}: {said}") from error
         return replace(volume, path=Path(self.name))
 

@@ -1,5 +1,6 @@
 """What is wrong with labels and held-out patients, in sentences by place: part of what `GET /datastore/` answers."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def held_out_sets(root: Path, tasks: tuple[Task, ...]) -> tuple[list[HeldOut], d
         try:
             held_out = read_held_out(root, task.name)
         except BrainMVPError as error:
-            problems[_place(task.name)] = str(error).replace(f"{root}/", "")
+            problems[_place(task.name)] = str(error).replace(f"{root}{os.sep}", "")
         else:
             sets += [held_out] if held_out else []
     return sets, problems

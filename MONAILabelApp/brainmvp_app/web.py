@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -34,7 +35,7 @@ def install(server: FastAPI, studies: str) -> None:
 
     def refuse(request: Request, error: Exception) -> JSONResponse:
         sentence = getattr(error, "msg", None) or str(error)
-        return _answer(status_of(error), sentence.replace(f"{studies}/", ""))
+        return _answer(status_of(error), sentence.replace(f"{studies}{os.sep}", ""))
 
     server.add_exception_handler(BrainMVPError, refuse)
     server.add_exception_handler(MONAILabelException, refuse)
