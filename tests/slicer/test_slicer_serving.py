@@ -1,5 +1,6 @@
 """Start on this computer: a real server process that is started, used and stopped."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -93,7 +94,20 @@ def test_a_server_that_does_not_start_shows_its_log(session, settle, tmp_path, m
     assert "is not a folder" in session.errors[-1]
     monkeypatch.setenv("BRAINMVP_COMMAND", "")
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.setattr(local_server, "_CHECKOUT", tmp_path)
     assert find_command() is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script of a shell")
+def test_the_command_of_the_checkout_is_found_without_a_search_path(tmp_path, monkeypatch):
+    monkeypatch.delenv("BRAINMVP_COMMAND", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.setattr(local_server, "_CHECKOUT", tmp_path)
+    command = tmp_path / ".venv" / "bin" / "brainmvp"
+    command.parent.mkdir(parents=True)
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    assert find_command() == str(command)
 
 
 def test_a_proxy_is_not_asked_for_this_computer(stock, monkeypatch):

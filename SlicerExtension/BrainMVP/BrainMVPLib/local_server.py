@@ -17,12 +17,20 @@ _FIRST_PORT, _PORTS = 10000, 20000
 # Of Slicer's own Python and Qt, which another Python must not find.
 _SLICERS = ("PYTHONHOME", "PYTHONPATH", "QT_PLUGIN_PATH")
 _TAIL_LINES = 12  # of the log, in the details of an error
+_CHECKOUT = Path(__file__).resolve().parents[3]  # of the repository, unless the module is installed
 _NO_CONSOLE = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows, which else opens one
 
 
 def find_command() -> str | None:
-    """Return the `brainmvp` command of this computer, or None where it is not installed."""
-    return os.environ.get("BRAINMVP_COMMAND") or shutil.which("brainmvp")
+    """Return the `brainmvp` command of this computer, or None where it is not installed.
+
+    A Slicer that was started by its icon does not have `.venv` on its path, in which `make setup` puts the command.
+    """
+    return (
+        os.environ.get("BRAINMVP_COMMAND")
+        or shutil.which("brainmvp")
+        or shutil.which("brainmvp", path=str(_CHECKOUT / ".venv" / ("Scripts" if os.name == "nt" else "bin")))
+    )
 
 
 class LocalServer:
