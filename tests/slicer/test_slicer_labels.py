@@ -112,6 +112,13 @@ def test_segments_have_the_task_s_names_colours_and_codes(scene, volume):
     assert "SCT^79654002^Edema" in segment.GetTerminology()
 
 
+def test_the_whole_tumour_has_a_code_of_its_own():
+    (whole,) = TUMOUR.renamed({2: "Whole tumour"}).structures
+    assert (whole.name, whole.code) == ("Whole tumour", ("SCT", "108369006", "Neoplasm"))
+    (named,) = TUMOUR.renamed({2: "Swelling"}).structures
+    assert named.terminology == ""
+
+
 def test_a_segment_of_the_user_is_named_or_taken_by_its_name(scene, volume, brats):
     reference = volume(drawn((1,)).astype(np.int16), oblique())
     segmentation = new_segmentation(scene, reference, "s", brats)

@@ -54,9 +54,10 @@ class Structure:
 
 @dataclass(frozen=True)
 class LabelTable:
-    """The structures of a model, by value."""
+    """The structures of a model, by value; wholes: the codes of what a result may have in their place, by name."""
 
     structures: tuple[Structure, ...]
+    wholes: tuple[tuple[str, tuple[str, str, str]], ...] = ()
 
     @property
     def values(self) -> list[int]:
@@ -67,13 +68,12 @@ class LabelTable:
 
         A result without T1CE calls the whole tumour by its own name, and does not offer what lies inside.
         """
-        return LabelTable(
-            tuple(
-                replace(s, name=names[s.value], code=s.code if names[s.value] == s.name else None)
-                for s in self.structures
-                if s.value in names
-            )
+        wholes = dict(self.wholes)
+        called = ((s, names[s.value]) for s in self.structures if s.value in names)
+        structures = (
+            replace(s, name=name, code=s.code if name == s.name else wholes.get(name)) for s, name in called
         )
+        return replace(self, structures=tuple(structures))
 
     def check(self, values: Iterable[int], source: str) -> None:
         """Raise `ModuleError` if a label map holds a value that is not in the table."""
@@ -163,13 +163,14 @@ def _task(data: dict[str, Any]) -> TaskSpec:
         )
         for label in data["labels"]
     )
+    wholes = ((r["title"], _code(r["code"])) for r in data.get("regions", ()) if r.get("code"))
     return TaskSpec(
         name=data["name"],
         title=data["title"],
         sequences=tuple(data["sequences"]),
         minimum=tuple(tuple(alternative) for alternative in data["minimum"]),
         reference=tuple(data["reference"]),
-        table=LabelTable(structures),
+        table=LabelTable(structures, tuple(wholes)),
         needs=tuple((region["title"], tuple(region["requires"])) for region in data.get("regions", ())),
         weak=tuple(
             (tuple(region["requires"]), sequence, what)
@@ -201,7 +202,7 @@ def task_of_model(name: str, facts: dict[str, Any], tasks: dict[str, TaskSpec]) 
         structures.append(replace(alike, value=value, name=label) if alike else new)
     # Other values for the same structures, as BraTS had until 2021.
     if known and set(declared) == {s.name for s in known.table.structures}:
-        return replace(known, table=LabelTable(tuple(structures)))
+        return replace(known, table=replace(known.table, structures=tuple(structures)))
     sequences = tuple(facts.get("sequences") or (ANY_SEQUENCE,))
     minimum = tuple(tuple(alternative) for alternative in facts.get("minimum") or (sequences,))
     title = str(facts.get("description") or name)
