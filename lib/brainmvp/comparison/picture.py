@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from brainmvp.card import NOTICE
 from brainmvp.files import atomically
@@ -48,9 +49,22 @@ def draw_comparison(comparison: "Comparison", path: str | Path) -> Path:
     axes[0, 3].text(0, 0.95, _table(comparison), color="white", fontsize=11, linespacing=1.6, **plain)
     remarks = "\n".join([*comparison.remarks, NOTICE])
     axes[1, 3].text(0, 0.95, remarks, color="0.75", fontsize=9, wrap=True, **plain)
+    handles = [Patch(color=colours[value], label=name) for value, name in outline_names(comparison).items()]
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, labelcolor="white")
     path = Path(path)
     atomically(path, lambda temporary: figure.savefig(temporary, dpi=100, facecolor="black", format="png"))
     return path
+
+
+def outline_names(comparison: "Comparison") -> dict[int, str]:
+    """Return what each outline is, by value: of a visit without T1CE that of the oedema is the whole tumour's."""
+    visits = (comparison.before, comparison.after)
+    before, after = (comparison.task.label_names(list(visit.regions)) for visit in visits)
+    names = before | after
+    for value in before.keys() & after.keys():
+        if before[value] != after[value]:
+            names[value] = f"{before[value]} (before), {after[value]} (after)"
+    return dict(sorted(names.items()))
 
 
 def _table(comparison: "Comparison") -> str:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from brainmvp.brain import Brain
 from brainmvp.cli import app
 from brainmvp.comparison import Visit, compare
+from brainmvp.comparison.picture import outline_names
 from brainmvp.errors import BrainMVPError
 from brainmvp.registration import Alignment
 from brainmvp.registration.motion import rigid
@@ -148,6 +149,14 @@ def test_the_command_writes_report_and_picture(visits, tmp_path):
     assert report["changes"][1]["change_percent"] == pytest.approx(162.5)
     assert [report[visit]["folder"] for visit in ("before", "after")] == [before, after]
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_says_what_each_outline_is(visits):
+    task = get_task("tumour")
+    both = compare(*map(_visit, visits), task)
+    assert outline_names(both) == task.label_names(list(task.outputs))
+    whole = replace(both, before=replace(both.before, regions=("WT",)))
+    assert outline_names(whole)[2] == "Whole tumour (before), Peritumoural oedema (after)"
 
 
 def test_labels_on_another_grid_are_refused(visits):
