@@ -24,6 +24,7 @@ FILES = (
     "dicom/recognise.py",
     "dicom/unfit.py",
     "dicom/verdict.py",
+    "millilitres.py",
     "words.py",
     "tasks/**/*.json",
 )

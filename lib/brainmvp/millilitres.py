@@ -1,4 +1,7 @@
-"""How a volume is written for people: a small infarct of 0.04 mL is not 0.0."""
+"""How a volume is written for people: a small infarct of 0.04 mL is not 0.0.
+
+This module is shared with 3D Slicer: Python 3.9 syntax, standard library only.
+"""
 
 
 def written_ml(volume: float) -> str:

@@ -12,6 +12,7 @@ from BrainMVPLib.opening import Opening, why_in_words
 from BrainMVPLib.session import Session
 from BrainMVPLib.shared import sequence_teller, shared_package
 from BrainMVPLib.study import VolumeFacts, assemble
+from BrainMVPLib.submitting import changes_in_words
 from BrainMVPLib.tables import load_tasks, task_of_model
 
 TASKS = load_tasks(shared_package() / "tasks")
@@ -222,6 +223,8 @@ def test_volumes_and_changes_are_those_of_the_voxels():
     assert measure.volumes_ml(Labelmap.of(after).counts, 0.5, table)["Peritumoural oedema"] == 2.0
     np.testing.assert_array_equal(measure.unpack(measure.pack(after), after.shape), after)
     assert measure.unpack(measure.pack(after), (3, 5, 6)) is None
+    small = measure.changes(before, after, 0.01, table)
+    assert changes_in_words(small) == "Changed: Peritumoural oedema Dice 0.75, 0.04 to 0.04 mL."
 
 
 @pytest.mark.parametrize("number", [1, 2, 4])

@@ -1,4 +1,4 @@
-"""What the module shares with the library: the sequences' names, the reading of DICOM headers, and the tasks.
+"""What the module shares with the library: the sequences' names, DICOM headers, how volumes are written, the tasks.
 
 The build copies these files into `Resources/Shared`; in a checkout they are read where they are kept: a copy there
 is as old as the last build.
@@ -35,6 +35,14 @@ def shared_sequences() -> ModuleType:
     from brainmvp import sequences
 
     return sequences
+
+
+def written_ml(volume: float) -> str:
+    """Return a volume in millilitres as people read it: a small infarct is not 0.0."""
+    shared_package()
+    from brainmvp import millilitres
+
+    return millilitres.written_ml(volume)
 
 
 def sequence_teller(

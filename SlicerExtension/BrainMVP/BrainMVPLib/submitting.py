@@ -22,6 +22,7 @@ from .outbox import replaced_in_words
 from .segmentations import new_segmentation
 from .sending import Source, remember, send
 from .session import Session
+from .shared import written_ml
 from .tables import LabelTable
 
 # Seconds that the server takes for the time that a label took: 116 days. A study that was never opened took longer.
@@ -40,7 +41,7 @@ class Submitting:
     def report(self) -> str:
         """What became of the last label, and what it changed, in lines; empty before the first."""
         lines = [
-            f"{c.name}: Dice {c.dice:.2f}, {c.before_ml:.2f} mL, then {c.after_ml:.2f} mL"
+            f"{c.name}: Dice {c.dice:.2f}, {written_ml(c.before_ml)} mL, then {written_ml(c.after_ml)} mL"
             for c in self.changes
             if c.dice is not None
         ]
@@ -210,7 +211,10 @@ def changes_in_words(changes: list[Change]) -> str:
         return "Nothing was changed in the proposal."
     return (
         "Changed: "
-        + "; ".join(f"{c.name} Dice {c.dice:.2f}, {c.before_ml:.1f} to {c.after_ml:.1f} mL" for c in touched)
+        + "; ".join(
+            f"{c.name} Dice {c.dice:.2f}, {written_ml(c.before_ml)} to {written_ml(c.after_ml)} mL"
+            for c in touched
+        )
         + "."
     )
 

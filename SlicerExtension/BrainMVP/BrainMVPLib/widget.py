@@ -20,6 +20,7 @@ from .scene import volumes
 from .segmenting import Segmenting
 from .serving import Serving
 from .session import Session, login_name
+from .shared import written_ml
 from .study import series_rows
 from .submitting import Submitting
 from .training import Training
@@ -344,7 +345,7 @@ class Panel:
         ui.versionText.setVisible(bool(version))
         facts = state.facts
         millilitres = facts.get("volumes_ml") or {}
-        fill(ui.volumesTable, [[name, f"{value:.2f}"] for name, value in millilitres.items()])
+        fill(ui.volumesTable, [[name, written_ml(value)] for name, value in millilitres.items()])
         ui.volumesTable.setVisible(bool(millilitres))
         ui.resultText.setText(f"Proposal of {facts['model']}" if facts.get("model") else "")
         ui.resultText.setVisible(bool(facts.get("model")))
