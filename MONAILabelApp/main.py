@@ -33,6 +33,7 @@ from brainmvp_app.pacs_store import PacsDatastore, archive_folder
 from brainmvp_app.scorer import Scorer
 from brainmvp_app.strategies import make_strategies
 from brainmvp_app.training import FineTuning, start_training
+from brainmvp_app.watch import leave_number
 from brainmvp_app.web import install
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class BrainMVPApp(MONAILabelApp):
         server = sys.modules.get("monailabel.app")
         if server:  # absent in the processes that MONAI Label starts for long tasks
             self._lock = hold(_folder(studies))
+            leave_number()
         # Sessions keep single uploaded files outside the datastore, and unpack archives unchecked.
         settings.MONAI_LABEL_SESSIONS = False
         # The process that starts a training reads this variable, whether it is there or not.

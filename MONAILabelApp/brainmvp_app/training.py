@@ -1,7 +1,6 @@
 """Training: the library's, as a MONAI Label task in a process of its own."""
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from threading import Lock
@@ -19,6 +18,7 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.tasks import Task
 from brainmvp_app.datastore import StudyDatastore
 from brainmvp_app.errors import RefusedError
+from brainmvp_app.watch import server_watch
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +56,10 @@ class FineTuning(TrainTask):
         """Train in this process, which MONAI Label started for it; return the outcome."""
         file = TrainingFile(self._state.studies)
         file.begin()
-        parent = os.getppid()
+        server_is_gone = server_watch()
 
         def should_stop() -> bool:
-            return file.stop_wanted() or os.getppid() != parent  # stopped, or the server is gone
+            return file.stop_wanted() or server_is_gone()
 
         try:
             seen = self._training.labels_of_run()

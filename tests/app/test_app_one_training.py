@@ -1,5 +1,8 @@
 """A training starts when it is due, once, and with what a client may set."""
 
+import os
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +29,22 @@ def test_labels_that_have_gone_do_not_put_the_next_training_off(root: Path) -> N
         state.journal.add("training", task=task, detail=detail)
     state.journal.add("training", task="tumour", detail={"state": "failed"})
     assert trainer.new_labels() == 2
+
+
+def test_a_training_ends_with_its_server_though_the_number_of_its_parent_stays(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from brainmvp_app.watch import server_watch
+
+    monkeypatch.setattr(os, "getppid", lambda: 1)  # as on Windows
+    server = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    monkeypatch.setenv("BRAINMVP_SERVER", str(server.pid))
+    is_gone = server_watch()
+    assert not is_gone()
+    server.communicate(b"\n", timeout=60)
+    assert is_gone() and server_watch()()
+    monkeypatch.delenv("BRAINMVP_SERVER")  # a training by hand has none
+    assert not server_watch()()
 
 
 def test_a_client_names_no_folder_of_modules_and_starts_one_training(
