@@ -19,6 +19,8 @@ from brainmvp.sequences import IMAGE_SUFFIXES
 HIDDEN = ".brainmvp"
 # In it, what a server knows of the studies of an archive: they do not lie below the folder.
 ARCHIVE_NOTES = "archive.json"
+# How long a program that reads or scans a file may keep it from being replaced, seconds: that is so on Windows only.
+_HELD = 1.0 if os.name == "nt" else 0.0
 TEMPORARY = ".writing-"  # how the names of files begin that are being written
 _NOBODY_WRITES_SO_LONG = 24 * 3600.0  # seconds
 
@@ -57,7 +59,7 @@ def atomically(
         if durable:
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-        temporary.replace(path)
+        _replace(temporary, path)
     except OSError as error:
         if not error.errno or (error.filename and TEMPORARY not in str(error.filename)):
             raise
@@ -65,6 +67,19 @@ def atomically(
     finally:
         if temporary:
             temporary.unlink(missing_ok=True)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    end = time.monotonic() + _HELD
+    while True:
+        try:
+            temporary.replace(path)
+        except PermissionError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def sweep(folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from brainmvp import files
 from brainmvp.files import atomically, sweep, write_json
 
 
@@ -72,6 +73,20 @@ def test_a_disk_that_knows_no_permissions_is_written_all_the_same(tmp_path, monk
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(Path, "chmod", refuse)
+    write_json(tmp_path / "a.json", {"a": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_file_that_another_program_reads_is_replaced_once_it_is_free(tmp_path, monkeypatch):
+    held, replace = [1, 2], Path.replace
+
+    def replace_when_free(source, target):
+        if held and held.pop():
+            raise PermissionError(errno.EACCES, "Access is denied", source)
+        return replace(source, target)
+
+    monkeypatch.setattr(files, "_HELD", 1.0)  # as on Windows
+    monkeypatch.setattr(Path, "replace", replace_when_free)
     write_json(tmp_path / "a.json", {"a": 1})
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
