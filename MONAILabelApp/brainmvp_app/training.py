@@ -69,7 +69,7 @@ class FineTuning(TrainTask):
         except Exception as error:
             sentence = str(error) if isinstance(error, BrainMVPError | OSError) else f"A fault: {error!r}."
             self._note("failed", sentence)
-            file.write(TrainingStatus(self.task.name, "failed", sentence))
+            _write(file, TrainingStatus(self.task.name, "failed", sentence))
             raise
         finally:
             file.end()
@@ -77,20 +77,20 @@ class FineTuning(TrainTask):
 
     def _run(self, request: dict[str, Any], file: TrainingFile, should_stop: Callable[[], bool]) -> Outcome:
         last = TrainingStatus(self.task.name, "preparing", "The labels are read.")
-        file.write(last)
+        _write(file, last)
 
         def tell(status: TrainingStatus) -> None:
             nonlocal last
             if status.epoch != last.epoch or status.state != last.state:
                 logger.info("%s: %s", status.model, status.message)
-            file.write(status, at_once=status.state != last.state)
+            _write(file, status, at_once=status.state != last.state)
             last = status if status.epoch or not last.epoch else last
 
         outcome = self._training.run(self._options(request), tell, should_stop)
         logger.info("%s: %s", self.task.name, outcome.message)
         state = "done" if outcome.finished else "stopped"
-        file.write(TrainingStatus(self.task.name, state, outcome.message, last.epoch, last.epochs, last.loss,
-                                  last.dice, 0.0 if outcome.finished else None))  # fmt: skip
+        _write(file, TrainingStatus(self.task.name, state, outcome.message, last.epoch, last.epochs, last.loss,
+                                    last.dice, 0.0 if outcome.finished else None))  # fmt: skip
         return outcome
 
     def _options(self, request: dict[str, Any]) -> Options:
@@ -108,6 +108,14 @@ class FineTuning(TrainTask):
         if seen is not None:
             detail["labels_seen"] = seen
         self._state.journal.add("training", task=self.task.name, detail=detail)
+
+
+def _write(file: TrainingFile, status: TrainingStatus, at_once: bool = True) -> None:
+    """Write the status of a training, which goes on if it cannot be written: hours would be lost for a sentence."""
+    try:
+        file.write(status, at_once)
+    except OSError as error:
+        logger.warning("The status of the training cannot be written (%s).", error)
 
 
 def start_training(trainer: FineTuning, state: AnnotationState, request: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A training starts when it is due, once, and with what a client may set."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 from noted_folder import TUMOUR
 
 from brainmvp.annotation.state import AnnotationState
+from brainmvp.annotation.status import TrainingFile, TrainingStatus
+from brainmvp.annotation.training import Outcome, Tell
 
 
 def test_labels_that_have_gone_do_not_put_the_next_training_off(root: Path) -> None:
@@ -45,6 +48,26 @@ def test_a_training_ends_with_its_server_though_the_number_of_its_parent_stays(
     assert is_gone() and server_watch()()
     monkeypatch.delenv("BRAINMVP_SERVER")  # a training by hand has none
     assert not server_watch()()
+
+
+def test_a_status_that_cannot_be_written_ends_no_training(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from brainmvp_app.training import FineTuning
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Access is denied")
+
+    def run(options: object, tell: Tell, should_stop: object) -> Outcome:
+        tell(TrainingStatus("tumour", "training", "Epoch 1."))
+        return Outcome(True, "It is served now.", 2, True)
+
+    monkeypatch.setattr(TrainingFile, "write", refuse)
+    state = AnnotationState(root)
+    trainer = FineTuning(TUMOUR, (TUMOUR,), state, "cpu")
+    trainer._training = SimpleNamespace(labels_of_run=lambda: 6, run=run)
+    assert trainer({}, None)["version"] == 2
+    assert [event.detail["state"] for event in state.journal.events("training")] == ["started", "finished"]
 
 
 def test_a_client_names_no_folder_of_modules_and_starts_one_training(
