@@ -1,6 +1,7 @@
 """From a study to the probability of each class."""
 
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from brainmvp.brain import BUILT_IN
+from brainmvp.card import NOTICE
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
@@ -51,6 +53,8 @@ class Classification:
             "study": self.study.id,
             "task": self.task.name,
             "model": self.model,
+            "made": date.today().isoformat(),
+            "notice": NOTICE,
             "answer": self.answer,
             "probabilities": {key: round(value, 4) for key, value in self.probabilities.items()},
             "class_names": {c.key: c.name for c in self.task.classes},

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from brainmvp.brain import Brain
+from brainmvp.card import NOTICE
 from brainmvp.coverage import CUT, ENOUGH
 from brainmvp.dicom.series import DicomImage
 from brainmvp.errors import BrainMVPError
@@ -122,6 +124,8 @@ class Segmentation:
             "study": self.study.id,
             "task": self.task.name,
             "model": self.model,
+            "made": date.today().isoformat(),
+            "notice": NOTICE,
             "reference": str(self.reference),
             "sequences_used": [str(sequence) for sequence in self.used],
             "sequences_filled": [str(sequence) for sequence in self.filled],

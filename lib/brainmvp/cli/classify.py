@@ -19,6 +19,7 @@ def classify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Say how probable each class is. No model for it comes with BrainMVP: `brainmvp finetune` makes one."""
+    from brainmvp.card import NOTICE
     from brainmvp.classify import StudyClassifier
     from brainmvp.study import Study
 
@@ -30,9 +31,11 @@ def classify(
         print_json(result.report())
         return
     names = {c.key: c.name for c in result.task.classes}
-    rows = [(names[key], f"{value:.3f}") for key, value in result.probabilities.items()]
+    rows = [(names[key], f"{value:.2f}") for key, value in result.probabilities.items()]
     print_table(f"{found.id}, {result.model}", {"Class": "left", "probability": "right"}, rows)
     say(f"  used {', '.join(result.used)}")
     for note in result.notes:
         say(f"  {note}")
+    say("  not calibrated: such networks are, as a rule, surer than they are right")
     say_doubts(result.flagged, result.brain_doubt, result.filled)
+    say(f"  {NOTICE}")

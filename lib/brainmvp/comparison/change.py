@@ -1,11 +1,13 @@
 """The change of each structure between two visits, in millilitres and per cent."""
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from brainmvp.card import NOTICE
 from brainmvp.comparison.limits import limits
 from brainmvp.comparison.visit import Visit
 from brainmvp.files import readable
@@ -74,6 +76,8 @@ class Comparison:
         """Return the comparison as JSON-ready values."""
         return {
             "task": self.task.name,
+            "made": date.today().isoformat(),
+            "notice": NOTICE,
             "before": _told(self.before),
             "after": _told(self.after),
             "days": self.days,

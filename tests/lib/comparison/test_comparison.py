@@ -9,6 +9,7 @@ from heads import head, oblique
 from typer.testing import CliRunner
 
 from brainmvp.brain import Brain
+from brainmvp.card import NOTICE
 from brainmvp.cli import app
 from brainmvp.comparison import Visit, compare
 from brainmvp.comparison.picture import outline_names
@@ -146,7 +147,7 @@ def test_the_command_writes_report_and_picture(visits, tmp_path):
     done = CliRunner().invoke(app, [*arguments, "--picture", str(tmp_path / "c.png")])
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "c.json").read_text())
-    assert report["changes"][1]["change_percent"] == pytest.approx(162.5)
+    assert report["changes"][1]["change_percent"] == pytest.approx(162.5) and report["notice"] == NOTICE
     assert [report[visit]["folder"] for visit in ("before", "after")] == [before, after]
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
 

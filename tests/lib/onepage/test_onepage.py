@@ -154,7 +154,7 @@ def test_nothing_marked_is_told_as_no_proof_of_absence(result, unsure, note, of_
     uncertainty[3:5, 3:5, 3:5] = unsure
     empty = replace(result, labels=Volume(nothing, result.labels.affine), uncertainty=uncertainty)
     report = empty.report()
-    assert report["notes"][0] == note
+    assert report["notes"][0] == note and report["notice"] == NOTICE
     assert (report["mean_uncertainty"] is None) == (unsure == 0)
     facts = dict(content_of(empty).facts)
     assert facts["Mean uncertainty"] == of_it and note in facts["Notes"]

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from brainmvp.card import Card
+from brainmvp.card import NOTICE, Card
 from brainmvp.classify import StudyClassifier
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
@@ -132,7 +132,7 @@ def test_a_doubtful_sequence_is_shown_beside_a_class(grader, unfit_study, monkey
     monkeypatch.setattr(Study, "notes", lambda self, used: [f"{used[0]}: slices may be missing"])
     result = StudyClassifier(grader, "cpu").classify(unfit_study)
     report = result.report()
-    assert report["notes"] == ["T1CE: slices may be missing"]
+    assert report["notes"] == ["T1CE: slices may be missing"] and report["notice"] == NOTICE
     assert report["sequences_used"] == ["T1CE"] and list(report["sequences_flagged"]) == ["FLAIR"]
     assert set(report["sequences_filled"]) == {"T1", "T2", "FLAIR"}
     assert "brain_doubt" in report
