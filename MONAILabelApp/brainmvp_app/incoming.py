@@ -1,5 +1,6 @@
 """Files that clients send: read completely and checked before anything stored is touched."""
 
+import mmap
 import os
 import re
 import shutil
@@ -23,7 +24,8 @@ from brainmvp_app.fetched import HEADER
 # A single upload cannot hold a header and the file of its voxels.
 UPLOAD_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix != HEADER)
 _HEADER_BYTES = 1 << 16
-_LOCAL_DATA = re.compile(rb"elementdatafile[ \t]*=[ \t]*local[ \t]*\r?\n")
+_DATA_FILE = b"ElementDataFile"  # as ITK spells it, and no other way
+_LOCAL_DATA = re.compile(_DATA_FILE + rb"[ \t]*=[ \t]*(LOCAL|Local|local)[ \t]*\r?\n")
 
 
 @contextmanager
@@ -95,24 +97,33 @@ def lies_on(label: Volume, name: str, study: Study, sequences: Iterable[Sequence
 
 
 def _check_self_contained(path: Path) -> None:
-    """Raise `RefusedError` if a NRRD or MetaImage header names another file, which would be read from this computer.
+    """Raise `RefusedError` if a NRRD or MetaImage header names another file, which would be read from this computer."""
+    suffix = path.suffix.lower()
+    if (suffix == ".nrrd" and not _is_whole_nrrd(path)) or (suffix == ".mha" and not _is_whole_mha(path)):
+        raise RefusedError(400, f"{path.name} keeps its voxels in another file; save it as one file.")
 
-    Strict on purpose: a header that does not end within the first 64 KiB is refused too.
-    """
+
+def _is_whole_nrrd(path: Path) -> bool:
+    """Strict on purpose: a header that does not end within the first 64 KiB is none."""
     with path.open("rb") as file:
         start = file.read(_HEADER_BYTES).lower()
-    if path.name.lower().endswith(".nrrd"):
-        header, blank_line, _ = start.replace(b"\r\n", b"\n").partition(b"\n\n")
-        whole = blank_line and not any(
-            line.replace(b" ", b"").startswith(b"datafile:") for line in header.splitlines()
-        )
-    elif path.name.lower().endswith(".mha"):
-        named, local = start.count(b"elementdatafile"), len(_LOCAL_DATA.findall(start))
-        whole = named == local > 0
-    else:
-        whole = True
-    if not whole:
-        raise RefusedError(400, f"{path.name} keeps its voxels in another file; save it as one file.")
+    header, blank_line, _ = start.replace(b"\r\n", b"\n").partition(b"\n\n")
+    return bool(blank_line) and not any(
+        line.replace(b" ", b"").startswith(b"datafile:") for line in header.splitlines()
+    )
+
+
+def _is_whole_mha(path: Path) -> bool:
+    """Tell whether a data file is named once only, from the first byte to the last, and is the file itself.
+
+    Where a header ends, and what in it is a comment, is ITK's to say: a second name could lie anywhere.
+    """
+    if not path.stat().st_size:  # which cannot be mapped
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        place = content.find(_DATA_FILE)
+        again = content.find(_DATA_FILE, place + 1)
+        return place >= 0 and again < 0 and _LOCAL_DATA.match(content, place) is not None
 
 
 def _shape(volume: Volume) -> str:

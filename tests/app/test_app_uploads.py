@@ -136,6 +136,31 @@ def test_a_nrrd_header_that_points_to_another_file_is_refused(
     assert server.files() == before
 
 
+@pytest.mark.parametrize(
+    "decoy",
+    [
+        "Comment = ElementDataFile = LOCAL\n",
+        "elementdatafile = local\n",
+        "Comment = a\rElementDataFile = LOCAL\n",
+        "Comment =\nElementDataFile = LOCAL\n",
+    ],
+)
+def test_a_metaimage_that_names_another_file_far_into_its_header_is_refused(
+    server: Server, tmp_path: Path, decoy: str
+) -> None:
+    secret = tmp_path / "secret.raw"
+    secret.write_bytes(b"root:x:0")
+    fields = "ObjectType = Image\nNDims = 3\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nDimSize = 2 2 2\n"
+    padding = "".join(f"Pad{number} = {'x' * 60}\n" for number in range(1200))
+    named = f"ElementType = MET_UCHAR\nHeaderSize = 0\nElementDataFile = {secret}\n"
+    (tmp_path / "x_flair.mha").write_text(fields + decoy + padding + named, newline="")
+    before = server.files()
+    assert "in another file" in detail(server.upload("up_decoy", tmp_path / "x_flair.mha"), 400)
+    (tmp_path / "x_flair.mha").write_bytes(b"")
+    assert "in another file" in detail(server.upload("up_decoy", tmp_path / "x_flair.mha"), 400)
+    assert server.files() == before
+
+
 def test_self_contained_nrrd_and_metaimage_are_accepted(server: Server, scan: Callable[..., Path]) -> None:
     server.upload("up_formats", scan("x_flair.nrrd")).raise_for_status()
     server.upload("up_formats", scan("x_t2.mha")).raise_for_status()
