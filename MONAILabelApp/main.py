@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from anyio.to_thread import current_default_thread_limiter
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import DefaultLabelTag
@@ -37,6 +38,9 @@ from brainmvp_app.watch import leave_number
 from brainmvp_app.web import install
 
 logger = logging.getLogger(__name__)
+
+# Most requests at a time, one thread each; the stock 40 may all be inferences that wait for their turn.
+_REQUESTS = 400
 
 
 class BrainMVPApp(MONAILabelApp):
@@ -75,6 +79,11 @@ class BrainMVPApp(MONAILabelApp):
             if settings.MONAI_LABEL_TASKS_SCORING and (not is_archive(studies) or self.chosen.score_archive):
                 segmenters = {task.name: self._infers[task.name] for task in self.tasks}
                 Scorer(self._datastore, self.state.scores, segmenters, self.chosen.device).start()
+
+    def on_init_complete(self) -> None:
+        """Begin to answer, called within the server's loop."""
+        super().on_init_complete()
+        current_default_thread_limiter().total_tokens = _REQUESTS
 
     def init_datastore(self) -> StudyDatastore:
         """Return the studies folder, or the archive at a DICOMweb address, as a datastore of studies."""

@@ -186,6 +186,21 @@ def test_the_server_answers_others_during_inferences(server: Server, new_study: 
     assert max(waits) < total
 
 
+def test_inferences_that_wait_for_their_turn_keep_nobody_else_waiting(
+    server: Server, new_study: NewStudy
+) -> None:
+    study = new_study("FLAIR")
+    with ThreadPoolExecutor(60) as pool:
+        running = [pool.submit(infer, server, study) for _ in range(60)]
+        ended, meanwhile = 0, []
+        while ended < len(running):
+            server.get_json("/info/")
+            before, ended = ended, sum(future.done() for future in running)
+            meanwhile.append(ended - before)
+    assert {future.result().status_code for future in running} == {200}
+    assert max(meanwhile) < 10
+
+
 def with_newer_version(store: ModelStore) -> tuple[Model, Card]:
     """Add the served tumour model's weights again as its next version; return the served one and the card of that."""
     first = store.resolve("tumour")
