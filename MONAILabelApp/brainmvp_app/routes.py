@@ -15,14 +15,21 @@ from fastapi import APIRouter, File, Form, UploadFile
 from fastapi.background import BackgroundTasks
 from fastapi.responses import FileResponse, Response
 from fastapi.routing import APIRoute
-from monailabel.endpoints import activelearning, batch_infer, datastore, infer, info, logs, scoring, train
+from monailabel.endpoints import activelearning, batch_infer, datastore, infer, info, scoring, train
 from monailabel.endpoints.infer import ResultType
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import remove_file
 
-from brainmvp_app import annotation_routes, event_routes, train_routes, transfer_routes, version_routes
+from brainmvp_app import (
+    annotation_routes,
+    event_routes,
+    page_routes,
+    train_routes,
+    transfer_routes,
+    version_routes,
+)
 from brainmvp_app.annotator import annotator_of
 from brainmvp_app.classify import ClassificationTask
 from brainmvp_app.errors import RefusedError
@@ -34,18 +41,24 @@ from brainmvp_app.roles import Admin, Annotator, Reader
 Params = Annotated[str, Form()]
 Upload = Annotated[UploadFile, File()]
 
-_OURS = (event_routes, annotation_routes, version_routes, transfer_routes, train_routes)
-_STOCK = (infer, datastore, activelearning, info, batch_infer, train, scoring, logs)
+_OURS = (page_routes, event_routes, annotation_routes, version_routes, transfer_routes, train_routes)
+_STOCK = (infer, datastore, activelearning, info, batch_infer, train, scoring)
 # What the path, the query and the uploads of a request say, its params may not say otherwise.
 _FIXED = ("image", "model", "label", "session", "study", "description")
 # What MONAI Label makes of params when it starts a process: module paths, and the GPUs that it sees.
 _OF_THE_PROCESS = ("bundle_path", "gpus")
+_NO_VIEWER = "There is no viewer here; use 3D Slicer, as the page at / says."
 _CLOSED = {
     "/model/{rest:path}": "Models are kept in versions; use `brainmvp models` on the server.",
     "/session/{rest:path}": "There are no sessions; upload the study's sequences with PUT /datastore/image.",
     "/proxy/{rest:path}": "There is no way through to an archive; fetch images with GET /datastore/image.",
     "/infer/wsi/{rest:path}": "The models segment MRI studies, not slides; use /infer/MODEL.",
     "/infer/wsi_v2/{rest:path}": "The models segment MRI studies, not slides; use /infer/MODEL.",
+    # MONAI Label's own pages run scripts of other sites, which could then read the studies; of its viewer, any path.
+    "/docs": "The requests are described in MONAILabelApp/README.md, and in JSON at /openapi.json.",
+    "/logs/{rest:path}": "The log is where the server was started; that of a training is in GET /train/.",
+    "/ohif/{rest:path}": _NO_VIEWER,
+    "/static/{rest:path}": _NO_VIEWER,
     "/reload": "Restart the server to load the app again.",
 }
 

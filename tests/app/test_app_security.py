@@ -1,5 +1,6 @@
 """The requests that get through a stock MONAI Label server, and others like them."""
 
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,12 @@ def test_an_id_is_no_path_even_where_the_server_was_started(server: Server, new_
         ("GET", "/proxy/dicom/wado/x"),
         ("POST", "/infer/wsi/tumour?image=/etc/passwd"),
         ("POST", "/infer/wsi_v2/tumour?image=/etc/passwd"),
+        ("GET", "/ohif/C:%5CUsers%5CA%5CP.nii"),
+        ("GET", "/ohif/index.html"),
+        ("GET", "/static/ohif/index.html"),
+        ("GET", "/docs"),
+        ("GET", "/logs/"),
+        ("GET", "/logs/gpu"),
         ("POST", "/reload"),
     ],
 )
@@ -133,6 +140,15 @@ def test_what_studies_do_not_need_is_closed(server: Server, method: str, path: s
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 403 ")
     assert b'{"detail":"' in answer
+
+
+def test_the_page_in_a_browser_says_how_to_connect_and_fetches_nothing_from_elsewhere(server: Server) -> None:
+    page = server.call("GET", "/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "3D Slicer" in page.text and "Connect" in page.text
+    assert "//" not in page.text and "<script" not in page.text
+    for link in re.findall('href="(.+?)"', page.text):
+        assert server.call("GET", f"/{link}").headers["content-type"] == "application/json"
 
 
 def test_uploads_straight_to_inference_are_refused(server: Server, write_study: Callable[..., Path]) -> None:

@@ -34,7 +34,7 @@ def files_below(folder, suffixes):
 
 def test_holds_all_of_the_library_and_the_app(wheel):
     library = files_below(ROOT / "lib" / "brainmvp", (".py", ".json", ".safetensors", ".html"))
-    app = files_below(ROOT / "MONAILabelApp", (".py",))
+    app = files_below(ROOT / "MONAILabelApp", (".py", ".html"))
     pretraining = files_below(ROOT / "pretraining", (".py",))
     packed = files_below(wheel / "brainmvp", "")
     assert library - packed == set()
