@@ -1,5 +1,6 @@
 """What a client may ask about inferences: how far one is, and how unsure the last one on an image was."""
 
+import zlib
 from collections import OrderedDict
 from threading import Lock
 
@@ -8,8 +9,8 @@ import numpy as np
 from brainmvp.segmentation import Segmentation
 from brainmvp.volume import Volume
 
-# Some 9 MB each for a 240 x 240 x 155 grid.
-_KEPT = 8
+# For the drafts that annotators have before them; packed, because most of a map is zero.
+_KEPT = 100
 
 
 class Recent:
@@ -18,7 +19,9 @@ class Recent:
     def __init__(self) -> None:
         self._lock = Lock()
         self._steps: dict[str, tuple[str, float]] = {}
-        self._maps: OrderedDict[str, tuple[str, list[str], np.ndarray, np.ndarray]] = OrderedDict()
+        self._maps: OrderedDict[str, tuple[str, list[str], tuple[int, ...], bytes, np.ndarray]] = (
+            OrderedDict()
+        )
 
     def tell(self, image: str, step: str, fraction: float) -> None:
         """Note what the inference on an image does, and how far it is, 0…1."""
@@ -43,8 +46,9 @@ class Recent:
     def keep(self, image: str, result: Segmentation) -> None:
         """Keep the uncertainty of a result, in steps of 1/255."""
         levels = np.round(result.uncertainty * 255).astype(np.uint8)
+        used, packed = list(map(str, result.used)), zlib.compress(levels.tobytes(), 1)
         with self._lock:
-            self._maps[image] = result.model, list(map(str, result.used)), levels, result.labels.affine
+            self._maps[image] = result.model, used, levels.shape, packed, result.labels.affine
             self._maps.move_to_end(image)
             while len(self._maps) > _KEPT:
                 self._maps.popitem(last=False)
@@ -55,5 +59,6 @@ class Recent:
             kept = self._maps.get(image)
         if kept is None:
             return None
-        model, used, levels, affine = kept
+        model, used, shape, packed, affine = kept
+        levels = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape)
         return model, used, Volume(levels.astype(np.float32) / 255, affine)

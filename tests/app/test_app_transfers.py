@@ -2,9 +2,12 @@
 
 import gzip
 import hashlib
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
+
+from brainmvp.volume import Volume
 
 
 def test_the_checksum_is_that_of_the_stored_bytes(server, new_study):
@@ -51,3 +54,18 @@ def test_the_uncertainty_lies_on_the_result_s_grid_and_names_the_version(server,
     np.testing.assert_array_equal(image.affine, flair.affine)
     assert 0 < image.get_fdata().max() <= 1
     assert server.get_json("/infer/tumour/progress", **query) == {}
+
+
+def test_the_uncertainty_of_a_draft_outlasts_those_of_thirty_colleagues():
+    from brainmvp_app.recent import Recent
+
+    recent = Recent()
+    first = np.asfortranarray(np.random.default_rng(0).integers(0, 256, (3, 4, 5)) / 255)
+    labels = Volume(np.zeros((3, 4, 5)), np.diag([1.0, 2.0, 3.0, 1.0]))
+    for number in range(30):
+        result = SimpleNamespace(model="m@1", used=("T1",), uncertainty=first / (1 + number), labels=labels)
+        recent.keep(f"p{number}", result)
+    model, used, volume = recent.uncertainty("p0")
+    assert (model, used) == ("m@1", ["T1"])
+    np.testing.assert_allclose(volume.data, first, atol=1e-6)
+    assert np.array_equal(volume.affine, labels.affine)
