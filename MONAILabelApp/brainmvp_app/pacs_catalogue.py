@@ -69,6 +69,7 @@ class PacsCatalogue:
         self._troubles: dict[str, str] = {}
         self._outdated: set[str] = set()
         self._news = False
+        self._unwritten = False
         self._looked = float("-inf")
         self._looking: Thread | None = None
         self._waited = False
@@ -141,12 +142,16 @@ class PacsCatalogue:
             for study_id in gone:
                 del self._known[study_id]
             self._news = self._news or bool(gone)
+        self._unwritten = self._unwritten or bool(gone)
         for study_id, (uid, count) in listed.items():
             known = self._known.get(study_id)
             if known is None or known.instances != count:
                 self._update(study_id, uid, count, troubles)
+                self._unwritten = True
         self._publish(troubles)
-        self._remember()
+        if self._unwritten:  # the notes of a large archive are many megabytes
+            self._remember()
+            self._unwritten = False
 
     def _update(self, study_id: str, uid: str, count: int, troubles: dict[str, str]) -> None:
         """Read the headers of a study that is new or has changed; a series that cannot be read is left out."""
