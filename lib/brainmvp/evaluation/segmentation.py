@@ -124,8 +124,9 @@ def _row(
     )
     z = widest_slice(turned if turned.any() else found)
     scores = ", ".join(f"{region} {values['dice']:.2f}" for region, values in metrics.items())
-    shown = resample(image, grid)[:, :, z]
-    return Row(f"{name}\nDice {scores}", shown, turned[:, :, z], found[:, :, z])
+    # Copies: a view of a slice would keep its whole volume for as long as the scores are kept.
+    shown, turned, found = (volume[:, :, z].copy() for volume in (resample(image, grid), turned, found))
+    return Row(f"{name}\nDice {scores}", shown, turned, found)
 
 
 def reliability(scores: list[CaseScore]) -> dict[str, Reliability]:

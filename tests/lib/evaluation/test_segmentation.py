@@ -52,6 +52,13 @@ def test_distances_are_of_the_grid_of_the_result(tmp_path):
     assert score.regions[STROKE.outputs[0]]["hd95"] == 4.0
 
 
+def test_a_row_of_the_page_keeps_no_volume(tmp_path):
+    case = make_case(STROKE, "a", tmp_path)
+    row = score_case(STROKE, OneVoxelOff(read_label(STROKE, case)[0]), case, only=(Sequence.FLAIR,)).row
+    for shown in (row.image, row.truth, row.found):
+        assert shown.ndim == 2 and shown.base is None
+
+
 def test_probabilities_that_mean_what_they_say_have_no_calibration_error(tmp_path):
     case = make_case(STROKE, "a", tmp_path)
     label = read_label(STROKE, case)[0]
