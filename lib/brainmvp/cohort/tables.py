@@ -21,13 +21,14 @@ def with_table(index: Index, path: str | os.PathLike[str]) -> tuple[Index, list[
     path = Path(path)
     rows = sorted(_rows(path), key=_rank, reverse=True)
     used: set[int] = set()
+    of_subject: dict[str, list[tuple[int, dict[str, str]]]] = {}
+    for number, row in enumerate(rows):
+        of_subject.setdefault(row["subject"], []).append((number, row))
     sessions = []
     for session in index.sessions:
         update: dict[str, tuple[dict[str, str], str]] = {}
-        for number, row in enumerate(rows):
-            if row["subject"] != session.subject or any(
-                row.get(key) and row[key] != getattr(session, key) for key in ("session", "dataset")
-            ):
+        for number, row in of_subject.get(session.subject, ()):
+            if any(row.get(key) and row[key] != getattr(session, key) for key in ("session", "dataset")):
                 continue
             used.add(number)
             for key in ("label", "split"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -324,6 +325,17 @@ def test_a_table_gives_classes_and_splits(tmp_path: Path) -> None:
     result, notes = with_table(index, table)
     assert [(s.label, s.split) for s in result.sessions] == [(None, None), ("HGG", None), (None, "test")]
     assert notes == [f"{table}: no study of subject p9."]
+
+
+def test_a_table_of_a_whole_biobank_is_read_in_seconds(tmp_path: Path) -> None:
+    index = Index(tmp_path, [session(f"p{n}") for n in range(0, 20_000, 5)])
+    table = tmp_path / "t.csv"
+    table.write_text("subject,label\n" + "".join(f"p{n},class {n}\n" for n in range(20_000)))
+    began = time.process_time()
+    result, notes = with_table(index, table)
+    assert time.process_time() - began < 2
+    assert all(s.label == f"class {s.subject[1:]}" for s in result.sessions)
+    assert len(notes) == 16_000
 
 
 def test_of_several_rows_for_a_visit_its_own_counts_and_two_alike_are_refused(tmp_path: Path) -> None:
