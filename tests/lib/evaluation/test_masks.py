@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import surface_distance
+from scipy import ndimage
 from sklearn.metrics import f1_score
 
+from brainmvp.dice import dice
 from brainmvp.evaluation.lesions import lesion_dice, lesion_f1
 from brainmvp.evaluation.masks import MISSED_MM, mask_metrics
 from brainmvp.tasks import Lesions, get_task
@@ -72,6 +74,27 @@ def test_lesion_wise_dice_counts_misses_and_inventions():
     tiny = ball((35, 38, 30), 2.5)
     assert mask_metrics(large, large | tiny, np.eye(4), GLIOMA)["dice"] > 0.97
     assert lesion_dice(large, large | tiny, ONE_MM3, GLIOMA) == pytest.approx(1 / 2)
+
+
+def test_lesion_wise_dice_of_many_lesions_is_that_of_their_definition():
+    draw = np.random.default_rng(0)
+    true, found = (ndimage.gaussian_filter(draw.random((48, 40, 44)), 1.5) > limit for limit in (0.555, 0.55))
+    found[::2] |= true[::2]
+    scores, rules = [], Lesions(dilation=1, smallest_mm3=5)
+    lesions, count = ndimage.label(
+        ndimage.binary_dilation(true, ndimage.generate_binary_structure(3, 2)), np.ones((3, 3, 3))
+    )
+    parts, part_count = ndimage.label(found, np.ones((3, 3, 3)))
+    left = set(range(1, part_count + 1))
+    for lesion in range(1, count + 1):
+        reached = set(np.unique(parts[lesions == lesion])) - {0}
+        left -= reached
+        own, joined = true & (lesions == lesion), np.isin(parts, list(reached))
+        if own.sum() > 5:
+            scores.append(dice(own, joined))
+    assert len(scores) > 20 and left and 0.2 < np.mean(scores) < 0.9
+    wanted = sum(scores) / (len(scores) + len(left))
+    assert lesion_dice(found, true, ONE_MM3, rules) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_near_parts_are_one_lesion_and_specks_do_not_count():
