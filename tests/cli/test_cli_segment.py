@@ -1,9 +1,11 @@
 """`brainmvp segment`: every file that was asked for, one sentence for what cannot be done."""
 
 import errno
+import gc
 import json
 import re
 import shutil
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -241,6 +243,31 @@ def test_what_a_computation_raises_costs_one_study(brainmvp, write_study, tmp_pa
     result = brainmvp("segment", tmp_path / "all", "--task", "tumour", "--out", tmp_path / "out")
     assert result.exit_code == 2 and (tmp_path / "out" / "b" / "tumour.pdf").exists()
     assert f"{tmp_path / 'all' / 'a'} could not be computed (MemoryError)" in result.stderr
+
+
+def test_no_volumes_of_a_study_are_kept_while_the_next_is_computed(
+    brainmvp, write_study, tmp_path, monkeypatch
+):
+    for name in "abc":
+        write_study(name, "FLAIR", tmp_path / "all")
+    compute, draw, known, kept = Segmenter.segment, Segmentation.save_picture, [], []
+
+    def watched(self, *rest):
+        gc.collect()
+        kept.append([result() for result in known if result() is not None])
+        result = compute(self, *rest)
+        known.append(weakref.ref(result))
+        return result
+
+    def fails_once(self, path):
+        if self.study.id == "a":
+            raise MemoryError
+        return draw(self, path)
+
+    monkeypatch.setattr(Segmenter, "segment", watched)
+    monkeypatch.setattr(Segmentation, "save_picture", fails_once)
+    result = brainmvp("segment", tmp_path / "all", "--task", "tumour", "--out", tmp_path / "out")
+    assert result.exit_code == 2 and kept == [[], [], []]
 
 
 def test_an_output_folder_that_cannot_be_is_found_before_the_work(

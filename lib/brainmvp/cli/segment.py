@@ -155,13 +155,14 @@ def _segment_many(
     segmenter = load(task, model, device, brain)
     reports, incomplete = [], []
     for number, study in enumerate(studies, start=1):
+        result = None  # the volumes of the last one go before those of the next come
         try:
             spare_another(study, segmenter.task.name, out / study.id)
             spare_corrected(out / study.id, segmenter.task.name)
             result = run(segmenter, study, reference, f"{number}/{len(studies)} ")
             _save_all(result, out / study.id)
         except BrainMVPError as error:
-            failures.append((study.folder, error))
+            failures.append((study.folder, _sentence(error)))
             continue
         except OSError as error:
             failures.append((study.folder, refused(error)))
@@ -178,7 +179,7 @@ def _segment_many(
         try:
             _save_dicom(result, out / study.id)
         except BrainMVPError as error:
-            incomplete.append((study.folder, error))
+            incomplete.append((study.folder, _sentence(error)))
     warn_of_boxes("".join(report["study"] for report in reports))
     if as_json:
         listed = [{"folder": str(folder), "error": str(error)} for folder, error in failures + incomplete]
@@ -189,6 +190,11 @@ def _segment_many(
         complain(error)
     if failures or incomplete:
         raise typer.Exit(BAD_INPUT)
+
+
+def _sentence(error: BrainMVPError) -> BrainMVPError:
+    """Return the error without its traceback, which would keep the volumes of its study to the end of the cohort."""
+    return BrainMVPError(str(error))
 
 
 def _report(result: "Segmentation") -> dict[str, Any]:
