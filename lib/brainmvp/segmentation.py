@@ -93,9 +93,8 @@ class Segmentation:
     @property
     def volumes_ml(self) -> dict[str, float]:
         """Volume of each label, millilitres."""
-        counts = np.bincount(self.labels.data.ravel(), minlength=256)
         return {
-            name: round(float(counts[value] * self.labels.voxel_ml), 3)
+            name: round(float(np.count_nonzero(self.labels.data == value) * self.labels.voxel_ml), 3)
             for value, name in self.label_names.items()
         }
 
