@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
+import blosc2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -83,4 +84,5 @@ class _Telling(Dataset):
 
 def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
+    blosc2.set_nthreads(1)  # else each file that is opened starts threads, as many as there are cores
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the loop, which ends its step first

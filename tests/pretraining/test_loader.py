@@ -1,10 +1,13 @@
 """What a run does when those that make its batches die."""
 
+import signal
 from typing import Any
 
+import blosc2
 import pytest
+import torch
 
-from pretraining.run.loader import Batches
+from pretraining.run.loader import Batches, _start_worker
 
 
 class Dying(Batches):
@@ -32,3 +35,15 @@ def test_a_death_is_told_and_no_batch_is_lost_also_where_a_thread_pins_them() ->
         assert told[0].startswith(f"A worker died ({said.rstrip('.')}). New workers go on from batch 1")
     with pytest.raises(RuntimeError, match="out of memory"):
         list(Dying(RuntimeError("CUDA out of memory"), []))
+
+
+def test_a_worker_computes_on_one_core() -> None:
+    before = torch.get_num_threads(), blosc2.nthreads, signal.getsignal(signal.SIGINT)
+    try:
+        blosc2.set_nthreads(4)
+        _start_worker(0)
+        assert (torch.get_num_threads(), blosc2.nthreads) == (1, 1)
+    finally:
+        torch.set_num_threads(before[0])
+        blosc2.set_nthreads(before[1])
+        signal.signal(signal.SIGINT, before[2])
