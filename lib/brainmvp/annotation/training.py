@@ -27,6 +27,7 @@ from brainmvp.cohort.cases import listed
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import HIDDEN
 from brainmvp.finetune import FineTuned, Progress, finetune
+from brainmvp.finetune.prepared import keep_only
 from brainmvp.modelstore import Model, ModelStore, write_model
 from brainmvp.segment import Segmenter
 from brainmvp.stop import StoppedError
@@ -60,6 +61,8 @@ class LabelTraining:
         self._tasks = tasks
         self._store = ModelStore()
         self._folder = state.studies / HIDDEN / "training" / task.name
+        # Most studies of the next training are those of this one, and to prepare them may take longer than to learn.
+        self._prepared = state.studies / HIDDEN / "prepared" / task.name
 
     def cases(self) -> list[Case]:
         """Return the finally labelled studies of the task whose sequences reach its minimum."""
@@ -137,6 +140,7 @@ class LabelTraining:
                 Recipe.model_validate(plan.recipe),
                 self._folder / "run",
                 device=options.device,
+                cache=self._prepared,
                 progress=on_step,
                 preparing=on_prepared,
                 should_stop=should_stop,
@@ -219,6 +223,7 @@ class LabelTraining:
         warning = self._warning(served, cases)
         self._note(plan, comparison, serves, warning)
         self._tidy(version)
+        keep_only(tuned.prepared, self._prepared)
         stays = now if now == served.card.id else f"{now}, chosen meanwhile,"
         action = "it is served now" if serves else f"it is kept, and {stays} stays served"
         return Outcome(True, f"{comparison.sentence[:-1]}; {action}.{warning}", version, serves)
@@ -238,7 +243,7 @@ class LabelTraining:
         return next((model for model in own if model.card.training == card.training), None)
 
     def _tidy(self, version: int) -> None:
-        """Keep the curves of a finished run, and remove its weights and prepared studies."""
+        """Keep the curves of a finished run, and remove its weights."""
         kept = self._folder.with_name(f"{self._task.name}-{version}")
         kept.mkdir(exist_ok=True)
         for path in (self._folder / "run").glob("*.*"):

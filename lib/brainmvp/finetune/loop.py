@@ -118,7 +118,8 @@ def finetune(
         heading = f"{task.title}: {recipe.chooser} studies, best weights"
         draw_examples(task, run.network, problem, validation_set, folder.path / "examples.png", heading)
     card = make_card(task, begun, problem, start, recipe, train, validation, run.best, run.history)
-    return FineTuned(weights, card, run.best["scores"], run.history, finished)
+    keys = frozenset(case.key for case in prepared)
+    return FineTuned(weights, card, run.best["scores"], run.history, finished, keys)
 
 
 def _problem(task: Task, recipe: Recipe, begun: Start, cases: list[PreparedCase]) -> Problem:

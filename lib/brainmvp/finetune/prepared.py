@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +37,8 @@ class PreparedCase:
 
     images: (C, X, Y, Z) float16, channels as the task's sequences, zero where missing; shown: (C,) bool, which are
     there; fill: like images, what may take a sequence's place, or None for zeros; labels: (X, Y, Z) uint8, or None;
-    target: position of the class, or None; drawn: (C,) bool, which the labels were drawn with, or None for all.
+    target: position of the class, or None; drawn: (C,) bool, which the labels were drawn with, or None for all; key:
+    how the names of its files begin.
     """
 
     id: str
@@ -47,6 +49,7 @@ class PreparedCase:
     labels: np.ndarray | OnDisk | None = None
     target: int | None = None
     drawn: np.ndarray | None = None
+    key: str = ""
 
     @property
     def looked_at(self) -> np.ndarray:
@@ -98,8 +101,9 @@ class Preparation:
             known, arrays = _found(stem)
         drawn = np.array([sequence in case.looked_at for sequence in self.task.sequences])
         return PreparedCase(
-            case.id, case.group, shown=np.array(known["shown"]), target=known["target"], drawn=drawn, **arrays
-        )
+            case.id, case.group, shown=np.array(known["shown"]), target=known["target"], drawn=drawn, key=stem.name,
+            **arrays,
+        )  # fmt: skip
 
     def _make(self, case: Case) -> tuple[dict[str, np.ndarray], list[bool], int | None]:
         task = self.task
@@ -140,6 +144,14 @@ class Preparation:
         return self.templates and [
             hashlib.sha256(t.data.tobytes() + t.affine.tobytes()).hexdigest() for t in self.templates.values()
         ]
+
+
+def keep_only(keys: Collection[str], folder: Path) -> None:
+    """Remove the prepared studies of other keys from a folder, and what was being written there."""
+    for path in list(folder.glob("*")):
+        if path.name.partition(".")[0] not in keys:
+            with suppress(OSError):  # a later run removes it
+                path.unlink()
 
 
 def _found(stem: Path) -> tuple[dict[str, Any], dict[str, OnDisk]]:

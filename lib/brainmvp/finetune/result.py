@@ -40,7 +40,8 @@ class FineTuned:
     """The end of a run, or where it was stopped.
 
     weights: those with the best validation (of a run stopped before its first one: the last); metrics: scores of that
-    validation, by region or name; history: one record per epoch; finished: False if it was stopped and can go on.
+    validation, by region or name; history: one record per epoch; finished: False if it was stopped and can go on;
+    prepared: how the names of the files begin, where prepared studies are kept, that it learned from.
     """
 
     weights: dict[str, Tensor]
@@ -48,6 +49,7 @@ class FineTuned:
     metrics: dict[str, float]
     history: list[dict[str, Any]]
     finished: bool
+    prepared: frozenset[str] = frozenset()
 
     @property
     def fingerprint(self) -> str:

@@ -1,6 +1,9 @@
 """A training from the final labels that ends early and goes on."""
 
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from labelled import make_cases
@@ -13,6 +16,7 @@ from brainmvp.annotation.status import TrainingStatus
 from brainmvp.annotation.training import LabelTraining
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
+from brainmvp.finetune.prepared import Preparation
 from brainmvp.modelstore import Model, ModelStore
 from brainmvp.study import Study
 from brainmvp.tasks import get_task
@@ -119,6 +123,33 @@ def test_a_version_that_is_chosen_while_the_new_one_is_measured_stays_served(
     assert outcome.message.endswith(f"it is kept, and {other.id}, chosen meanwhile, stays served.")
     (event,) = state.journal.events("version")
     assert event.detail["served"] is False
+
+
+def test_a_training_prepares_only_the_studies_that_are_new_or_changed(
+    first: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, studies = get_task("tumour"), tmp_path / "cohort"
+    *cases, late = make_cases(task, 7, studies)
+    for case in cases:
+        submit(case, studies)
+    make, made = Preparation._make, []
+
+    def counted(self: Preparation, case: Case) -> Any:
+        made.append(case.id)
+        return make(self, case)
+
+    monkeypatch.setattr(Preparation, "_make", counted)
+    training = LabelTraining(AnnotationState(studies), task, (task,))
+    assert training.run(OPTIONS, lambda status: None, lambda: False).finished
+    assert len(set(made)) == len(made) == 3  # the others are held out
+    changed = min(made)
+    os.utime(studies / "labels" / "final" / f"{changed}.nii.gz", ns=(0, 0))
+    submit(late, studies)
+    made.clear()
+    assert training.run(OPTIONS, lambda status: None, lambda: False).finished
+    assert set(made) == {changed, late.id}
+    kept = [json.loads(path.read_text("utf-8"))["id"] for path in studies.glob(".brainmvp/prepared/*/*.json")]
+    assert len(kept) == len(set(kept)) == 4
 
 
 def test_a_version_that_came_meanwhile_is_not_taken_for_the_runs_own(first: Model, tmp_path: Path) -> None:
