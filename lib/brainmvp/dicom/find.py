@@ -28,19 +28,35 @@ class DicomStudy:
     series: tuple[SeriesEntry, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Files:
+    """The DICOM files of a folder: their slices by study, and how many gave none that should have.
+
+    Equal to itself only, which is quickly asked.
+    """
+
+    folder: Path
+    slices: dict[str, list[Slice]]
+    lost: int
+
+
 def dicom_studies(folders: Iterable[Path]) -> list[DicomStudy]:
     """Return the studies of the DICOM files that lie in these folders (not below them)."""
-    by_study: dict[str, list[Slice]] = defaultdict(list)
-    lost: Counter[Path] = Counter()
+    by_study: dict[str, list[_Files]] = defaultdict(list)
     for folder in folders:
-        slices, lost[folder] = _slices_in(folder, _signature(folder))
-        for one in slices:
-            by_study[one.facts.get("StudyInstanceUID", "")].append(one)
-    return [_study(uid, slices, lost) for uid, slices in by_study.items()]
+        files = _files_in(folder, _signature(folder))
+        for uid in files.slices:
+            by_study[uid].append(files)
+    return [_study(uid, tuple(where)) for uid, where in by_study.items()]
 
 
-def _study(uid: str, slices: list[Slice], lost: Counter[Path]) -> DicomStudy:
+# A server looks at its studies again whenever one of them changes; reading a header takes a millisecond, and to put
+# hundreds of slices together takes tens of them.
+@lru_cache(maxsize=1 << 13)
+def _study(uid: str, where: tuple[_Files, ...]) -> DicomStudy:
+    slices = [one for files in where for one in files.slices[uid]]
     folder = Path(os.path.commonpath([one.path.parent for one in slices]))
+    lost = Counter({files.folder: files.lost for files in where})
     volumes = [_with_losses(image, lost) for image in images_of(slices)]
     images, series = choose(volumes)
     return DicomStudy(uid, folder, tuple(volumes), images, tuple(series))
@@ -68,10 +84,9 @@ def _signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple(sorted(files))
 
 
-# A server looks at its studies again whenever one of them changes; reading a header takes a millisecond.
 @lru_cache(maxsize=1 << 13)
-def _slices_in(folder: Path, signature: tuple[tuple[str, int, int], ...]) -> tuple[tuple[Slice, ...], int]:
-    """Return the slices that lie in a folder, and how many files there gave none that should have."""
+def _files_in(folder: Path, signature: tuple[tuple[str, int, int], ...]) -> _Files:
+    """Return what lies in a folder."""
     found = {folder / name: read_slices(folder / name) for name, _, _ in signature}
     lost = sum(is_lost(path) for path, slices in found.items() if not slices)
     slices = [one for some in found.values() for one in some]
@@ -80,7 +95,11 @@ def _slices_in(folder: Path, signature: tuple[tuple[str, int, int], ...]) -> tup
         shared = common.setdefault(one.facts["SeriesInstanceUID"], dict(one.facts))
         for keyword in [k for k, value in shared.items() if one.facts.get(k) != value]:
             del shared[keyword]
-    return tuple(_compact(one, common[one.facts["SeriesInstanceUID"]]) for one in slices), lost
+    by_study: dict[str, list[Slice]] = defaultdict(list)
+    for one in slices:
+        compact = _compact(one, common[one.facts["SeriesInstanceUID"]])
+        by_study[one.facts.get("StudyInstanceUID", "")].append(compact)
+    return _Files(folder, dict(by_study), lost)
 
 
 def _compact(one: Slice, shared: dict[str, Any]) -> Slice:

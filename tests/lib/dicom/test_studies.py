@@ -10,6 +10,8 @@ from dicom_files import scan, write_series
 from pydicom.uid import generate_uid
 
 from brainmvp.cli.study import describe
+from brainmvp.dicom import find
+from brainmvp.dicom.series import images_of
 from brainmvp.errors import BrainMVPError
 from brainmvp.given_ids import GivenIds
 from brainmvp.modelstore import ModelStore
@@ -221,6 +223,27 @@ def test_the_id_that_a_study_was_given_stays_whatever_comes(tmp_path):
     # Exported anew, into the same folder.
     write("ANNA/DICOM/S1")
     assert ids_by_folder(tmp_path)["ANNA/DICOM/S1"] == "S1"
+
+
+def test_a_study_is_put_together_again_only_when_its_own_files_change(tmp_path, monkeypatch):
+    put_together = []
+
+    def counted(slices):
+        put_together.append({one.path.parent.parent.name for one in slices})
+        return images_of(slices)
+
+    monkeypatch.setattr(find, "images_of", counted)
+    for patient in ("ANNA", "BERT"):
+        uid = generate_uid()
+        write_series(tmp_path / patient / "S1", scan(), uid, 1, **habit.T2)
+        write_series(tmp_path / patient / "S2", scan(), uid, 2, **habit.FLAIR)
+    before = find_studies(tmp_path)
+    assert put_together == [{"ANNA"}, {"BERT"}]
+    (tmp_path / "BERT/S2/broken.dcm").touch()
+    after = find_studies(tmp_path)
+    assert put_together == [{"ANNA"}, {"BERT"}, {"BERT"}]
+    assert before[0] == after[0] and not before[1].notes([Sequence.FLAIR])
+    assert "1 file beside its slices cannot be read" in after[1].notes([Sequence.FLAIR])[0]
 
 
 def test_a_study_without_a_usable_series_says_what_each_one_is(tmp_path):
