@@ -1,5 +1,6 @@
 """What is refused before anything of it is read: web pages that are not listed, and what is too large."""
 
+from collections.abc import Collection
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
@@ -8,8 +9,12 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from brainmvp_app.server import own_names
+
 # No head scan that is read here is larger as a file; without a bound an upload could fill the server's disk.
 MOST_BYTES = 2**31
+# A page cannot keep its browser from sending one of these; 3D Slicer, Python and curl send none of them.
+_BROWSERS_SAY = ("origin", "accept-language", "sec-fetch-site")
 
 
 class Guard:
@@ -17,8 +22,8 @@ class Guard:
 
     CORS alone keeps a page of another origin from reading answers, not from sending a form that starts a training.
     A program that is no browser sends no origin and is let through; so are the pages of the server's own address,
-    whichever scheme a proxy before it speaks. On this computer's own interface that address must not be a name of the
-    internet: a page could have let its own name point here, and would then be one of the server's (DNS rebinding).
+    whichever scheme a proxy before it speaks. That address must not be a name of the internet: a page could have let
+    its own name point here, and would then be one of the server's (DNS rebinding).
     origins: of the pages that may call the server, besides its own.
     """
 
@@ -34,26 +39,35 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        origin, length = headers.get("origin"), headers.get("content-length", "")
-        if origin and origin not in self._origins and origin.partition("://")[2] != headers.get("host"):
-            await JSONResponse({"detail": _refusal(origin)}, 403)(scope, receive, send)
-        elif self._rebound(scope, headers.get("host", "")):
-            await JSONResponse({"detail": _renamed(headers["host"])}, 403)(scope, receive, send)
+        length = headers.get("content-length", "")
+        if sentence := self._refusal(scope, headers):
+            await JSONResponse({"detail": sentence}, 403)(scope, receive, send)
         elif length.isdecimal() and int(length) > self._most:
             await self._too_large()(scope, receive, send)
         else:
             await self._counting(scope, receive, send)
 
-    def _rebound(self, scope: Scope, host: str) -> bool:
-        """Tell whether a request came over loopback for a name that anybody could own: one with a dot."""
+    def _refusal(self, scope: Scope, headers: Headers) -> str | None:
+        """Return why a page may not send a request, or None."""
+        origin, host = headers.get("origin"), headers.get("host", "")
+        if origin in self._origins:
+            return None
+        if origin and origin.partition("://")[2] != host:
+            return _not_listed(origin)
+        here = _address((scope.get("server") or ("", 0))[0])
+        if here is not None and here.is_loopback:
+            return _renamed(host) if self._is_foreign(host) else None
+        if any(header in headers for header in _BROWSERS_SAY) and self._is_foreign(host, own_names()):
+            return _unknown(f"{scope.get('scheme', 'http')}://{host[:100]}")
+        return None
+
+    def _is_foreign(self, host: str, own: Collection[str] = ()) -> bool:
+        """Tell whether a host is called by a name that anybody could own, one with a dot, and is none of some."""
         try:
             name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
         except ValueError:  # half an address in brackets
             return True
-        here = _address((scope.get("server") or ("", 0))[0])
-        if here is None or not here.is_loopback:
-            return False
-        return "." in name and _address(name) is None and name not in self._names
+        return "." in name and _address(name) is None and name not in self._names and name not in own
 
     async def _counting(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; if more comes than allowed (a client need not state a length), it ends there."""
@@ -98,7 +112,14 @@ def _renamed(host: str) -> str:
     )
 
 
-def _refusal(origin: str) -> str:
+def _unknown(address: str) -> str:
+    return (
+        f"This server does not know {address} as its own address; open it by its IP address, or start it with "
+        f"--allow-origin {address}."
+    )
+
+
+def _not_listed(origin: str) -> str:
     if origin == "null":
         return "A page that was opened as a file, or in a sandbox, may not call this server; serve it from an address."
     return f"Pages of {origin[:100]} may not call this server; start it with --allow-origin {origin[:100]}."

@@ -8,8 +8,10 @@ import argparse
 import importlib
 import json
 import os
+import socket
 import sys
 from contextlib import redirect_stdout, suppress
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -74,6 +76,13 @@ def serve(
 def stopping() -> bool:
     """Tell whether the server that `serve` started was told to stop: it waits until every answer is given."""
     return _running is not None and _running.should_exit
+
+
+@cache
+def own_names() -> frozenset[str]:
+    """Return the names that are this server's without being listed: that of `--host`, and this computer's own."""
+    started_for = _running.config.host if _running else ""
+    return frozenset((started_for.lower(), socket.getfqdn().lower()))
 
 
 def main() -> None:

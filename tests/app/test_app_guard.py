@@ -4,6 +4,7 @@ import asyncio
 import socket
 import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,6 +20,11 @@ async def count(scope, receive, send):
 
 def status(parts: list[bytes], **headers: str) -> int:
     """Send a body in parts, without its length, to a guard that lets 10 bytes through; return the status."""
+    return answer(parts, headers)[0]
+
+
+def answer(parts: list[bytes], headers: dict[str, str], **more: Any) -> tuple[int, str]:
+    """Send a body as `status` does, and return the status and the answer; more: of the request's scope."""
     from brainmvp_app.guard import Guard
 
     waiting = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
@@ -32,10 +38,10 @@ def status(parts: list[bytes], **headers: str) -> int:
         sent.append(message)
 
     named = [(key.encode(), value.encode()) for key, value in headers.items()]
-    scope = {"type": "http", "method": "POST", "path": "/", "headers": named, "query_string": b""}
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": named, "query_string": b""} | more
     asyncio.run(Guard(count, ["http://listed:1"], 10)(scope, receive, send))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
-    return sent[0]["status"]
+    return sent[0]["status"], sent[1]["body"].decode()
 
 
 def test_a_body_is_counted_although_its_length_is_not_stated():
@@ -70,6 +76,36 @@ def test_pages_that_are_not_listed_are_refused(origin, expected):
 )
 def test_a_page_cannot_make_its_own_name_the_server_s(server: Server, host: str, expected: int) -> None:
     assert server.call("GET", "/info/", headers={"Host": host}).status_code == expected
+
+
+BROWSER = {"accept-language": "en"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"host": "evil.example:8000", "origin": "http://evil.example:8000"}, 403),
+        ({"host": "evil.example:8000"} | BROWSER, 403),
+        ({"host": "evil.example:8000", "sec-fetch-site": "same-origin"}, 403),
+        ({"host": "server.hospital.local:8000"}, 200),  # 3D Slicer, or another program
+        ({"host": "this.hospital.local:8000"} | BROWSER, 200),
+        ({"host": "server.hospital.local:8000", "origin": "http://listed:1"}, 200),
+        ({"host": "listed:8000"} | BROWSER, 200),
+        ({"host": "10.1.2.3:8000"} | BROWSER, 200),
+        ({"host": "[fd00::3]:8000"} | BROWSER, 200),
+        ({"host": "server:8000"} | BROWSER, 200),
+    ],
+)
+def test_in_a_network_a_browser_calls_the_server_by_a_name_that_it_knows(monkeypatch, headers, expected):
+    from brainmvp_app import server
+
+    server.own_names.cache_clear()
+    monkeypatch.setattr(socket, "getfqdn", lambda: "This.hospital.local")
+    code, text = answer([b"x"], headers, server=("10.1.2.3", 8000), scheme="http")
+    server.own_names.cache_clear()
+    assert code == expected
+    if code == 403:
+        assert "start it with --allow-origin http://evil.example:8000." in text
 
 
 def test_a_page_without_an_origin_of_its_own_is_not_told_to_be_listed(server: Server) -> None:
