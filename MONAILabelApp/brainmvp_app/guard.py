@@ -15,6 +15,10 @@ from brainmvp_app.server import own_names
 MOST_BYTES = 2**31
 # A page cannot keep its browser from sending one of these; 3D Slicer, Python and curl send none of them.
 _BROWSERS_SAY = ("origin", "accept-language", "sec-fetch-site")
+# What browsers say of pictures, frames and links of another page, which have no origin: over HTTPS, and to their own
+# computer.
+_ELSEWHERE = ("cross-site", "same-site")
+_EMBEDDED = "Another page had the browser ask for this; open the address itself, or list that page with --allow-origin."
 
 
 class Guard:
@@ -30,6 +34,7 @@ class Guard:
     def __init__(self, app: ASGIApp, origins: list[str], most_bytes: int = MOST_BYTES) -> None:
         self._app = app
         self._origins = origins
+        self._pages = tuple(f"{origin}/" for origin in origins)
         self._names = {urlsplit(origin).hostname for origin in origins}
         self._most = most_bytes
 
@@ -54,12 +59,19 @@ class Guard:
             return None
         if origin and origin.partition("://")[2] != host:
             return _not_listed(origin)
+        if not origin and headers.get("sec-fetch-site") in _ELSEWHERE and not self._may_link(scope, headers):
+            return _EMBEDDED
         here = _address((scope.get("server") or ("", 0))[0])
         if here is not None and here.is_loopback:
             return _renamed(host) if self._is_foreign(host) else None
         if any(header in headers for header in _BROWSERS_SAY) and self._is_foreign(host, own_names()):
             return _unknown(f"{scope.get('scheme', 'http')}://{host[:100]}")
         return None
+
+    def _may_link(self, scope: Scope, headers: Headers) -> bool:
+        """Tell whether a page may send its browser to an address: one that is listed, or any to the server's page."""
+        listed = headers.get("referer", "").startswith(self._pages)
+        return listed or (scope["path"] == "/" and headers.get("sec-fetch-dest") == "document")
 
     def _is_foreign(self, host: str, own: Collection[str] = ()) -> bool:
         """Tell whether a host is called by a name that anybody could own, one with a dot, and is none of some."""

@@ -108,6 +108,27 @@ def test_in_a_network_a_browser_calls_the_server_by_a_name_that_it_knows(monkeyp
         assert "start it with --allow-origin http://evil.example:8000." in text
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "expected"),
+    [
+        ("/datastore/dataset", {"sec-fetch-site": "cross-site", "sec-fetch-dest": "image"}, 403),
+        ("/datastore/dataset", {"sec-fetch-site": "same-site", "sec-fetch-dest": "empty"}, 403),
+        ("/datastore/dataset", {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}, 403),
+        ("/", {"sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"}, 403),
+        ("/", {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}, 200),  # a link in an e-mail
+        ("/datastore/dataset", {"sec-fetch-site": "none", "sec-fetch-dest": "document"}, 200),  # typed in
+        ("/datastore/dataset", {"sec-fetch-site": "same-origin", "sec-fetch-dest": "empty"}, 200),
+        ("/datastore/dataset", {"sec-fetch-site": "same-site", "referer": "http://listed:1/"}, 200),
+        ("/datastore/dataset", {"sec-fetch-site": "cross-site", "referer": "http://listed:1.evil/"}, 403),
+        ("/datastore/dataset", {"sec-fetch-site": "cross-site", "origin": "http://listed:1"}, 200),
+    ],
+)
+def test_a_page_cannot_embed_what_the_server_sends(path, headers, expected):
+    code, text = answer([b"x"], {"host": "127.0.0.1:8000"} | headers, server=("127.0.0.1", 8000), path=path)
+    assert code == expected
+    assert (code == 200) or "open the address itself" in text
+
+
 def test_a_page_without_an_origin_of_its_own_is_not_told_to_be_listed(server: Server) -> None:
     assert "serve it from an address" in server.refused(403, "GET", "/info/", headers={"Origin": "null"})
 
