@@ -17,15 +17,20 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
+from brainmvp.datafiles import check_data_files
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import atomically
 from brainmvp.sequences import IMAGE_SUFFIXES
 
-# Some four times the largest head scans (7 T, 0.3 mm): whatever declares more is damaged, or meant to fill the memory.
-_MOST_VOXELS = 2**30
+# Some four times the largest head scans (7 T, 0.3 mm, four bytes a voxel, as most become): whatever declares more is
+# damaged, or meant to fill the memory.
+_MOST_BYTES = 2**32
 
 # ITK chooses a reader by the ending as it is written: `.MHA` has none.
 _ITK_READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO"}
+
+# Numbers of two components, which are no vectors.
+_COMPLEX = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
 
 # What MetaImage calls its directions, and how much of a file is searched for them.
 _META_DIRECTIONS = re.compile(rb"^\s*(TransformMatrix|Orientation|Rotation)\s*=", re.MULTILINE)
@@ -83,8 +88,9 @@ class ImageSource(Protocol):
 def read_volume(image: str | os.PathLike[str] | ImageSource) -> Volume:
     """Read a 3-D image: .nii, .nii.gz, .nrrd, .nhdr, .mha or .mgz, or a source that reads itself.
 
-    Raises `BrainMVPError` if the file is absent, unreadable or truncated, is not 3-D, holds colours, complex numbers
-    or a value that is not finite, or a geometry that is not invertible, not stated or stated twice, differently.
+    Raises `BrainMVPError` if the file is absent, unreadable or truncated, keeps its voxels outside its folder, is not
+    3-D, holds colours, complex numbers or a value that is not finite, or a geometry that is not invertible, not stated
+    or stated twice, differently.
     """
     if not isinstance(image, (str, os.PathLike)):
         volume = image.read()
@@ -154,11 +160,15 @@ def to_itk(volume: Volume) -> sitk.Image:
     return image
 
 
-def _check_size(path: Path, shape: tuple[int, ...]) -> None:
-    """Raise `BrainMVPError` if a header declares more voxels than are read here, before any is."""
-    if math.prod(shape) > _MOST_VOXELS:
+def _check_declared(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise `BrainMVPError` if a header declares another kind of voxels than is read here, or more, before any is."""
+    if dtype.kind not in "iuf":
+        what = "complex numbers" if dtype.kind == "c" else "colours"
+        raise BrainMVPError(f"{path} holds {what}; give one plain (magnitude) volume per sequence.")
+    if math.prod(shape) * max(dtype.itemsize, 4) > _MOST_BYTES:
         raise BrainMVPError(
-            f"{path} declares {' x '.join(map(str, shape))} voxels, more than any head scan has; export it again."
+            f"{path} declares {' x '.join(map(str, shape))} voxels of {dtype.name}, more than any head scan has; "
+            "export it again."
         )
 
 
@@ -168,7 +178,7 @@ def _is_nibabel(path: Path) -> bool:
 
 def _read_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
     image = nib.load(path)
-    _check_size(path, image.shape)
+    _check_declared(path, image.shape, image.get_data_dtype())
     if isinstance(image, nib.Nifti1Image) and not (image.header["sform_code"] or image.header["qform_code"]):
         raise _nowhere(path, "sform and qform codes are 0")
     if isinstance(image, nib.Nifti1Image):
@@ -178,9 +188,6 @@ def _read_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:
             if not any(file.read(_MGH_GOOD_RAS.stop)[_MGH_GOOD_RAS]):
                 raise _nowhere(path, "goodRASFlag is 0")
     stored = np.asanyarray(image.dataobj)
-    if stored.dtype.kind not in "iuf":
-        what = "complex numbers" if stored.dtype.kind == "c" else "colours"
-        raise BrainMVPError(f"{path} holds {what}; give one plain (magnitude) volume per sequence.")
     with np.errstate(over="ignore"):  # what is too large for float32 is refused as not finite
         data = np.asarray(stored, np.float32) if stored.dtype.kind == "f" else np.asarray(stored)
     return data, np.asarray(image.affine, np.float64)
@@ -224,15 +231,17 @@ def _check_directions(path: Path, header: sitk.ImageFileReader) -> None:
 
 
 def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    check_data_files(path)
     header = sitk.ImageFileReader()
     header.SetImageIO(_ITK_READERS[path.suffix.lower()])
     header.SetFileName(str(path))
     header.ReadImageInformation()
-    _check_size(path, header.GetSize())
+    if header.GetNumberOfComponents() != 1 and header.GetPixelID() not in _COMPLEX:
+        raise BrainMVPError(f"{path} holds vectors or colours; give one volume per sequence.")
+    dtype = sitk.GetArrayViewFromImage(sitk.Image([1, 1], header.GetPixelID())).dtype
+    _check_declared(path, header.GetSize(), dtype)
     _check_directions(path, header)
     image = header.Execute()
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise BrainMVPError(f"{path} holds vectors or colours; give one volume per sequence.")
     data = sitk.GetArrayFromImage(image)
     data = data.transpose(range(data.ndim)[::-1])
     if data.dtype.kind == "f":

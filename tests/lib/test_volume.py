@@ -8,6 +8,7 @@ import nibabel as nib
 import nrrd
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from heads import oblique
 
 from brainmvp.errors import BrainMVPError
@@ -177,4 +178,88 @@ def test_a_header_that_declares_more_than_memory_holds_is_refused_unread(volume,
         content = content.replace(b"7 8 9", b"20000 20000 20000", 1)
     path.write_bytes(content)
     with pytest.raises(BrainMVPError, match=r"a\.\w+ declares 20000 x 20000 x 20000 voxels"):
+        read_volume(path)
+
+
+def test_voxels_of_many_bytes_are_refused_unread(volume, tmp_path):
+    path = write_volume(volume, tmp_path / "a.nrrd")
+    content = path.read_bytes().replace(b"7 8 9", b"900 900 900", 1)
+    path.write_bytes(content.replace(b"type: short", b"type: double", 1))
+    with pytest.raises(BrainMVPError, match=r"a\.nrrd declares 900 x 900 x 900 voxels of float64"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.nii"])
+def test_complex_numbers_are_refused_unread(volume, name, tmp_path):
+    data = np.ones((7, 8, 9), np.complex64)
+    if name == "a.nii":
+        nib.save(nib.Nifti1Image(data, volume.affine), tmp_path / name)
+    else:
+        sitk.WriteImage(sitk.GetImageFromArray(data), str(tmp_path / name))
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-100])
+    with pytest.raises(BrainMVPError, match="complex numbers"):
+        read_volume(tmp_path / name)
+
+
+NRRD_HEADER = """NRRD0004
+type: short
+dimension: 3
+space: left-posterior-superior
+sizes: 7 8 9
+space directions: (1,0,0) (0,1,0) (0,0,1)
+space origin: (0,0,0)
+encoding: raw
+endian: little
+"""
+META_HEADER = """ObjectType = Image
+NDims = 3
+TransformMatrix = 1 0 0 0 1 0 0 0 1
+Offset = 0 0 0
+ElementSpacing = 1 1 1
+DimSize = 7 8 9
+ElementType = MET_SHORT
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "lines"),
+    [
+        ("a.nhdr", "data file: {}\n"),
+        ("a.nrrd", "DataFile: {}\n"),
+        ("a.nhdr", "content: x\rdata file: {}\n"),
+        ("a.nhdr", "data file: LIST 3\n{}\n"),
+    ],
+)
+def test_a_nrrd_is_read_from_its_headers_own_folder_only(volume, file, lines, tmp_path):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    path, outside = tmp_path / "in" / file, tmp_path / "voxels.raw"
+    beside = (path.with_name("voxels.raw"), path.parent / "deep" / "voxels.raw")
+    for raw in (outside, *beside):
+        raw.write_bytes(volume.data.tobytes(order="F"))
+    for name in ("../voxels.raw", str(outside), "deep/../../voxels.raw"):
+        path.write_text(NRRD_HEADER + lines.format(name), newline="")
+        with pytest.raises(BrainMVPError, match=rf"{file} keeps its voxels in .* outside its folder; "):
+            read_volume(path)
+    for name in ("voxels.raw", "deep/voxels.raw", str(beside[0])):
+        path.write_text(NRRD_HEADER + lines.format(name), newline="")
+        assert np.array_equal(read_volume(path).data, volume.data)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "ElementDataFile = {}\n",
+        "ElementDataFile : {}\n",
+        "ElementDataFile\n = {}\n",
+        "Comment = ElementDataFile = LOCAL\nElementDataFile = {}\n",
+        "elementdatafile = LOCAL\nElementDataFile = LIST\n{}\n",
+    ],
+)
+def test_a_metaimage_is_one_file(volume, lines, tmp_path):
+    path, raw = tmp_path / "a.mha", tmp_path / "a.raw"
+    raw.write_bytes(volume.data.tobytes(order="F"))
+    path.write_text(META_HEADER + lines.format(raw))
+    with pytest.raises(
+        BrainMVPError, match=r"a\.mha keeps its voxels in another file; save it as one file\."
+    ):
         read_volume(path)
