@@ -16,7 +16,7 @@ import numpy as np
 import slicer
 from BrainMVPLib import views
 from BrainMVPLib.drawn import export_labels
-from PySide6 import QtCore, QtTest, QtWidgets
+from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 from scenes import make_scene
 from stock_server import AFFINE
 
@@ -237,6 +237,23 @@ def test_what_is_wrong_with_studies_at_the_server_can_be_read(panel, stock, wait
     wait(lambda: panel.session.client is not None)
     assert panel.ui.serverState.text.endswith("studies labelled; with problems (point here to read them)")
     assert panel.ui.serverState.toolTip == "siteB/p2: It has the name of siteA/p2."
+
+
+def test_what_others_wrote_is_shown_as_it_is_never_as_html(panel, stock, wait):
+    from BrainMVPLib.cells import fill
+
+    stock.problems = {"<img src=x>": "It has the name of <b>p1</b>."}
+    panel.session.connect(stock.url)
+    wait(lambda: panel.session.client is not None)
+    tip = QtGui.QTextDocument()
+    tip.setHtml(panel.ui.serverState.toolTip)
+    assert tip.toPlainText() == "<img src=x>: It has the name of <b>p1</b>."
+    fill(panel.ui.volumesTable, [["<i>x</i>"]])
+    assert "&lt;i&gt;" in panel.ui.volumesTable.item(0, 0).toolTip()
+    labels = panel.top.findChildren(QtWidgets.QLabel)
+    filled = [label for label in labels if label.objectName.endswith(("Text", "State"))]
+    assert len(filled) == 10
+    assert {label.textFormat for label in filled} == {QtCore.Qt.TextFormat.PlainText}
 
 
 def test_the_editor_offers_no_other_segmentation_than_the_one_that_is_submitted(panel):

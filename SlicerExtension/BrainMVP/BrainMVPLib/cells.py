@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any, Callable
 
 import qt
@@ -58,8 +59,13 @@ def fit(table: Any) -> None:
     table.setFixedHeight(height)
 
 
+def plain(text: str) -> str:
+    """Return a tool tip that shows a text as it is; Qt would take what looks like HTML in it for that."""
+    return f'<p style="white-space: pre-wrap">{html.escape(text)}</p>' if "<" in text else text
+
+
 def _set(table: Any, row: int, column: int, text: str) -> None:
     item = qt.QTableWidgetItem(text)
-    item.setToolTip(text)
+    item.setToolTip(plain(text))
     item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
     table.setItem(row, column, item)

@@ -10,7 +10,7 @@ import slicer
 
 from . import views
 from .background import lend_lock
-from .cells import fill, fill_choices, widen
+from .cells import fill, fill_choices, plain, widen
 from .errors import ModuleError
 from .keys import Keys
 from .local_server import LocalServer, find_command
@@ -284,7 +284,7 @@ class Panel:
             return
         state, connected, free = session.state, session.client is not None, not session.busy
         ui.serverState.setText(session.server_in_words)
-        ui.serverState.setToolTip("\n".join(session.problems))
+        ui.serverState.setToolTip(plain("\n".join(session.problems)))
         if self._shown.get("url") != state.url:
             self._shown["url"] = state.url
             if not ui.urlEdit.modified:  # nobody has typed since the last click
