@@ -10,6 +10,9 @@ from brainmvp.chance import by_chance
 from brainmvp.cohort.index import SPLITS, Index, Split
 from brainmvp.errors import BrainMVPError
 
+# So many subjects that a table has and the cohort has not are named: a mistyped one is seen, and a biobank fits.
+_NAMED = 10
+
 
 def with_table(index: Index, path: str | os.PathLike[str]) -> tuple[Index, list[str]]:
     """Return the index with the classes and splits of a table (.csv or .tsv), and what was not found, in sentences.
@@ -40,7 +43,9 @@ def with_table(index: Index, path: str | os.PathLike[str]) -> tuple[Index, list[
                             "one row, with its 'session'."
                         )
         sessions.append(session.model_copy(update={key: value for key, (_, value) in update.items()}))
-    notes = [f"{path}: no study of subject {row['subject']}." for n, row in enumerate(rows) if n not in used]
+    unknown = list(dict.fromkeys(row["subject"] for number, row in enumerate(rows) if number not in used))
+    more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+    notes = [f"{path}: no study of subject {', '.join(unknown[:_NAMED])}{more}."] if unknown else []
     result = index.with_sessions(sessions)
     check_splits(result, str(path))
     return result, notes
