@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,6 +46,8 @@ class PacsDatastore(StudyDatastore):
         self._pacs = open_archive(address)
         folder = archive_folder(address)
         folder.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # some network shares refuse
+            folder.chmod(0o700)  # patients' images, and their faces: not for every account of this computer
         super().__init__(str(folder), tasks, PacsCatalogue(folder, self._pacs))
 
     def hand_on(self, study_id: str, label: Path, tag: str, notes: dict[str, Any]) -> None:

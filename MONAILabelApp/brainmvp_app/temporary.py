@@ -1,18 +1,19 @@
 """Temporary files that a request leaves to be sent, and none where it fails."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 
 def written(prefix: str, suffix: str, write: Callable[[Path], object]) -> Path:
-    """Return a temporary file that `write` was called with, which the caller removes; it is gone if `write` raises."""
-    handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix)
-    os.close(handle)
-    try:
-        write(Path(name))
-    except BaseException:
-        os.unlink(name)
-        raise
-    return Path(name)
+    """Return a temporary file that `write` was called with, which the caller removes; it is gone if `write` raises.
+
+    Nobody but its owner may read it.
+    """
+    with tempfile.TemporaryDirectory(
+        prefix=prefix
+    ) as folder:  # its owner's, while `write` sets permissions of its own
+        path = Path(folder) / f"written{suffix}"
+        write(path)
+        path.chmod(0o600)
+        return path.replace(f"{folder}{suffix}")

@@ -1,6 +1,7 @@
 """What the server refuses before it reads it, and that a request that fails leaves no file behind."""
 
 import asyncio
+import os
 import socket
 import tempfile
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from app_server import Server
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
+
+from brainmvp.files import atomically
 
 
 async def count(scope, receive, send):
@@ -165,4 +168,6 @@ def test_what_cannot_be_written_leaves_no_temporary_file(tmp_path: Path, monkeyp
     with pytest.raises(OSError, match="full"):
         written("x-", ".nii.gz", fail)
     assert not list(tmp_path.iterdir())
-    assert written("x-", ".txt", lambda path: path.write_text("whole")).read_text() == "whole"
+    whole = written("x-", ".txt", lambda path: atomically(path, lambda part: part.write_text("whole")))
+    assert whole.read_text() == "whole" and list(tmp_path.iterdir()) == [whole]
+    assert whole.stat().st_mode & 0o777 == 0o600 or os.name == "nt"
