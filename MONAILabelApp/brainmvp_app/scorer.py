@@ -7,6 +7,7 @@ import re
 import time
 from threading import Event, Thread
 
+import numpy as np
 import torch
 
 from brainmvp.annotation.cases import task_of
@@ -120,9 +121,15 @@ class Scorer(Thread):
             try:
                 fetch(study, (*infer.task.sequences, *encoder.card.sequences))  # before it is anyone's turn
                 with TURN.of_background():
-                    result = segmenter.segment(study)
+                    prepared = segmenter.prepare(study)
+                    result = segmenter.segment(study, prepared=prepared)
                 entropy = region_entropies(result.probabilities, result.labels.voxel_ml)
-                facts = Facts(study.id, embedder.embed(study), entropy)
+                if basis.encoder == segmenter.card.identity:
+                    embedding = embedder.describe(prepared.images)
+                else:
+                    embedding = self._kept(study, infer.task.name, basis)
+                    embedding = embedder.embed(study) if embedding is None else embedding
+                facts = Facts(study.id, embedding, entropy)
                 basis = Basis(basis.files, segmenter.card.identity, basis.encoder)
             except Exception as error:  # said by inference, too, when someone opens the study
                 if _passes(error):
@@ -135,6 +142,13 @@ class Scorer(Thread):
             raise
         if problem is None:
             logger.info("%s is scored for %s by %s", study.id, infer.task.name, segmenter.card.id)
+
+    def _kept(self, study: Study, task: str, basis: Basis) -> np.ndarray | None:
+        """Return the embedding that is known where only the model has changed since."""
+        last = self._scores.bases(task).get(study.id)
+        if last is None or (last.files, last.encoder) != (basis.files, basis.encoder):
+            return None
+        return self._scores.facts(task)[study.id].embedding
 
     def _embedder_of(self, model: Model) -> Embedder:
         if self._embedder is None or self._embedder.id != model.card.id:

@@ -17,7 +17,7 @@ from brainmvp.coverage import is_cut
 from brainmvp.device import pick_device
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
-from brainmvp.prepare import EVENED, prepare
+from brainmvp.prepare import EVENED, Prepared, prepare
 from brainmvp.segmentation import Segmentation
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, put_back
@@ -73,24 +73,36 @@ class Segmenter:
         get_task(task)
         return cls((store or ModelStore()).resolve_for(task, model), device, brain)
 
+    def prepare(
+        self, study: Study, reference: Sequence | None = None, clock: Clock | None = None
+    ) -> Prepared:
+        """Return a study as the network sees it; raises as `segment` does."""
+        available = set(study.images) & set(self.card.sequences)
+        self.task.check_sequences(available, study.id, study.unusable)
+        chosen = study.reference(self.task, reference)
+        prepared = self._prepare(study, self.card.sequences, chosen, self.card.spacing, clock=clock)
+        self.task.check_sequences(set(prepared.used), study.id, prepared.flagged)
+        return prepared
+
     def segment(
-        self, study: Study, reference: Sequence | None = None, progress: Progress | None = None
+        self,
+        study: Study,
+        reference: Sequence | None = None,
+        progress: Progress | None = None,
+        prepared: Prepared | None = None,
     ) -> Segmentation:
         """Segment a study.
 
         Missing sequences are filled with zeros and named in the result; a structure whose sequences are not there
-        is left out. `progress(step, fraction)` is called as the work goes on. Raises `BrainMVPError` if the study
-        is below the task's minimum or a file cannot be used.
+        is left out. `progress(step, fraction)` is called as the work goes on; prepared: what `prepare` returned for the
+        study, if that was done before; it has the reference, too. Raises `BrainMVPError` if the study is below the
+        task's minimum or a file cannot be used.
         """
         tell = progress or (lambda step, fraction: None)
-        available = set(study.images) & set(self.card.sequences)
-        self.task.check_sequences(available, study.id, study.unusable)
-        chosen = study.reference(self.task, reference)
         clock = Clock()
 
         tell("Reading and aligning", 0.0)
-        prepared = self._prepare(study, self.card.sequences, chosen, self.card.spacing, clock=clock)
-        self.task.check_sequences(set(prepared.used), study.id, prepared.flagged)
+        prepared = prepared or self.prepare(study, reference, clock)
         regions, left_out = self.task.offered(set(prepared.used), prepared.flagged)
 
         tell("Segmenting", 0.3)
@@ -116,10 +128,10 @@ class Segmenter:
         clock.lap("restore")
         tell("Done", 1.0)
         return Segmentation(
-            study, self.task, self.card.id, labels, by_region, uncertainty, chosen, prepared.used, prepared.filled,
-            left_out, self.task.label_names(list(by_region)), prepared.found, clock.seconds, clock.peak_gib,
-            prepared.alignments, is_cut(labels.data > 0, prepared.reference), self.card.weakness(prepared.used),
-            self._smallest_ml(prepared.reference),
+            study, self.task, self.card.id, labels, by_region, uncertainty, prepared.reference_sequence,
+            prepared.used, prepared.filled, left_out, self.task.label_names(list(by_region)), prepared.found,
+            clock.seconds, clock.peak_gib, prepared.alignments, is_cut(labels.data > 0, prepared.reference),
+            self.card.weakness(prepared.used), self._smallest_ml(prepared.reference),
         )  # fmt: skip
 
     def _smallest_ml(self, reference: Volume) -> float:

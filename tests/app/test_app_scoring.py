@@ -3,8 +3,10 @@
 import errno
 import gzip
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,13 @@ import torch
 
 from brainmvp.annotation.scores import Basis
 from brainmvp.annotation.state import AnnotationState
+from brainmvp.card import Card
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
+from brainmvp.networks import NetworkConfig, build_network
+from brainmvp.prepare import Prepared, prepare
 from brainmvp.segment import Segmenter
+from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, read_volume, write_volume
@@ -36,7 +42,7 @@ def test_no_damaged_model_and_no_full_memory_spoils_the_other_scores(
     scorer = Scorer(store, state.scores, infers, "cpu")
 
     def fails(error: Exception) -> Callable[..., None]:
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise error
 
         return fail
@@ -75,7 +81,7 @@ def test_what_passes_is_tried_again_later_and_what_is_a_studys_fault_only_after_
 ) -> None:
     from brainmvp_app import scorer as module
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     def full(*_: object) -> None:
@@ -87,11 +93,15 @@ def test_what_passes_is_tried_again_later_and_what_is_a_studys_fault_only_after_
         monkeypatch.setattr(state.scores, "store", full)
     card = SimpleNamespace(sequences=(), id="m@1", identity="m@1 0")
     scorer = module.Scorer(None, state.scores, {}, "cpu")
-    scorer._embedder_of = lambda model: SimpleNamespace(embed=lambda study: np.ones(2))
+    scorer._embedder_of = lambda model: SimpleNamespace(describe=lambda images: np.ones(2))
     study = Study("a", tmp_path, {})
     parts = (
         study,
-        SimpleNamespace(card=card, segment=fail if error else lambda _: result),
+        SimpleNamespace(
+            card=card,
+            prepare=lambda study: SimpleNamespace(images=None),
+            segment=fail if error else lambda study, prepared: result,
+        ),
         SimpleNamespace(task=task),
         SimpleNamespace(card=card),
         Basis("f", "m@1 0", "m@1 0"),
@@ -155,3 +165,52 @@ def test_a_score_is_worked_out_again_only_after_a_change(
     assert scored() == []
     (tmp_path / "a").rename(studies / "a")
     assert scored() == []
+
+
+def test_a_study_is_prepared_once_for_a_score_and_its_embedding(
+    home: Path, tmp_path: Path, write_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRAINMVP_HOME", str(home))
+    from brainmvp_app.datastore import StudyDatastore
+    from brainmvp_app.infer import SegmentationTask
+    from brainmvp_app.scorer import Scorer
+
+    prepared = []
+
+    def counted(*args: Any, **options: Any) -> Prepared:
+        prepared.append(args[0].id)
+        return prepare(*args, **options)
+
+    monkeypatch.setattr("brainmvp.segment.prepare", counted)
+    monkeypatch.setattr("brainmvp.selection.embed.prepare", counted)
+    studies, task = tmp_path / "cohort", get_task("tumour")
+    write_study("a", "T1CE FLAIR", studies)
+    store, state = StudyDatastore(str(studies), (task,)), AnnotationState(studies)
+    scorer = Scorer(store, state.scores, {"tumour": SegmentationTask(task, store, "cpu")}, "cpu")
+
+    def score() -> tuple[int, np.ndarray]:
+        """Score the study, and return how often it was prepared for that, and its embedding."""
+        before = len(prepared)
+        assert scorer._score_one()
+        return len(prepared) - before, state.scores.facts("tumour")["a"].embedding
+
+    times, _ = score()  # the encoder is that of the served model
+    assert times == 1
+    config = NetworkConfig.preset("unet-light", 1, 1)
+    card = Card(
+        name="own", version=1, kind="encoder", title="", sequences=tuple(Sequence), network=config, spacing=4.0,
+        window=(64, 64, 64), created=date(2026, 1, 1),
+    )  # fmt: skip
+    weights = {k: v for k, v in build_network(config).state_dict().items() if k.startswith("encoder.")}
+    ModelStore().add(card, weights)
+    times, own = score()
+    assert times == 2
+    ModelStore().serve("tumour", 1)
+    times, after = score()
+    assert times == 1
+    assert np.array_equal(own, after)
+    file = studies / "a" / "a_flair.nii.gz"
+    image = read_volume(file)
+    write_volume(Volume((image.data * 2).astype(np.int16), image.affine), file)
+    times, _ = score()
+    assert times == 2
