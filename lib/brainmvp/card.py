@@ -34,6 +34,14 @@ def check_name(name: str) -> str:
     return name
 
 
+def mark_of(name: str) -> str:
+    """Return what a card has in the place of a study's or patient's name, which in a clinic may say who it is.
+
+    Whoever has the name can tell that it is meant; who guesses it can, too.
+    """
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
 class Card(BaseModel):
     """The facts that travel with a model's weights, as `card.json`.
 
@@ -43,7 +51,8 @@ class Card(BaseModel):
     `thresholds`: probability above which a region is there, by region.
     An encoder has no regions; those of a classification are its classes, and `grid` is what the brain's box is resized
     to, in voxels, before `window` is cropped from its middle. `weak_with`: what to know of a result from just these
-    sequences (`T1+FLAIR`, in the order of `sequences`), a sentence without its full stop.
+    sequences (`T1+FLAIR`, in the order of `sequences`), a sentence without its full stop. In `training`, `train` and
+    `validation` (studies) and `scans` (patients) are marks, see `mark_of`; older cards have the names.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from brainmvp.card import Card
+from brainmvp.card import Card, mark_of
 from brainmvp.cohort import Index, Session
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore, write_model
@@ -110,7 +110,7 @@ def _card(
         training={
             "config": config.model_dump(mode="json"),
             "index_sha256": index.fingerprint,
-            "scans": sorted({session.patient for session in training}),
+            "scans": sorted({mark_of(session.patient) for session in training}),
         },
         data=tuple(
             f"{dataset}: {count} visits" for dataset, count in Counter(s.dataset for s in training).items()

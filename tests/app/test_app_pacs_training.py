@@ -13,6 +13,7 @@ from dicom_files import scan, write_series
 from pydicom.uid import generate_uid
 
 from brainmvp.annotation.cases import patient_of
+from brainmvp.card import mark_of
 from brainmvp.modelstore import ModelStore
 from brainmvp.volume import Volume, write_volume
 
@@ -57,7 +58,8 @@ def test_the_labelled_studies_of_an_archive_train_and_no_patient_is_on_two_sides
             held_out = set(server.get_json("/progress")["held_out"]["tumour"]["patients"])
             newest = max(ModelStore(home).versions("tumour"))
             card = ModelStore(home).get("tumour", newest).card
-            taught = {*map(patient_of, (*card.training["train"], *card.training["validation"]))}
+            of_mark = {mark_of(study): patient_of(study) for study in studies}
+            taught = {of_mark[mark] for mark in (*card.training["train"], *card.training["validation"])}
             assert len(held_out) == 3
             assert held_out | taught == visits.keys()
             assert not held_out & taught

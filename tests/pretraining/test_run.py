@@ -20,6 +20,7 @@ from cohorts import make_config, read_losses
 from commands import done
 from typer.testing import CliRunner, Result
 
+from brainmvp.card import mark_of
 from brainmvp.cli import app
 from brainmvp.cohort import Index
 from brainmvp.errors import BrainMVPError
@@ -351,7 +352,8 @@ def test_studies_that_are_not_prepared_are_told_and_left_out(tiny_index, tmp_pat
     prepare_cohort(Index.read(tiny_index), Cache(tmp_path / "index.cache", 4.0))
     run(tiny_index, tmp_path / "run", None)  # goes on as it began, though they are prepared now
     card = json.loads((tmp_path / "run" / "model" / "card.json").read_text())
-    assert card["training"]["scans"] == ["in/b", "in/c", "in/d"] and card["data"] == ["in: 3 visits"]
+    assert card["training"]["scans"] == sorted(map(mark_of, ("in/b", "in/c", "in/d")))
+    assert card["data"] == ["in: 3 visits"]
     assert card["sequences"] == ["T1", "T2", "DWI"]  # only a has FLAIR
     assert "pretrained on 3 studies" in card["title"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from brainmvp.card import Card
+from brainmvp.card import Card, mark_of
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model, ModelStore
@@ -72,7 +72,8 @@ def _patients_by_name(cases: list[Case]) -> dict[str, set[str]]:
     patients: dict[str, set[str]] = {}
     for case in cases:
         for name in (case.id, study_id(case.study.folder), case.group):
-            patients.setdefault(name, set()).add(case.group)
+            for said in (mark_of(name), name):  # older cards have the names themselves
+                patients.setdefault(said, set()).add(case.group)
     return patients
 
 

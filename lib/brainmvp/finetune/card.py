@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any
 
-from brainmvp.card import Card
+from brainmvp.card import Card, mark_of
 from brainmvp.case import Case
 from brainmvp.finetune.problem import Problem
 from brainmvp.finetune.start import Start
@@ -52,8 +52,8 @@ def make_card(
             "recipe": settled | ({"published": sorted(recipe.published)} if recipe.published else {}),
             "start": str(begun),
             "studies": len(train),
-            "train": [case.id for case in train],
-            "validation": [case.id for case in validation],
+            "train": [mark_of(case.id) for case in train],
+            "validation": [mark_of(case.id) for case in validation],
             "epochs": len(history),
             "best_epoch": best["epoch"],
             "seconds": history[-1]["seconds"] if history else 0.0,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from brainmvp.card import mark_of
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
 from brainmvp.evaluation.turns import Turn
@@ -10,8 +11,9 @@ from brainmvp.modelstore import Model
 
 
 def fold_of(model: Model, split: SplitFile, cases: list[Case]) -> int | None:
-    """Return the fold that a model was trained in, by the studies that its card names, or None if it was in none."""
-    patients = {case.id: case.group for case in cases}
+    """Return the fold that a model was trained in, by the studies that its card marks, or None if it was in none."""
+    # Older cards have the names themselves.
+    patients = {said: case.group for case in cases for said in (mark_of(case.id), case.id)}
     learned, chose = (
         {patients.get(study, study) for study in model.card.training.get(side, ())}
         for side in ("train", "validation")
