@@ -52,9 +52,10 @@ def test_a_segmentation_whose_segments_are_none_of_the_task_is_refused(
     study = new_study("T1CE FLAIR")
     file = write_seg_nrrd(read_volume(write_label(study)), get_task("tumour"), tmp_path / "x.seg.nrrd")
     server.label(study, file).raise_for_status()
-    file.write_bytes(
+    content = (
         file.read_bytes().replace(b"Name:=Enhancing tumour", b"Name:=Cyst").replace(b"_ID:=ET", b"_ID:=S")
     )
+    file.write_bytes(content.replace(b"C113842", b"C2953"))  # nor by its code
     answer = server.label(study, file)
     assert answer.status_code == 422
     assert "x.seg.nrrd holds the segment “Cyst”" in answer.text
