@@ -10,9 +10,8 @@ def written(prefix: str, suffix: str, write: Callable[[Path], object]) -> Path:
 
     Nobody but its owner may read it.
     """
-    with tempfile.TemporaryDirectory(
-        prefix=prefix
-    ) as folder:  # its owner's, while `write` sets permissions of its own
+    # The folder is its owner's: `write` sets permissions of its own.
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
         path = Path(folder) / f"written{suffix}"
         write(path)
         path.chmod(0o600)
