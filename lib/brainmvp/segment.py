@@ -28,6 +28,9 @@ from brainmvp.volume import Volume
 
 # The encoders halve the grid four times.
 _STRIDE = 16
+# Of the working grid: smaller pieces of a structure inside a finding are noise; larger ones may be all that enhances of
+# a small metastasis.
+_SPECK_VOXELS = 2
 
 Progress = Callable[[str, float], None]
 
@@ -150,8 +153,11 @@ class Segmenter:
             if region.filled and rim.name in masks:
                 masks[region.name] = without_film(masks[region.name], masks[rim.name], reference.spacing)
         if smallest := self._smallest_ml(reference):
-            outermost = next(iter(masks))
+            outermost, *inner = masks
             masks[outermost] = without_specks(masks[outermost], smallest / reference.voxel_ml)
+            speck = min(smallest, _SPECK_VOXELS * self.card.spacing**3 / 1000)
+            for name in inner if self.task.nested else ():
+                masks[name] = without_specks(masks[name], speck / reference.voxel_ml)
         return Volume(self.task.labels_of(masks), reference.affine)
 
 

@@ -13,6 +13,7 @@ from brainmvp.modelstore import ModelStore
 from brainmvp.segment import Segmenter
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
+from brainmvp.volume import Volume
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +125,18 @@ def test_an_inner_region_is_filled_where_the_outer_one_cannot_be_shown(tumour, w
     monkeypatch.setattr(tumour, "task", tumour.task.model_copy(update={"regions": tuple(regions)}))
     result = tumour.segment(Study.from_folder(write_study("p1", "T1CE")))
     assert list(result.probabilities) == ["TC", "ET"] and set(result.left_out) == {"WT"}
+
+
+def test_specks_of_inner_regions_go_and_what_enhances_of_a_small_metastasis_stays(tumour, monkeypatch):
+    limits = {"minimum_lesion_ml": 0.1, "spacing": 2.0, "thresholds": {}}
+    monkeypatch.setattr(tumour, "card", tumour.card.model_copy(update=limits))
+    whole, core, enhancing = (np.zeros((30, 30, 30), np.float32) for _ in range(3))
+    whole[2:28, 2:28, 2:28] = 1
+    for inner in (core, enhancing):
+        inner[5:8, 5:8, 5:8] = 1  # 27 voxels of 1 mm
+        inner[20:22, 20:22, 20:23] = 1  # 12: less than two voxels of 2 mm
+    labels = tumour._labels({"WT": whole, "TC": core, "ET": enhancing}, Volume(whole, np.eye(4))).data
+    assert (labels[5:8, 5:8, 5:8] == 3).all() and (labels[20:22, 20:22, 20:23] == 2).all()
 
 
 def test_seg_nrrd_carries_names_colours_and_codes(tumour, write_study):
