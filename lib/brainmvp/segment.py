@@ -150,7 +150,7 @@ class Segmenter:
                 if outer.name in masks:
                     masks[outer.name] |= masks[region.name]
         for region, rim in pairwise(self.task.regions):
-            if region.filled and rim.name in masks:
+            if region.filled and {region.name, rim.name} <= masks.keys():
                 masks[region.name] = without_film(masks[region.name], masks[rim.name], reference.spacing)
         if smallest := self._smallest_ml(reference):
             outermost, *inner = masks

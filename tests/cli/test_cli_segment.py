@@ -77,7 +77,7 @@ def test_a_tiny_volume_is_not_told_as_none(capsys):
     }
     show(SimpleNamespace(study=SimpleNamespace(id="p"), model="stroke@1", reference="DWI", **facts))
     said = capsys.readouterr().out
-    assert "<0.01" in said and "pieces below 0.015 mL are not marked" in said
+    assert "<0.01" in said and "findings below 0.015 mL are not marked" in said
 
 
 def test_the_reference_can_be_chosen(brainmvp, write_study, tmp_path):

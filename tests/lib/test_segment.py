@@ -139,6 +139,14 @@ def test_specks_of_inner_regions_go_and_what_enhances_of_a_small_metastasis_stay
     assert (labels[5:8, 5:8, 5:8] == 3).all() and (labels[20:22, 20:22, 20:23] == 2).all()
 
 
+def test_a_filled_region_may_be_left_out_between_two_others(tumour, write_study, monkeypatch):
+    regions = list(tumour.task.regions)
+    regions[1] = regions[1].model_copy(update={"requires": (Sequence.T1, Sequence.T1CE)})
+    monkeypatch.setattr(tumour, "task", tumour.task.model_copy(update={"regions": tuple(regions)}))
+    result = tumour.segment(Study.from_folder(write_study("p1", "T1CE FLAIR")))
+    assert list(result.probabilities) == ["WT", "ET"] and set(result.left_out) == {"TC"}
+
+
 def test_seg_nrrd_carries_names_colours_and_codes(tumour, write_study):
     result = tumour.segment(Study.from_folder(write_study("p1", "T1CE FLAIR")))
     data, header = nrrd.read(str(result.save(result.study.folder / "out" / "x.seg.nrrd")))

@@ -306,5 +306,5 @@ def test_what_is_known_of_the_scans_is_said_with_the_result():
         "notes": ["T1CE covers 52 % of the brain"],
     }
     unused = "Without T2. T1 is not used, series 2: 1 slice is missing. Look at the brain: it is small."
-    known = "Pieces below 0.1 mL are not marked. T1CE covers 52 % of the brain."
+    known = "Findings below 0.1 mL are not marked. T1CE covers 52 % of the brain."
     assert summary(facts) == f"Segmented by tumour@1. {unused} {known}"

@@ -180,7 +180,7 @@ def summary(facts: dict[str, Any]) -> str:
         parts.append(f"Look at the brain: {doubt}.")
     parts.extend((facts.get("left_out") or {}).values())
     if smallest := facts.get("minimum_lesion_ml"):
-        parts.append(f"Pieces below {smallest:g} mL are not marked.")
+        parts.append(f"Findings below {smallest:g} mL are not marked.")
     parts.extend(f"{note}." for note in facts.get("notes") or ())
     return " ".join(parts)
 

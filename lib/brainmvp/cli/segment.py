@@ -288,7 +288,7 @@ def show(result: "Segmentation") -> None:
     print_table(f"{result.study.id}, {result.model}", {"Structure": "left", "mL": "right"}, rows)
     say(f"  used {', '.join(result.used)}; on the grid of {result.reference}")
     if result.minimum_lesion_ml:
-        say(f"  pieces below {result.minimum_lesion_ml:g} mL are not marked")
+        say(f"  findings below {result.minimum_lesion_ml:g} mL are not marked")
     for note in result.notes:
         say(f"  {note}")
     for sequence, alignment in result.alignments.items():

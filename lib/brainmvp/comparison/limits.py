@@ -65,16 +65,14 @@ def _not_shown(one: str, visit: Visit, other: Visit, task: Task) -> list[str]:
 
 
 def _too_small(one: str, visit: Visit, other: Visit, task: Task) -> list[str]:
-    """Say what one visit has nothing of, and may show in pieces that are too small to be marked."""
-    empty, marked = (
-        {name for name, mask in task.regions_of(v.labels.data).items() if mask.any() == (v is other)}
-        for v in (visit, other)
-    )
-    shared = set(visit.regions) & set(other.regions)
-    lost = [r.title for r in task.regions if r.name in empty & marked & shared]
-    if not lost or not visit.minimum_lesion_ml:
+    """Say what a visit without a finding may show in places that are too small to be marked."""
+    if visit.labels.data.any() or not visit.minimum_lesion_ml:
         return []
-    limit = f"Pieces below {visit.minimum_lesion_ml:g} mL are not marked"
+    marked = {name for name, mask in task.regions_of(other.labels.data).items() if mask.any()}
+    lost = [r.title for r in task.regions if r.name in marked & set(visit.regions) & set(other.regions)]
+    if not lost:
+        return []
+    limit = f"Findings below {visit.minimum_lesion_ml:g} mL are not marked"
     return [f"{limit}: at the {one} visit there may be some of {', '.join(lost)}."]
 
 

@@ -85,7 +85,7 @@ def _facts(result: Segmentation) -> list[tuple[str, str]]:
         ("Mean uncertainty", _uncertainty(result)),
     ]
     if result.minimum_lesion_ml:
-        facts.append(("Not marked", f"pieces below {result.minimum_lesion_ml:g} mL"))
+        facts.append(("Not marked", f"findings below {result.minimum_lesion_ml:g} mL"))
     if result.notes:
         facts.append(("Notes", "; ".join(result.notes)))
     if result.left_out:

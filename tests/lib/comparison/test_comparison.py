@@ -62,13 +62,24 @@ def test_what_only_one_visit_marks_need_be_neither_new_nor_gone(visits):
     first, second = (replace(_visit(folder), minimum_lesion_ml=0.1) for folder in visits)
     result = compare(first, second, get_task("tumour"))
     assert [change.in_words for change in result.changes[1:]] == ["+163 %", "not marked before"]
-    limit = "Pieces below 0.1 mL are not marked: at the {} visit there may be some of Enhancing tumour."
-    assert limit.format("earlier") in result.remarks
+    assert not any(
+        "Findings below" in remark for remark in result.remarks
+    )  # of what lies inside one, less is marked
     result = compare(second, first, get_task("tumour"))
     assert [change.in_words for change in result.changes[1:]] == ["-62 %", "no longer marked"]
-    assert limit.format("later") in result.remarks
-    result = compare(_visit(visits[0]), _visit(visits[1]), get_task("tumour"))
-    assert not any("Pieces" in remark for remark in result.remarks)
+
+
+def test_a_visit_without_a_finding_may_have_one_that_is_too_small_to_be_marked(visits):
+    first, second = map(_visit, visits)
+    empty = Volume(np.zeros_like(first.labels.data), first.labels.affine)
+    none = replace(first, labels=empty, minimum_lesion_ml=0.1)
+    limit = (
+        "Findings below 0.1 mL are not marked: at the {} visit there may be some of Whole tumour, Tumour core"
+    )
+    for pair, one in (((none, second), "earlier"), ((second, none), "later")):
+        assert any(limit.format(one) in remark for remark in compare(*pair, get_task("tumour")).remarks)
+    of_hand = compare(replace(none, minimum_lesion_ml=0.0), second, get_task("tumour"))
+    assert not any("Findings below" in remark for remark in of_hand.remarks)
 
 
 def test_what_limits_the_comparison_is_said(visits):

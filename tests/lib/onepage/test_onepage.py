@@ -132,7 +132,8 @@ def test_what_is_known_of_the_series_stands_on_the_page(result, monkeypatch):
 def test_what_is_too_small_to_be_marked_stands_on_the_page(result):
     assert "Not marked" not in dict(content_of(replace(result, minimum_lesion_ml=0.0)).facts)
     assert (
-        dict(content_of(replace(result, minimum_lesion_ml=0.1)).facts)["Not marked"] == "pieces below 0.1 mL"
+        dict(content_of(replace(result, minimum_lesion_ml=0.1)).facts)["Not marked"]
+        == "findings below 0.1 mL"
     )
 
 
