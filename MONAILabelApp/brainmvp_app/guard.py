@@ -1,6 +1,6 @@
 """What is refused before anything of it is read: web pages that are not listed, and what is too large."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from brainmvp_app.server import own_names
 
 # No head scan that is read here is larger as a file; without a bound an upload could fill the server's disk.
 MOST_BYTES = 2**31
@@ -28,14 +26,16 @@ class Guard:
     A program that is no browser sends no origin and is let through; so are the pages of the server's own address,
     whichever scheme a proxy before it speaks. That address must not be a name of the internet: a page could have let
     its own name point here, and would then be one of the server's (DNS rebinding).
-    origins: of the pages that may call the server, besides its own.
+    origins: of the pages that may call the server, besides its own; names: of the server, in small letters.
     """
 
-    def __init__(self, app: ASGIApp, origins: list[str], most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, app: ASGIApp, origins: list[str], names: Iterable[str] = (), most_bytes: int = MOST_BYTES
+    ) -> None:
         self._app = app
         self._origins = origins
         self._pages = tuple(f"{origin}/" for origin in origins)
-        self._names = {urlsplit(origin).hostname for origin in origins}
+        self._names = {*names, *(urlsplit(origin).hostname for origin in origins)}
         self._most = most_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,7 +64,7 @@ class Guard:
         here = _address((scope.get("server") or ("", 0))[0])
         if here is not None and here.is_loopback:
             return _renamed(host) if self._is_foreign(host) else None
-        if any(header in headers for header in _BROWSERS_SAY) and self._is_foreign(host, own_names()):
+        if any(header in headers for header in _BROWSERS_SAY) and self._is_foreign(host):
             return _unknown(f"{scope.get('scheme', 'http')}://{host[:100]}")
         return None
 
@@ -73,13 +73,13 @@ class Guard:
         listed = headers.get("referer", "").startswith(self._pages)
         return listed or (scope["path"] == "/" and headers.get("sec-fetch-dest") == "document")
 
-    def _is_foreign(self, host: str, own: Collection[str] = ()) -> bool:
-        """Tell whether a host is called by a name that anybody could own, one with a dot, and is none of some."""
+    def _is_foreign(self, host: str) -> bool:
+        """Tell whether a host is called by a name that anybody could own: one with a dot, none of the server's."""
         try:
             name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
         except ValueError:  # half an address in brackets
             return True
-        return "." in name and _address(name) is None and name not in self._names and name not in own
+        return "." in name and _address(name) is None and name not in self._names
 
     async def _counting(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; if more comes than allowed (a client need not state a length), it ends there."""

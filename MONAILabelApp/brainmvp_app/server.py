@@ -11,7 +11,6 @@ import os
 import socket
 import sys
 from contextlib import redirect_stdout, suppress
-from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -78,11 +77,15 @@ def stopping() -> bool:
     return _running is not None and _running.should_exit
 
 
-@cache
-def own_names() -> frozenset[str]:
-    """Return the names that are this server's without being listed: that of `--host`, and this computer's own."""
-    started_for = _running.config.host if _running else ""
-    return frozenset((started_for.lower(), socket.getfqdn().lower()))
+def own_names() -> set[str]:
+    """Return the names that are this server's without being listed: that of `--host`, and this computer's own.
+
+    It may wait for a name server.
+    """
+    names = {_running.config.host.lower()} if _running else set()
+    with suppress(OSError, UnicodeError):  # a computer's name may be none of the internet
+        names.add(socket.getfqdn().lower())
+    return names
 
 
 def main() -> None:

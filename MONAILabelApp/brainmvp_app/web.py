@@ -17,6 +17,7 @@ from brainmvp.errors import BrainMVPError
 from brainmvp_app.errors import status_of
 from brainmvp_app.guard import Guard
 from brainmvp_app.routes import make_router
+from brainmvp_app.server import own_names
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def install(server: FastAPI, studies: str) -> None:
     origins = [str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS]
     if origins:  # outside the guard, so that a listed page can read why it was refused
         server.user_middleware.append(_allowed_pages(origins))
-    server.user_middleware.append(Middleware(Guard, origins=origins))
+    server.user_middleware.append(Middleware(Guard, origins=origins, names=own_names()))
     server.middleware_stack = None
 
 

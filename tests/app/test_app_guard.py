@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +27,9 @@ def status(parts: list[bytes], **headers: str) -> int:
     return answer(parts, headers)[0]
 
 
-def answer(parts: list[bytes], headers: dict[str, str], **more: Any) -> tuple[int, str]:
+def answer(
+    parts: list[bytes], headers: dict[str, str], names: Iterable[str] = (), **more: Any
+) -> tuple[int, str]:
     """Send a body as `status` does, and return the status and the answer; more: of the request's scope."""
     from brainmvp_app.guard import Guard
 
@@ -42,7 +45,7 @@ def answer(parts: list[bytes], headers: dict[str, str], **more: Any) -> tuple[in
 
     named = [(key.encode(), value.encode()) for key, value in headers.items()]
     scope = {"type": "http", "method": "POST", "path": "/", "headers": named, "query_string": b""} | more
-    asyncio.run(Guard(count, ["http://listed:1"], 10)(scope, receive, send))
+    asyncio.run(Guard(count, ["http://listed:1"], names, 10)(scope, receive, send))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     return sent[0]["status"], sent[1]["body"].decode()
 
@@ -100,15 +103,31 @@ BROWSER = {"accept-language": "en"}
     ],
 )
 def test_in_a_network_a_browser_calls_the_server_by_a_name_that_it_knows(monkeypatch, headers, expected):
-    from brainmvp_app import server
+    from brainmvp_app.server import own_names
 
-    server.own_names.cache_clear()
     monkeypatch.setattr(socket, "getfqdn", lambda: "This.hospital.local")
-    code, text = answer([b"x"], headers, server=("10.1.2.3", 8000), scheme="http")
-    server.own_names.cache_clear()
+    code, text = answer([b"x"], headers, own_names(), server=("10.1.2.3", 8000), scheme="http")
     assert code == expected
     if code == 403:
         assert "start it with --allow-origin http://evil.example:8000." in text
+
+
+@pytest.mark.parametrize(("host", "expected"), [("this.hospital.local", 200), ("evil.example", 403)])
+def test_a_computer_that_has_its_own_name_on_loopback_may_be_called_by_it(host: str, expected: int) -> None:
+    names = ["this.hospital.local"]
+    assert answer([b"x"], {"host": f"{host}:8000"}, names, server=("127.0.1.1", 8000))[0] == expected
+
+
+@pytest.mark.parametrize("error", [OSError("no name server"), UnicodeError("label too long")])
+def test_a_computer_whose_name_cannot_be_told_has_none(monkeypatch, error: Exception) -> None:
+    from brainmvp_app import server
+
+    def fail() -> str:
+        raise error
+
+    monkeypatch.setattr(socket, "getfqdn", fail)
+    monkeypatch.setattr(server, "_running", None)
+    assert server.own_names() == set()
 
 
 @pytest.mark.parametrize(
