@@ -31,10 +31,12 @@ def test_an_open_bowl_is_not_filled():
     assert fill_enclosed(rim, np.ones(3))[inside].mean() < 0.5
 
 
-@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 0.8, 3.0)])
+@pytest.mark.parametrize(
+    "spacing", [(1.0, 1.0, 1.0), (1.0000001, 1.0, 1.0), (1.2, 1.2, 1.2), (0.8, 0.8, 3.0)]
+)
 def test_a_film_around_a_rim_goes_and_what_the_rim_encloses_stays(spacing):
     rim, inside = shell(spacing)
-    film = near(rim | inside, 1.0, spacing) & ~rim & ~inside
+    film = near(rim | inside, 1.25, spacing) & ~rim & ~inside
     assert film.any()
     assert np.array_equal(without_film(rim | inside | film, rim, np.array(spacing)), rim | inside)
     assert np.array_equal(without_film(rim | inside, rim, np.array(spacing)), rim | inside)
@@ -45,6 +47,13 @@ def test_a_core_that_is_thick_or_does_not_enhance_keeps_its_edge():
     thick = near(rim | inside, 5.0, (1.0, 1.0, 1.0))
     assert without_film(thick, rim, np.ones(3))[thick].mean() > 0.99
     assert np.array_equal(without_film(thick, np.zeros_like(rim), np.ones(3)), thick)
+
+
+def test_what_a_thin_rim_encloses_stays():
+    inside = np.zeros((20, 20, 20), bool)
+    inside[9:11, 9:11, 9:11] = True
+    rim = near(inside, 1.8, (1.0, 1.0, 1.0)) & ~inside
+    assert np.array_equal(without_film(rim | inside, rim, np.ones(3)), rim | inside)
 
 
 def near(mask, mm, spacing):
