@@ -38,15 +38,16 @@ _FAT = re.compile(r"^(fs|fat\w*|fett\w*|sat\w*|supp?re\w*|sopp\w*|spair|spir|gra
 _AND = ("and", "or", "und", "oder", "et", "ou", "y", "o", "e")
 # "Post op", "pre RT" is a visit, "post processed" what was done to the image.
 _EVENT = re.compile(
-    r"^(op|operat\w*|surg\w*|rese[ck]t\w*|crani(ot|ect)\w*|biops\w*|treatment|rt|radiation|radio\w*|chemo\w*|therap\w*|"
-    r"ictal|mortem|process\w*)$"
+    r"^(op|operat\w*|surg\w*|rese[ck]t\w*|crani(ot|ect)\w*|biops\w*|treat\w*|tx|rt|radiation|radio\w*|srs|chemo\w*|"
+    r"therap\w*|(trans|im)plant\w*|interven\w*|ablat\w*|litt|dbs|shunt\w*|emboli\w*|stroke|infar[ck]t\w*|thromb\w*|tpa|"
+    r"tbi|trauma\w*|ictal|mortem|process\w*)$"
 )
 # First or last in the header's field for the agent: there was none; or nothing is known.
 _NO_AGENT = (
     "no", "none", "nil", "n", "false", "kein", "keine", "keines", "geen", "aucun", "ninguno", "nessuno", "nenhum",
     "ingen", "nein", "nicht", "无", "нет", *_PREPOSITIONS,
 )  # fmt: skip
-_NOT_SAID = (["unknown"], ["unspecified"], ["unbekannt"], ["inconnu"], ["na"])
+_NOT_SAID = (["unknown"], ["unspecified"], ["unbekannt"], ["inconnu"], ["na"], ["n", "a"], ["k", "a"])
 _UNITS = ("ml", "cc", "mg", "kg", "mmol", "l")
 
 

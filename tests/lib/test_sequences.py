@@ -82,6 +82,7 @@ WITH_CONTRAST = (
     "T1_KM_ohne_FS", "AX T1 POST W/O FS", "T1_gado_sans_fatsat", "T1 sin saturacion de grasa con contraste",
     "T1 KM RT planning", "Gadovist_7_ml_T1", "post_1.5T_T1", "6 POST SAG T1", "MDC_T1_3D", "T1_KM_5_T1",
     "sub-01_acq-mpragePost_T1w", "sub-01_acq-mpragepost_T1w", "sub-01_acq-SEpost_T1w", "sub-01_acq-axCE_T1w",
+    "pre_SRS_T1_Gd", "AX T1 POST STEALTH PRE DBS", "pre-Tx_T1_Gd", "T1 POST TRA",
     "sub-01_ce-gadovist_acq-pre_T1w", "P01_native_space_T1_KM",
 )  # fmt: skip
 WITHOUT_CONTRAST = (
@@ -99,6 +100,9 @@ WITHOUT_CONTRAST = (
     "AX T1 PRE FAT SAT", "T1 ohne FS und KM", "T1 w/o FS w/o contrast", "T1 ohne FS",
     "GD01_T1", "GD_001_T1", "KM-003_t1", "Gädeke_T1", "Gadomski_T1", "post_01_t1", "C_001_T1",
     "T1w_gdc", "sub-01_acq-gdc_T1w", "T1 Injury", "T1_post_radiation", "T1_post_processed",
+    "T1_post_stroke", "T1_post_Infarkt", "T1_post_thrombectomy", "T1_post_tPA", "T1_post_trauma", "T1-post-TBI",
+    "T1_post_shunt", "T1_post_SRS", "T1_post_DBS", "T1_post_LITT", "T1_post_embolisation", "T1_post_ablation",
+    "T1_post_intervention", "T1_post_implantation", "T1_post_transplant", "T1_post_treatments", "T1_post_tx",
     "sub-01_ce-none_T1w", "sub-01_ce-pre_T1w", "sub-01_ce-without_T1w", "sub-01_ce-noGd_T1w",
     "sub-01_acq-mpragenogd_T1w", "sub-01_acq-mpragePostOp_T1w", "sub-01_acq-space_T1w", "sub-01_acq-CEST_T1w",
 )  # fmt: skip

@@ -265,7 +265,7 @@ def test_the_field_for_the_agent_may_say_that_there_was_none(agent, what):
 
 
 def test_where_the_agent_is_unknown_the_description_decides():
-    for agent in ("UNKNOWN", "-"):
+    for agent in ("UNKNOWN", "-", "NA", "N/A", "n.a.", "k.A."):
         verdict = recognise(habit.T1 | {"SeriesDescription": "T1 KM", "ContrastBolusAgent": agent})
         assert (verdict.what, verdict.contradictions) == ("T1CE", ())
 
