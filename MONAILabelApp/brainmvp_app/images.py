@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from brainmvp.annotation.cases import task_of
-from brainmvp.files import atomically
+from brainmvp.files import HIDDEN, atomically
+from brainmvp.finetune.prepared import remove_study
 from brainmvp.sequences import Sequence, sequence_of
 from brainmvp.study import OVERRIDE, Study, image_files
 from brainmvp_app.errors import RefusedError
@@ -126,6 +127,7 @@ class ImageStore(StudyIndex):
             del self._datastore.objects[study.id]
             self._update_datastore_file()
             (study.folder / OVERRIDE).unlink(missing_ok=True)
+        remove_study(study.id, self.root / HIDDEN / "prepared")
         for path in (*files, *made):
             path.unlink(missing_ok=True)
         folders = {path.parent for path in (*files, *made)}

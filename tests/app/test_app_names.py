@@ -13,6 +13,7 @@ from pydicom.uid import generate_uid
 
 from brainmvp.annotation.state import AnnotationState
 from brainmvp.errors import BrainMVPError
+from brainmvp.files import write_json
 from brainmvp.volume import Volume, write_volume
 
 
@@ -25,6 +26,20 @@ def test_a_study_is_not_put_where_it_would_hide_others(root: Path) -> None:
     store.remove_image("p2")
     scan(root / "siteA" / "p2" / "flair.nii.gz")
     assert store.json()["objects"]["p2"]["labels"] == {}
+
+
+def test_what_a_training_prepared_of_a_study_goes_with_it(root: Path) -> None:
+    store, prepared = labelled(root), root / ".brainmvp" / "prepared" / "tumour"
+    for number, study in enumerate(["p1", "p2", "p1"]):
+        write_json(prepared / f"key{number}.json", {"id": study})
+        (prepared / f"key{number}.images.npy").touch()
+    (prepared / "damaged.json").write_text("{")
+    store.remove_image("p1")
+    assert sorted(path.name for path in prepared.iterdir()) == [
+        "damaged.json",
+        "key1.images.npy",
+        "key1.json",
+    ]
 
 
 def test_a_label_whose_study_was_renamed_is_told(root: Path) -> None:

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -147,6 +148,12 @@ class LabelTraining:
             )
         except StoppedError:
             tuned = None
+        except FileNotFoundError as error:
+            if error.filename is None or Path(error.filename).parent != self._prepared:
+                raise
+            raise BrainMVPError(
+                "A study was removed while the training learned from it; start it again to learn from the others."
+            ) from error
         if tuned is None or not tuned.finished:
             return Outcome(False, "The training was stopped; start it again to go on.")
         measured = [case for case in cases if held_out.holds(case.id)]

@@ -154,6 +154,21 @@ def keep_only(keys: Collection[str], folder: Path) -> None:
                 path.unlink()
 
 
+def remove_study(study: str, folder: Path) -> None:
+    """Remove whatever was prepared of a study, for any task, below a folder; what tells whose it is goes last.
+
+    Raises `OSError` if a file cannot be removed, as on Windows while it is read.
+    """
+    for told in list(folder.glob("*/*.json")):
+        with suppress(
+            ValueError, FileNotFoundError
+        ):  # damaged, so that no study's can be told; removed meanwhile
+            if json.loads(told.read_text("utf-8"))["id"] == study:
+                for array in list(told.parent.glob(f"{told.stem}.*.npy")):
+                    array.unlink(missing_ok=True)
+                told.unlink()
+
+
 def _found(stem: Path) -> tuple[dict[str, Any], dict[str, OnDisk]]:
     """Return what is known of a prepared case, and its arrays."""
     known = json.loads(stem.with_suffix(".json").read_text("utf-8"))

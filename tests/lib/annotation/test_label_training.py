@@ -16,7 +16,7 @@ from brainmvp.annotation.status import TrainingStatus
 from brainmvp.annotation.training import LabelTraining
 from brainmvp.case import Case
 from brainmvp.errors import BrainMVPError
-from brainmvp.finetune.prepared import Preparation
+from brainmvp.finetune.prepared import Preparation, remove_study
 from brainmvp.modelstore import Model, ModelStore
 from brainmvp.study import Study
 from brainmvp.tasks import get_task
@@ -150,6 +150,28 @@ def test_a_training_prepares_only_the_studies_that_are_new_or_changed(
     assert set(made) == {changed, late.id}
     kept = [json.loads(path.read_text("utf-8"))["id"] for path in studies.glob(".brainmvp/prepared/*/*.json")]
     assert len(kept) == len(set(kept)) == 4
+    remove_study(late.id, studies / ".brainmvp" / "prepared")
+    left = list(studies.glob(".brainmvp/prepared/*/*"))
+    assert {json.loads(path.read_text("utf-8"))["id"] for path in left if path.suffix == ".json"} == {
+        *kept
+    } - {late.id}
+    assert len({path.name.partition(".")[0] for path in left}) == 3
+
+
+def test_a_training_ends_when_a_study_that_it_learns_from_is_removed(first: Model, tmp_path: Path) -> None:
+    task, studies = get_task("tumour"), tmp_path / "cohort"
+    cases = make_cases(task, 6, studies)
+    for case in cases:
+        submit(case, studies)
+    state = AnnotationState(studies)
+
+    def remove(status: TrainingStatus) -> None:
+        if status.state == "training":
+            for case in cases:
+                remove_study(case.id, studies / ".brainmvp" / "prepared")
+
+    with pytest.raises(BrainMVPError, match="was removed while the training learned from it; start it again"):
+        LabelTraining(state, task, (task,)).run(OPTIONS, remove, lambda: False)
 
 
 def test_a_version_that_came_meanwhile_is_not_taken_for_the_runs_own(first: Model, tmp_path: Path) -> None:
