@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS scores (
 CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, task TEXT, study TEXT, annotator TEXT,
     seconds REAL, detail TEXT NOT NULL);
--- model, encoder: `Card.identity`; label: the state of label and images.
+-- model, encoder: `Card.identity`; label: the state of label, images and marking.
 CREATE TABLE IF NOT EXISTS held_out_dice (
     model TEXT, study TEXT, label TEXT, dice TEXT NOT NULL, PRIMARY KEY (model, study, label));
 """

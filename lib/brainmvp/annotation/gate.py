@@ -17,6 +17,8 @@ from brainmvp.segment import Segmenter
 
 # Dice by which the mean may fall: less is noise of a handful of cases.
 TOLERANCE = 0.005
+# Raise it when the same network comes to mark something else, so that no Dice of before is compared.
+_MARKING = 2
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,10 @@ def comparable(measured: dict[str, dict[str, float]]) -> dict[str, dict[str, flo
 
 
 class HeldOutScores:
-    """The Dice of model versions on held-out studies, measured once for each state of a label and its images."""
+    """The Dice of model versions on held-out studies, measured once for each state of a label and its images.
+
+    After a release that marks something else with the same network, it is measured again.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -105,13 +110,13 @@ class HeldOutScores:
         found, true = (segmenter.task.regions_of(labels.data) for labels in (result.labels, wanted))
         drawn = {region.name for region in segmenter.task.offered(case.looked_at)[0]}
         scores = {name: dice(found[name], true[name]) for name in result.probabilities if name in drawn}
-        row = (card.identity, case.id, case_state(case), json.dumps(scores))
+        row = (card.identity, case.id, _state(case), json.dumps(scores))
         with self._database.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO held_out_dice VALUES (?, ?, ?, ?)", row)
 
     def of(self, versions: Iterable[Card], cases: list[Case]) -> dict[str, dict[str, float]]:
         """Return by version and study the mean Dice, where it was measured on label and images as they are now."""
-        states = {case.id: case_state(case) for case in cases}
+        states = {case.id: _state(case) for case in cases}
         with self._database.reading() as connection:
             return {card.id: self._measured(connection, card, states) for card in versions}
 
@@ -130,3 +135,7 @@ class HeldOutScores:
         before, after = measured[old.id], measured[new.id]
         both = sorted(before.keys() & after.keys())
         return Comparison(old.id, new.id, tuple((study, before[study], after[study]) for study in both))
+
+
+def _state(case: Case) -> str:
+    return f"{_MARKING} {case_state(case)}"

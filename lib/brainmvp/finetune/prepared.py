@@ -160,9 +160,8 @@ def remove_study(study: str, folder: Path) -> None:
     Raises `OSError` if a file cannot be removed, as on Windows while it is read.
     """
     for told in list(folder.glob("*/*.json")):
-        with suppress(
-            ValueError, FileNotFoundError
-        ):  # damaged, so that no study's can be told; removed meanwhile
+        # Damaged, so that nobody can tell whose it is; removed meanwhile.
+        with suppress(ValueError, FileNotFoundError):
             if json.loads(told.read_text("utf-8"))["id"] == study:
                 for array in list(told.parent.glob(f"{told.stem}.*.npy")):
                     array.unlink(missing_ok=True)

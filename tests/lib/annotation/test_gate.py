@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from brainmvp.annotation import gate
+from brainmvp.annotation.cases import case_state
 from brainmvp.annotation.database import Database
 from brainmvp.annotation.gate import HeldOutScores, comparable
 from brainmvp.card import Card
@@ -98,3 +100,26 @@ def test_a_version_of_another_release_has_no_scores_of_one_with_its_name(case: C
     assert scores.of([told], [case])["m@1"]
     for change in ({"training": {"steps": 9}}, {"thresholds": {"WT": 0.4}}):
         assert scores.of([old.card.model_copy(update=change)], [case]) == {"m@1": {}}
+
+
+def test_a_release_that_marks_something_else_measures_again(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores, old, new = HeldOutScores(Database(tmp_path)), Finds(card(1), tmp_path), Finds(card(2), tmp_path)
+    monkeypatch.setattr(gate, "_MARKING", gate._MARKING - 1)
+    scores.measure(old, case)
+    monkeypatch.undo()
+    assert scores.of([old.card], [case]) == {"m@1": {}}
+    scores.measure(new, case)
+    assert scores.compare(old.card, new.card, [case]).cases == ()
+    scores.measure(old, case)
+    assert len(scores.compare(old.card, new.card, [case]).cases) == 1
+
+
+def test_a_dice_of_a_release_that_did_not_number_its_marking_is_not_used(case: Case, tmp_path: Path) -> None:
+    database, old = Database(tmp_path), Finds(card(1), tmp_path)
+    scores = HeldOutScores(database)
+    row = (old.card.identity, case.id, case_state(case), '{"WT": 0.5}')
+    with database.writing() as connection:
+        connection.execute("INSERT INTO held_out_dice VALUES (?, ?, ?, ?)", row)
+    assert scores.of([old.card], [case]) == {"m@1": {}}
