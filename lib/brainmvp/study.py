@@ -2,15 +2,14 @@
 
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from brainmvp.beside import sequences_of
 from brainmvp.dicom.choose import SeriesEntry, override
 from brainmvp.dicom.find import DicomStudy, dicom_studies
 from brainmvp.dicom.series import DicomImage
@@ -19,7 +18,7 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.files import readable
 from brainmvp.folders import folders_to_enter
 from brainmvp.given_ids import GivenIds, as_found, uid_of
-from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of
+from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label
 from brainmvp.tasks import Task
 
 # Folders of a BIDS session that hold images we read (BIDS 1.9).
@@ -281,12 +280,13 @@ def study_id(folder: Path) -> str:
 def _from_names(folder: Path) -> tuple[dict[Sequence, Path], Path | None]:
     images: dict[Sequence, Path] = {}
     labels, unknown, doubled = [], [], []
-    start = _shared_start([path.name for path in _scans(folder)])
-    for path in image_files(folder):
-        if is_label(path.name):
+    files = image_files(folder)
+    sequences = sequences_of(path.name for path in files)
+    for path in files:
+        if path.name not in sequences:
             labels.append(path)
             continue
-        sequence = _sequence_behind(start, path.name)
+        sequence = sequences[path.name]
         if sequence is None:
             unknown.append(path.name)
         elif sequence in images:
@@ -302,20 +302,6 @@ def _from_names(folder: Path) -> tuple[dict[Sequence, Path], Path | None]:
         hint = " ".join(["expected files such as patient_t1.nii.gz.", *passed_over(folder)])
         raise BrainMVPError(f"{folder} holds no image; {hint}")
     return images, labels[0] if len(labels) == 1 else None
-
-
-def _shared_start(names: list[str]) -> str:
-    """Return the words that all files' names begin with; none if they tell a sequence, or in BIDS, what they are."""
-    words = zip(*(re.split(r"(?<=[ _.-])", name) for name in names), strict=False)
-    start = "".join(same[0] for same in takewhile(lambda each: len(set(each)) == 1, words))
-    return "" if start.startswith("sub-") or sequence_of(start) else start
-
-
-def _sequence_behind(start: str, name: str) -> Sequence | None:
-    """Return a file's sequence; None if only the start of all names says contrast: KM may be a patient's initials."""
-    found = sequence_of(name)
-    is_open = found is Sequence.T1CE and sequence_of(name.removeprefix(start)) is Sequence.T1
-    return None if is_open else found
 
 
 def _from_dicom(found: DicomStudy, name: str, folder: Path) -> Study:

@@ -51,6 +51,11 @@ def test_initials_of_a_patient_are_no_contrast_medium(touch):
         Study.from_folder(touch("r/KM_T1.nii.gz", "r/KM_T2.nii.gz") / "r")
 
 
+def test_a_mask_that_bears_a_sequences_name_is_not_taken_for_it(touch):
+    with pytest.raises(BrainMVPError, match=r"The sequence of a_flair_wmh\.nii\.gz cannot be told"):
+        Study.from_folder(touch("a_t1.nii.gz", "a_flair_wmh.nii.gz"))
+
+
 def test_study_json_overrides_the_names(touch):
     folder = touch("x.nii.gz", "y.nii.gz", "z.nii.gz")
     (folder / "study.json").write_text(json.dumps({"sequences": {"T2": "x.nii.gz"}, "label": "y.nii.gz"}))

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from pydicom.misc import is_dicom
 
 from brainmvp.annotation.held_out import HeldOut
-from brainmvp.cohort.beside import is_of_image
+from brainmvp.beside import sequences_of
 from brainmvp.cohort.cases import listed
 from brainmvp.cohort.index import Image, Index, Session
 from brainmvp.cohort.layouts import COULD_BE_PATIENT, Place, place_of
@@ -20,7 +20,7 @@ from brainmvp.cohort.served import LABELS, FinalLabels, held_out_sets, was_serve
 from brainmvp.errors import BrainMVPError
 from brainmvp.files import readable
 from brainmvp.folders import data_folders
-from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, sequence_of, strip_suffix
+from brainmvp.sequences import IMAGE_SUFFIXES, Sequence, is_label, strip_suffix
 from brainmvp.study import OVERRIDE, Study, study_folder, study_id
 from brainmvp.tasks import Task
 
@@ -99,7 +99,9 @@ def index_folder(
 def _collect(root: Path, tell: Callable[[str], None] | None) -> _Found:
     """Return what lies below a folder, by visit, and what could not be taken."""
     found = _Found()
-    for relative in _image_paths(root, tell, found.closed):
+    paths = _image_paths(root, tell, found.closed)
+    sequences = _by_folder(paths)
+    for relative in paths:
         if readable(str(relative)) != str(relative):
             found.unwritable.append(readable(str(relative)))
             continue
@@ -112,8 +114,7 @@ def _collect(root: Path, tell: Callable[[str], None] | None) -> _Found:
             if not derived or _shows_lesion(relative.name):
                 visit.labels.append(str(relative))
         elif not derived:
-            sequence = sequence_of(relative.name)
-            if sequence and not is_of_image(relative.name):
+            if sequence := sequences[relative]:
                 visit.images.append((sequence, str(relative)))
                 visit.studies.setdefault(
                     study_id(root / relative.parent), study_folder(root / relative.parent)
@@ -123,6 +124,14 @@ def _collect(root: Path, tell: Callable[[str], None] | None) -> _Found:
     for visit in found.visits.values():  # without the suffix: its dot comes after a hyphen
         visit.images.sort(key=lambda image: strip_suffix(image[1]))
     return found
+
+
+def _by_folder(paths: list[PurePosixPath]) -> dict[PurePosixPath, Sequence | None]:
+    """Return the sequence of each image, as a study of its folder has it."""
+    names: dict[PurePosixPath, list[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, []).append(path.name)
+    return {folder / n: s for folder, each in names.items() for n, s in sequences_of(each).items()}
 
 
 def _notes_of(found: _Found) -> list[str]:

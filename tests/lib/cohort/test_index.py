@@ -134,6 +134,17 @@ def test_masks_and_maps_that_bear_a_sequences_name_are_no_images(tmp_path: Path)
     assert "1 named …_GT" in note and "nor a segmentation (patient_seg.nii.gz); rename them" in note
 
 
+def test_initials_of_a_patient_are_no_contrast_medium(tmp_path: Path) -> None:
+    touch(tmp_path, "P01/KM_t1.nii.gz", "P01/KM_flair.nii.gz", "P02/KM_t1.nii.gz", "P02/flair.nii.gz")
+    index, notes = index_folder(tmp_path)
+    assert [[image.file for image in one.images] for one in index.sessions] == [
+        ["P01/KM_flair.nii.gz"], ["P02/flair.nii.gz", "P02/KM_t1.nii.gz"],
+    ]  # fmt: skip
+    assert [image.sequence for image in index.sessions[1].images] == ["FLAIR", "T1CE"]
+    (note,) = notes
+    assert "1 named …_t1" in note
+
+
 def test_of_two_files_of_one_sequence_the_shorter_name_comes_first_and_both_are_told(tmp_path: Path) -> None:
     touch(
         tmp_path, "P01/P01-FLAIR.nii.gz", "P01/P01-FLAIR-x.nii.gz", "P01/P01 T1.nii.gz", "P01/P01 T1 y.nii.gz"
