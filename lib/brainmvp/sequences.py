@@ -81,14 +81,15 @@ _LABEL = re.compile(
 # Computed from a sequence, or another scan, wherever it stands: dcm2niix appends a time and a number, hospitals more.
 _COMPUTED = (
     "mip", "minip", "mnip", "soustraction", "sustraccion", "sottrazione", "cbf", "cbv", "rcbf", "rcbv", "relcbf",
-    "relcbv",
+    "relcbv", "mtt", "ttp", "tmax", "qsm",
 )  # fmt: skip
 _OTHER_SCANS = (
-    "swi", "swi3d", "swip", "sswip", "swan", "perf", "dsc", "dce", "asl", "bold", "scout", "survey", "reperage",
-    "spine", "cspine", "tspine", "lspine", "cervical", "thoracic", "lumbar", "hws", "bws", "lws",
+    "swi", "swi3d", "swip", "sswip", "swan", "perf", "dsc", "dce", "asl", "pwi", "bold", "scout", "survey", "reperage",
+    "loc", "aahscout", "smartbrain", "spine", "cspine", "tspine", "lspine", "cervical", "thoracic", "lumbar", "hws",
+    "bws", "lws",
 )  # fmt: skip
 _COMPUTED_STEMS = ("subtra", "substra")
-_OTHER_STEMS = ("perfusion", "localis", "localiz", "lokalis", "lokaliz")
+_OTHER_STEMS = ("perfusion", "topogram", "localis", "localiz", "lokalis", "lokaliz")
 # These mean something else in front of the sequence.
 _OTHER_AT_THE_END = re.compile(r"^(fa|md|rd|star|t2starw?|e?exp|eadc|stir|dir|inv[12])$")
 # What looks like T2 by its name and is T2*-weighted or in a steady state.
