@@ -12,5 +12,7 @@ def written_ml(volume: float) -> str:
 
 
 def written_change(volume: float) -> str:
-    """Return by how many millilitres something grew, or, with a minus, shrank."""
+    """Return by how many millilitres something grew, or, with a minus, shrank; no sign where that is below 0.01."""
+    if 0 < abs(volume) < 0.005:
+        return written_ml(abs(volume))
     return ("-" if volume < 0 else "+") + written_ml(abs(volume))

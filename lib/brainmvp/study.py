@@ -196,11 +196,13 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def passed_over(folder: Path) -> list[str]:
-    """Return what in a study folder is called as an image but not read, each with the remedy, in sentences."""
+    """Return what in a study folder is called as an image but not read, each with the remedy, without a full stop."""
     other = [entry.name for entry in _named(folder, _OTHER_FORMATS)]
     folders = [entry.name for entry in _named(folder, IMAGE_SUFFIXES) if entry.is_dir()]
-    remedies = [f"Convert {', '.join(other)} to .nii.gz."] if other else []
-    return remedies + ([f"Take the image out of {', '.join(folders)}: a folder is none."] if folders else [])
+    said = [f"{', '.join(other)}; convert to .nii.gz"] if other else []
+    return said + (
+        [f"{', '.join(folders)}, no file but a folder; take the image out of it"] if folders else []
+    )
 
 
 def _named(folder: Path, endings: tuple[str, ...]) -> list[Path]:
@@ -299,8 +301,8 @@ def _from_names(folder: Path) -> tuple[dict[Sequence, Path], Path | None]:
     if unknown:
         raise BrainMVPError(f"The sequence of {', '.join(unknown)} cannot be told: {remedy}.")
     if not images:
-        hint = " ".join(["expected files such as patient_t1.nii.gz.", *passed_over(folder)])
-        raise BrainMVPError(f"{folder} holds no image; {hint}")
+        not_read = "".join(f" Not read: {said}." for said in passed_over(folder))
+        raise BrainMVPError(f"{folder} holds no image; expected files such as patient_t1.nii.gz.{not_read}")
     return images, labels[0] if len(labels) == 1 else None
 
 

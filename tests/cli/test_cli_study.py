@@ -35,7 +35,7 @@ def test_what_lies_beside_the_images_in_another_format_is_told(brainmvp, write_s
     folder = write_study("visit", "T1")
     for name in ("visit_flair.mhd", "visit_t2.mgh"):
         (folder / name).touch()
-    assert "Not read: Convert visit_flair.mhd, visit_t2.mgh to .nii.gz." in done(brainmvp("study", folder))
+    assert "Not read: visit_flair.mhd, visit_t2.mgh; convert to .nii.gz." in done(brainmvp("study", folder))
     (folder / "study.json").write_text('{"sequences": {"T1": "visit_t1.nii.gz"}}')
     assert "Not read" not in done(brainmvp("study", folder))
 

@@ -144,7 +144,7 @@ def _show(found: dict[str, Any]) -> None:
         for reason in offer["left_out"].values():
             say(f"    {reason}")
     for note in found["notes"]:
-        say(f"  Not read: {note}")
+        say(f"  Not read: {note}.")
     for problem in found["problems"]:
         say(f"  Problem: {problem}")
 
