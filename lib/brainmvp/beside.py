@@ -17,6 +17,9 @@ _OTHER = re.compile(
     re.IGNORECASE,
 )
 
+# LUMIERE calls T1 with contrast CT1; without T1, T2 and FLAIR beside it, that may be a first CT.
+_CT1_BESIDE = {"t1", "t2", "flair"}
+
 
 def sequences_of(names: Iterable[str]) -> dict[str, Sequence | None]:
     """Return the sequence of each image file of one folder, by its name; None where it cannot be told.
@@ -28,7 +31,11 @@ def sequences_of(names: Iterable[str]) -> dict[str, Sequence | None]:
     """
     images = [name for name in names if not is_label(name)]
     start = _shared_start(images)
-    return {name: None if _is_of_image(name) else _sequence_behind(start, name) for name in images}
+    found = {name: None if _is_of_image(name) else _sequence_behind(start, name) for name in images}
+    stems = {strip_suffix(name).lower(): name for name in images}
+    if "ct1" in stems and stems.keys() >= _CT1_BESIDE:
+        found[stems["ct1"]] = Sequence.T1CE
+    return found
 
 
 def _is_of_image(filename: str) -> bool:

@@ -56,6 +56,13 @@ def test_a_mask_that_bears_a_sequences_name_is_not_taken_for_it(touch):
         Study.from_folder(touch("a_t1.nii.gz", "a_flair_wmh.nii.gz"))
 
 
+def test_ct1_is_t1_with_contrast_beside_the_others_of_lumiere_only(touch):
+    visit = touch(*(f"w/{name}.nii.gz" for name in ("CT1", "T1", "T2", "FLAIR"))) / "w"
+    assert Study.from_folder(visit).images[Sequence.T1CE].name == "CT1.nii.gz"
+    with pytest.raises(BrainMVPError, match=r"The sequence of CT1\.nii\.gz cannot be told"):
+        Study.from_folder(touch("x/CT1.nii.gz", "x/T1.nii.gz") / "x")
+
+
 def test_study_json_overrides_the_names(touch):
     folder = touch("x.nii.gz", "y.nii.gz", "z.nii.gz")
     (folder / "study.json").write_text(json.dumps({"sequences": {"T2": "x.nii.gz"}, "label": "y.nii.gz"}))

@@ -145,6 +145,13 @@ def test_initials_of_a_patient_are_no_contrast_medium(tmp_path: Path) -> None:
     assert "1 named …_t1" in note
 
 
+def test_lumieres_t1_with_contrast_is_taken(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"Patient-001/week-000-1/{name}.nii.gz" for name in ("CT1", "T1", "T2", "FLAIR")))
+    index, notes = index_folder(tmp_path)
+    assert [image.sequence for image in index.sessions[0].images] == ["FLAIR", "T1", "T1CE", "T2"]
+    assert not notes
+
+
 def test_of_two_files_of_one_sequence_the_shorter_name_comes_first_and_both_are_told(tmp_path: Path) -> None:
     touch(
         tmp_path, "P01/P01-FLAIR.nii.gz", "P01/P01-FLAIR-x.nii.gz", "P01/P01 T1.nii.gz", "P01/P01 T1 y.nii.gz"
