@@ -119,12 +119,7 @@ class Segmenter:
         offered = [self.card.regions.index(region.name) for region in regions]
         target = Grid(prepared.reference.shape, prepared.reference.affine)
         native = put_back(probabilities[offered], prepared.grid, target)
-        if self.task.nested:
-            # A region lies inside the one before: so do their probabilities.
-            for outer, inner in pairwise(native):
-                np.minimum(inner, outer, out=inner)
-        else:
-            native *= native == native.max(0)  # one tissue per voxel, the most probable one
+        self.task.settle(native)
         by_region = {region.name: native[index] for index, region in enumerate(regions)}
         labels = self._labels(by_region, prepared.reference)
         uncertainty = voxel_uncertainty(native)

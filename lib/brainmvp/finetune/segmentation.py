@@ -130,16 +130,12 @@ class SegmentationProblem:
         return calibrated(self, network, cases)
 
     def _by_rule(self, probabilities: np.ndarray, case: PreparedCase) -> np.ndarray:
-        """Return probabilities (R, X, Y, Z) as results have them.
-
-        A region lies inside the one before, of those that the case's sequences show; of tissues, the most probable one
-        takes the voxel.
-        """
-        if not self.task.nested:
-            return probabilities * (probabilities == probabilities.max(0))
+        """Return probabilities (R, X, Y, Z) as results have them, of the regions that the case's sequences show."""
         offered = seen_regions(torch.from_numpy(case.shown), self.task).numpy()
         result = probabilities.copy()
-        result[offered] = np.minimum.accumulate(probabilities[offered])
+        settled = probabilities[offered]
+        self.task.settle(settled)
+        result[offered] = settled
         return result
 
     def _corner(self, case: PreparedCase, generator: torch.Generator) -> list[int]:

@@ -1,6 +1,7 @@
 """A task: its sequences, its labels with colours and codes and the regions a model predicts, or its classes."""
 
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -227,6 +228,18 @@ class Task(Record):
     def regions_of(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Return a label map (X, Y, Z) as boolean masks (X, Y, Z) by the names of the regions, in their order."""
         return {region.name: np.isin(labels, region.labels) for region in self.regions}
+
+    def settle(self, probabilities: np.ndarray) -> None:
+        """Make probabilities (R, X, Y, Z) of some of the regions, in their order, agree with each other, in place.
+
+        A region lies inside the one before, and so do their probabilities; of tissues, the most probable one takes the
+        voxel.
+        """
+        if not self.nested:
+            probabilities *= probabilities == probabilities.max(0)
+            return
+        for outer, inner in pairwise(probabilities):
+            np.minimum(inner, outer, out=inner)
 
     def labels_of(self, regions: dict[str, np.ndarray]) -> np.ndarray:
         """Return the label map (X, Y, Z) uint8 of boolean region masks, given by region name.
