@@ -104,6 +104,12 @@ class Study:
                 found[sequence] = f"{before}{entry.image.name}: {entry.reason}"
         return found
 
+    @property
+    def origin(self) -> dict[str, str | None]:
+        """Where the scans lie, and of when they are, for a report: studies of two patients may have the same name."""
+        day = self.taken.day
+        return {"folder": readable(str(self.folder)), "scanned": day.isoformat() if day else None}
+
     def lacks(self, wanted: Collection[Sequence]) -> str:
         """Return the sentences that a study cannot show some sequences: it has none, or none that can be used."""
         absent = [sequence for sequence in wanted if sequence not in self.unusable]

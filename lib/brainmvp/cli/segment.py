@@ -29,7 +29,7 @@ from brainmvp.cli.outputs import (
     stem,
 )
 from brainmvp.errors import BrainMVPError
-from brainmvp.files import readable, write_json
+from brainmvp.files import write_json
 from brainmvp.sequences import Sequence
 
 if TYPE_CHECKING:
@@ -198,10 +198,7 @@ def _sentence(error: BrainMVPError) -> BrainMVPError:
 
 
 def _report(result: "Segmentation") -> dict[str, Any]:
-    """Return the report with where the scans lie, and of when: studies of two patients may have the same name."""
-    day = result.study.taken.day
-    scans = {"folder": readable(str(result.study.folder)), "scanned": day.isoformat() if day else None}
-    return scans | result.report()
+    return result.study.origin | result.report()
 
 
 def _save_all(result: "Segmentation", folder: Path) -> None:

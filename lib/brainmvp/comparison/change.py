@@ -10,7 +10,6 @@ import numpy as np
 from brainmvp.card import NOTICE
 from brainmvp.comparison.limits import limits
 from brainmvp.comparison.visit import Visit
-from brainmvp.files import readable
 from brainmvp.registration import Alignment, align
 from brainmvp.tasks import Task
 from brainmvp.volume import Volume, read_volume
@@ -126,11 +125,7 @@ def compare(before: Visit, after: Visit, task: Task) -> Comparison:
 
 
 def _told(visit: Visit) -> dict[str, str | None]:
-    # Two CDs have the same name.
-    folder = readable(str(visit.study.folder))
-    day = visit.study.taken.day
-    scanned = day.isoformat() if day else None
-    return {"study": visit.study.id, "folder": folder, "scanned": scanned, "segmented_by": visit.source}
+    return {"study": visit.study.id} | visit.study.origin | {"segmented_by": visit.source}
 
 
 def _reference(visit: Visit) -> Volume:
