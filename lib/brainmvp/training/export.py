@@ -132,8 +132,9 @@ def _tempered(
 ) -> dict[str, Tensor]:
     """Return the probabilities by set of sequences, zero outside the brains."""
     scale = torch.tensor([temperatures[region.name] for region in phantoms.task.regions])
+    brain = phantoms.brain
     return {
-        name: temper(found.float().movedim(1, 0), scale).movedim(0, 1) * phantoms.brain
+        name: temper(found.float().movedim(1, 0), scale).movedim(0, 1) * brain
         for name, found in logits.items()
     }
 
