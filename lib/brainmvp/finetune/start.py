@@ -8,11 +8,16 @@ from torch import Tensor, nn
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import Model
 from brainmvp.networks import NetworkConfig, build_classifier, build_network
-from brainmvp.networks.heads import set_first_logit
+from brainmvp.networks.heads import heads_of, set_first_logit
 from brainmvp.tasks import Recipe, Task
 
-# The convolutions that take the image.
-_STEMS = ("encoder.stages.0.embed.proj.weight", "encoder.downs.0.weight", "projection.proj.weight")
+# The convolutions that take the image, of all networks; MONAI's DynUNet lists its first one twice.
+_STEMS = (
+    "encoder.stages.0.embed.proj.weight", "projection.proj.weight",
+    "encoder.downs.0.weight", "fine.detail.weight",
+    "convInit.conv.weight",
+    "input_block.conv1.conv.weight", "skip_layers.downsample.conv1.conv.weight",
+)  # fmt: skip
 
 
 @dataclass
@@ -37,9 +42,10 @@ class Start:
     def __str__(self) -> str:
         """Say of each part what became of it, as "encoder kept, first convolution adapted, decoder kept, head new"."""
         became: dict[str, list[str]] = {"encoder": [], "first convolution": [], "decoder": [], "head": []}
+        heads = _head_entries(self.network)
         for state, names in (("kept", self.matched), ("adapted", self.adapted), ("new", self.initialised)):
             for name in names:
-                became[_part(name)].append(state)
+                became[_part(name, heads)].append(state)
         return ", ".join(f"{part} {_summed(states)}" for part, states in became.items() if states)
 
 
@@ -82,17 +88,22 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
     return begun
 
 
-def _part(name: str) -> str:
-    """Return which part of a network an entry belongs to."""
+def _part(name: str, heads: set[str]) -> str:
+    """Return which part of a network an entry belongs to; heads: the entries of its heads."""
     if name in _STEMS:
         return "first convolution"
-    if _is_head(name):
+    if name in heads:
         return "head"
     return "encoder" if name.startswith("encoder.") else "decoder"
 
 
-def _is_head(name: str) -> bool:
-    return name.rsplit(".", 1)[0].endswith(("head", "coarse_heads.0", "coarse_heads.1"))
+def _head_entries(network: nn.Module) -> set[str]:
+    """Return the entries of the layers that give the logits."""
+    heads = {id(head) for head in heads_of(network)}
+    modules = network.named_modules(remove_duplicate=False)
+    return {
+        f"{name}.{entry}" for name, module in modules if id(module) in heads for entry in ("weight", "bias")
+    }
 
 
 def _summed(states: list[str]) -> str:
@@ -122,6 +133,7 @@ def network_of(task: Task, start: Model | None, recipe: Recipe) -> NetworkConfig
 
 def _take_over(begun: Start, task: Task, start: Model, keep_stem: bool) -> None:
     state, stored = begun.network.state_dict(), start.load_weights()
+    heads = _head_entries(begun.network)
     for name, value in state.items():
         old = stored.get(name)
         new = None
@@ -129,7 +141,7 @@ def _take_over(begun: Start, task: Task, start: Model, keep_stem: bool) -> None:
             pass
         elif name in _STEMS:
             new = _stem(old, task, start) if keep_stem and old.shape[2:] == value.shape[2:] else None
-        elif _is_head(name):
+        elif name in heads:
             new = _head(old, value, task, start)
         elif old.shape == value.shape:
             new = old

@@ -12,6 +12,7 @@ from brainmvp.finetune.optim import make_optimiser, set_rate
 from brainmvp.finetune.start import begin
 from brainmvp.modelstore import ModelStore
 from brainmvp.networks import NetworkConfig, build_network
+from brainmvp.networks.config import PRESETS
 from brainmvp.networks.heads import FIRST_LOGIT, heads_of
 from brainmvp.sequences import Sequence
 from brainmvp.tasks import Recipe, get_task
@@ -92,6 +93,29 @@ def test_sequences_and_regions_keep_their_own_weights_by_name(tiny_models):
     assert begun.initialised == ["decoder.head.weight", "decoder.head.bias"]
     assert str(begun) == "encoder kept, first convolution adapted, decoder kept, head new"
     assert begun.spacing == tumour.card.spacing and begun.thresholds == {}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_sequences_and_regions_in_another_order_change_nothing_but_the_order(preset, tmp_path):
+    task = get_task("tumour")
+    config = NetworkConfig.preset(preset, len(task.sequences), len(task.regions))
+    card = Card(
+        name="probe", version=1, task="tumour", title="", sequences=task.sequences, regions=task.outputs,
+        network=config, spacing=2.0, window=(64, 64, 64), created=date(2026, 1, 1),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    start = ModelStore(tmp_path).add(card, build_network(config).state_dict())
+    turned = task.model_copy(
+        update={"name": "mine", "sequences": task.sequences[::-1], "regions": task.regions[::-1]}
+    )
+    before, begun = start.load_network().eval(), begin(turned, start, Recipe(as_start=True))
+    assert begun.initialised == []
+    image = torch.rand(1, len(task.sequences), 32, 32, 32)
+    with torch.inference_mode():
+        old, new = before(image), begun.network.eval()(image.flip(1))
+    pairs = zip(old, new, strict=True) if isinstance(old, list) else [(old, new)]
+    for ours, theirs in pairs:
+        torch.testing.assert_close(theirs.flip(1), ours, rtol=1e-3, atol=1e-3)
 
 
 def test_spacing_and_window_are_those_of_the_start_unless_the_recipe_has_its_own(encoder):
