@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def soft_dice_loss(logits: Tensor, target: Tensor, seen: Tensor | None = None) -> Tensor:
-    """Return 1 - soft Dice, the mean over the regions.
+    """Return 1 - soft Dice, the mean over the regions that a sample of the batch can show.
 
     Official code, `losses`: Dice over the whole batch at once, squared terms in the denominator, smoothing by one
     voxel in numerator and denominator.
@@ -26,7 +26,8 @@ def soft_dice_loss(logits: Tensor, target: Tensor, seen: Tensor | None = None) -
     axes = (0, 2, 3, 4)
     overlap = (probability * target).sum(axes)
     total = probability.square().sum(axes) + target.square().sum(axes)
-    return (1 - (2 * overlap + 1) / (total + 1)).mean()
+    loss = 1 - (2 * overlap + 1) / (total + 1)
+    return loss.mean() if seen is None else loss.sum() / seen.any(0).sum().clamp_min(1)
 
 
 def dice_cross_entropy(logits: Tensor, target: Tensor, seen: Tensor | None = None) -> Tensor:

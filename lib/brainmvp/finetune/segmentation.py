@@ -77,7 +77,8 @@ class SegmentationProblem:
             coarse = (outputs[0] if isinstance(outputs, list) else outputs).float().unflatten(0, (-1, 2))
             both = batch["seen"].all(1)[:, :, None, None, None]
             difference = functional.mse_loss(coarse[:, 0], coarse[:, 1], reduction="none") * both
-            loss = loss + self.recipe.pair_weight * difference.mean()
+            difference = difference.mean() * both.numel() / both.sum().clamp_min(1)
+            loss = loss + self.recipe.pair_weight * difference
         return loss
 
     def logits(self, network: nn.Module, case: PreparedCase) -> Tensor:
@@ -89,9 +90,11 @@ class SegmentationProblem:
         return self._targets(to_tensor(case.labels))
 
     def probabilities(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
-        """Return the probability of each region on the case's working grid, (R, X, Y, Z)."""
+        """Return the probability of each region on the case's working grid, (R, X, Y, Z), none outside the brain."""
         temperatures = torch.tensor([self.temperatures.get(name, 1.0) for name in self.task.outputs])
-        return temper(self.logits(network, case), temperatures).numpy()
+        probabilities = temper(self.logits(network, case), temperatures).numpy()
+        probabilities[:, ~case.brain] = 0
+        return probabilities
 
     def predict(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
         """Return the Dice of each region (R,); NaN where the sequences, or those that the label was drawn with, cannot
@@ -107,12 +110,14 @@ class SegmentationProblem:
         return result
 
     def found(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
-        """Return the label map (X, Y, Z) uint8 that the network gives a case."""
+        """Return the label map (X, Y, Z) uint8 that the network gives a case, of what its sequences show."""
         probabilities = self._by_rule(self.probabilities(network, case), case)
+        offered = seen_regions(torch.from_numpy(case.shown), self.task).tolist()
         return self.task.labels_of(
             {
                 name: values > self.thresholds.get(name, 0.5)
-                for name, values in zip(self.task.outputs, probabilities, strict=True)
+                for name, values, shown in zip(self.task.outputs, probabilities, offered, strict=True)
+                if shown
             }
         )
 

@@ -62,6 +62,27 @@ def test_tissues_side_by_side_are_left_alone():
     assert side_by_side.calibrated(TooSure(), [case(number) for number in range(4)]) is side_by_side
 
 
+class MarksAll(TooSure):
+    """Takes every voxel for every region of three."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(images[:, :3], 9.0)
+
+
+def test_a_network_is_judged_inside_the_brain_and_draws_what_the_sequences_show():
+    task = get_task("tumour")
+    images = np.zeros((4, 16, 16, 16), np.float16)
+    images[3, 4:12, 4:12, 4:12] = 1  # FLAIR alone
+    brain = images.any(0)
+    flair = np.array([False, False, False, True])
+    only = PreparedCase("a", "a", images, flair, labels=brain * np.uint8(task.labels[0].value))
+    judged = SegmentationProblem(task, task.recipe, (16, 16, 16), 0.0, {}, {})
+    assert judged.predict(MarksAll(), only)[0] == 1
+    found = judged.found(MarksAll(), only)
+    assert np.array_equal(found > 0, brain) and len(np.unique(found)) == 2
+    assert set(np.unique(found)) == set(np.unique(task.labels_of({task.regions[0].name: brain})))
+
+
 class BothSure(TooSure):
     """Takes every voxel for two tissues, more for the one whose channel is brighter."""
 

@@ -10,6 +10,7 @@ from brainmvp.finetune.augment import draw_flips, replace_channels, seen_regions
 from brainmvp.finetune.prepared import PreparedCase
 from brainmvp.finetune.randomness import generator
 from brainmvp.finetune.segmentation import SegmentationProblem
+from brainmvp.losses import dice_cross_entropy, soft_dice_loss
 from brainmvp.sequences import Sequence
 from brainmvp.tasks import get_task
 
@@ -127,6 +128,15 @@ def test_what_cannot_be_seen_does_not_teach():
     assert torch.isclose(first, second)
     batch["seen"][:] = True
     assert not torch.isclose(task.loss(lambda _: logits, batch), task.loss(lambda _: changed, batch))
+
+
+def test_a_region_that_no_sample_shows_does_not_dilute_the_others():
+    logits = torch.randn(2, 3, 8, 8, 8, generator=generator(0))
+    target = torch.rand(2, 3, 8, 8, 8, generator=generator(1)) > 0.5
+    seen = torch.tensor([[True, False, False]] * 2)
+    alone = dice_cross_entropy(logits[:, :1], target[:, :1])
+    assert float(dice_cross_entropy(logits, target, seen)) == pytest.approx(float(alone), rel=1e-5)
+    assert float(soft_dice_loss(logits, target, torch.zeros(2, 3, dtype=torch.bool))) == 0
 
 
 def test_a_disagreeing_pair_costs():
