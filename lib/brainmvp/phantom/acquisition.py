@@ -46,16 +46,18 @@ def acquire(
     scan: Draw,
     slices: Slices | None = None,
     shaded: bool = True,
+    in_place: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return the image (X, Y, Z) as scanned, zero outside the brain, and where it was scanned (X, Y, Z) bool.
 
     image: signal, 0 and above; brain: (X, Y, Z) bool; difficulty 0…1 scales how often and how strongly it suffers;
     scan: what two images of one scan have in common is drawn from this; slices: thick ones, spread out linearly as
-    resampling does; shaded: by the coil, which cancels in a map made of several images.
+    resampling does; shaded: by the coil, which cancels in a map made of several images; in_place: the head lies where
+    the labels say, from which it may else have moved by a millimetre or two.
     """
     if shaded:
         image = image * torch.exp(_coil(draw, grid, difficulty))
-    image = along_axes(image, _point_spread(scan, grid, slices))
+    image = along_axes(image, _point_spread(scan, grid, slices, in_place))
     if scan.chance(0.06 * difficulty):
         image = _ghost(scan, image)
     covered = brain
@@ -79,11 +81,14 @@ def _coil(draw: Draw, grid: BrainGrid, difficulty: float) -> Tensor:
     return field
 
 
-def _point_spread(draw: Draw, grid: BrainGrid, slices: Slices | None) -> list[Tensor]:
-    """Return one matrix per axis: blur of resolution, thick slices, and a shift from movement."""
+def _point_spread(draw: Draw, grid: BrainGrid, slices: Slices | None, in_place: bool) -> list[Tensor]:
+    """Return one matrix per axis: blur of resolution, thick slices, and a shift from movement unless `in_place`."""
     width = round(draw.uniform(0.0, 1.0) / grid.spacing, 1)
     moved = draw.chance(0.15)
     shifts = [draw.normal(1.0) if moved else 0.0 for _ in range(3)]
+    shifts = (
+        [0.0] * 3 if in_place else shifts
+    )  # drawn all the same: the rest of a phantom does not depend on it
     matrices = [
         _gaussian_matrix(size, width, round(shift / grid.spacing, 1))
         for size, shift in zip(grid.shape, shifts, strict=True)

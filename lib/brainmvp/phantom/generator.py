@@ -152,6 +152,7 @@ def make_phantom(
         image, covered = acquire(
             own_draw, grid, image, brain, difficulty, scan=scan, shaded=sequence is not Sequence.ADC,
             slices=thick if thick and thick.has(sequence, scan) else None,
+            in_place=task == "stroke" and sequence in ECHO_PLANAR,
         )  # fmt: skip
         images[sequence] = image * _scale(own_draw, sequence)
         if task == "stroke" and sequence is Sequence.DWI:  # on which infarcts are drawn

@@ -1,5 +1,7 @@
 """A phantom is a patient: the same for the same seed, with every sequence, and with labels that are exact."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -142,6 +144,17 @@ def test_an_infarct_is_labelled_only_where_it_was_scanned(atlas, monkeypatch):
         assert (phantom.images[Sequence.DWI][phantom.labels > 0] > 0).all()
         marked += int((phantom.labels > 0).sum())
     assert marked
+
+
+@pytest.mark.parametrize("seed", [0, 22, 35, 105])
+def test_the_scan_that_an_infarct_is_labelled_on_has_not_moved_from_the_label(atlas, seed):
+    phantom = make_phantom(
+        seed, "stroke", difficulty=0.3, anatomies=atlas, sequences=(Sequence.DWI,), disease="stroke"
+    )
+    dwi, label = phantom.images[Sequence.DWI], phantom.labels > 0
+    shifts = itertools.product((-1, 0, 1), repeat=3)
+    signal = {shift: float(dwi[label.roll(shift, (0, 1, 2))].mean()) for shift in shifts}
+    assert max(signal, key=signal.get) == (0, 0, 0)
 
 
 def test_labels_are_bent_only_with_an_image_that_is(monkeypatch):
