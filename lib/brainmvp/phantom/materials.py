@@ -64,8 +64,8 @@ def _watery(
 
 
 def oedema(draw: Draw) -> Material:
-    """Vasogenic. T1 is set by eye: the equations then show it darker than cortex in T1 and 1.2 to 1.7 times as bright
-    in FLAIR, as patients' scans do."""
+    """Vasogenic. T1 is set by eye: the equations then mostly show it darker than cortex in T1 and, nine times in ten,
+    1.2 to 1.8 times as bright in FLAIR, as patients' scans do."""
     return _watery(draw, (1100, 1650), (130, 230), (1.0, 1.7))
 
 
@@ -76,12 +76,12 @@ def solid_tumour(draw: Draw) -> Material:
 
 def microcystic_tumour(draw: Draw) -> Material:
     """The inside of a glioma with T2-FLAIR mismatch (Park et al., Eur Radiol 2021): so watery that FLAIR
-    suppresses most of it; the times are set by eye."""
+    mostly suppresses it below grey matter; the times are set by eye."""
     return _watery(draw, (2000, 2800), (260, 500), (1.4, 2.2))
 
 
 def enhancing_tumour(draw: Draw) -> Material:
-    """Cells and new vessels: less water than oedema, so no brighter in FLAIR. T1 is set by eye; with this much of the
+    """Cells and new vessels: less water than oedema, so mostly no brighter in FLAIR. T1 is set by eye; with this much of the
     agent they are 1.2 to 3 times as bright as white matter in T1CE (the solid parts of two patients: 1.7 and 2.1)."""
     agent = draw.log_uniform(0.16, 0.8)
     return replace(_watery(draw, (1100, 1550), (110, 185), (0.75, 1.4)), agent=agent)

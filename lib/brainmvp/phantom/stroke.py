@@ -47,7 +47,7 @@ def grow(
     swollen: Point | None = None,
 ) -> tuple[list[Layer], Tensor, dict[str, Any]]:
     """Return the layers of an ischaemic stroke, its labels (X, Y, Z) uint8, and its facts: `kind` and `adc_ratio`, how
-    many times grey matter's its ADC is.
+    many times grey matter's its ADC is, before this stroke's prominence in the images is drawn.
 
     tissue: (3, X, Y, Z); anatomical: (3, X, Y, Z), where each voxel comes from (see `Warp.source`); grey: this
     person's grey matter in a field of 0 (1.5 T) to 1 (3 T); difficulty 0…1 allows smaller lesions; large: more of whole

@@ -1,8 +1,8 @@
 """Before any label: typical studies of many kinds.
 
 Clusters of the encoder's embeddings, and of each the most typical study: TypiClust (Hacohen et al., ICML 2022), which
-COLosSAL (MICCAI 2023), CSAL-3D and MedCAL-Bench found to be the choice to beat on medical volumes. The clusters are
-Ward's (1963), so that more of them only split those before, and there is no draw.
+COLosSAL (MICCAI 2023) found to be the choice to beat on medical volumes; in MedCAL-Bench (arXiv 2508.03441) others are
+ahead. The clusters are Ward's (1963), so that more of them only split those before, and there is no draw.
 """
 
 import numpy as np
