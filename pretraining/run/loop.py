@@ -189,12 +189,12 @@ class _Run:
                 self._write(meter.record(self.step_number))
             if self.step_number % validate_every == 0 or self.step_number == self.steps:
                 meter.check(self.step_number)
-                self._validate()
-                meter.restart()
+                with meter.paused():
+                    self._validate()
             if self.step_number % save_every == 0 and self.step_number < until:
                 meter.check(self.step_number)
-                self._save()
-                meter.restart()
+                with meter.paused():
+                    self._save()
         meter.check(self.step_number)
         self._save()
         if self.log:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,13 +26,19 @@ class Meter:
         """steps: of the whole run."""
         self._config, self._fabric, self._steps_of_run, self._batches = config, fabric, steps, batches
         self._sum = torch.zeros(5, device=fabric.device)
-        self.restart()
+        self._restart()
 
-    def restart(self) -> None:
-        """Leave out of the throughput what was done besides training."""
+    def _restart(self) -> None:
         self._begin, self._waited = time.perf_counter(), self._batches.waited
         self._sum.zero_()
         self._steps = 0
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave out of the throughput what is done meanwhile, besides training."""
+        began = time.perf_counter()
+        yield
+        self._begin += time.perf_counter() - began
 
     def add(self, losses: Tensor, norm: Tensor) -> None:
         """Add a step's losses (4,) and its gradient norm."""
@@ -68,5 +76,5 @@ class Meter:
         }  # fmt: skip
         if fabric.device.type == "cuda":
             record["gpu_gib"] = torch.cuda.max_memory_allocated() / 2**30
-        self.restart()
+        self._restart()
         return record

@@ -225,6 +225,19 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(tiny_index, t
         run(tiny_index, out, None)
 
 
+def test_a_line_of_the_log_is_the_mean_of_all_its_steps_whatever_is_saved_between(
+    tiny_index, tmp_path
+) -> None:
+    def totals(name: str, **every: int) -> list[float]:
+        run(tiny_index, tmp_path / name, make_config(), **every)
+        lines = map(json.loads, (tmp_path / name / "log.jsonl").read_text().splitlines())
+        return [line["total"] for line in lines if "total" in line]
+
+    each = totals("each")
+    (mean,) = totals("once", log_every=1000, save_every=len(each) - 2)
+    assert len(each) > 3 and mean == pytest.approx(sum(each) / len(each), rel=1e-4)
+
+
 @pytest.mark.parametrize("looked_at", ["log_every", "validate_every", "save_every"])
 def test_a_run_whose_loss_is_no_number_ends_before_it_is_saved_or_exported(
     tiny_index, tmp_path, looked_at: str

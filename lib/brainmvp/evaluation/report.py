@@ -63,7 +63,8 @@ _RULES = {
     ),
     "classification": (
         f"{_COUNTING}One whose class changed counts once for each class; McNemar's test takes these for two patients, "
-        "and so do the 2000 resamplings of its interval. Other intervals: 500 resamplings of the patients. F1 is the mean over the classes; AUC and F1 are left open "
+        "and so do the 2000 resamplings of its interval. Other intervals: 500 resamplings of the "
+        "patients. F1 is the mean over the classes; AUC and F1 are left open "
         "where a class has no patient.\n"
     ),
 }

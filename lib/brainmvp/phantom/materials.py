@@ -81,8 +81,8 @@ def microcystic_tumour(draw: Draw) -> Material:
 
 
 def enhancing_tumour(draw: Draw) -> Material:
-    """Cells and new vessels: less water than oedema, so mostly no brighter in FLAIR. T1 is set by eye; with this much of the
-    agent they are 1.2 to 3 times as bright as white matter in T1CE (the solid parts of two patients: 1.7 and 2.1)."""
+    """Cells and new vessels: less water than oedema, so mostly no brighter in FLAIR. T1 is set by eye; with this much
+    of the agent they are 1.2 to 3 times as bright as white matter in T1CE (solid parts in two patients: 1.7, 2.1)."""
     agent = draw.log_uniform(0.16, 0.8)
     return replace(_watery(draw, (1100, 1550), (110, 185), (0.75, 1.4)), agent=agent)
 

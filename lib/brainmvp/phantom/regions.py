@@ -9,7 +9,7 @@ from brainmvp.phantom.anatomy import GREY, WHITE
 from brainmvp.phantom.draw import Draw
 from brainmvp.phantom.grid import BrainGrid, Point
 
-# Centre and half widths, mm from the middle of the brain (about MNI152 plus 17 mm in y, minus 5 mm in z); all but those of
+# Centre and half widths, mm from the middle of the brain (about MNI152 plus 17 mm in y, minus 5 in z); all but those of
 # the midline have a twin on the left. T2 is longest in the cortex of the cingulum, the hippocampus and then the insula
 # (Georgiades et al., AJNR 2001); FLAIR of 40 volunteers was bright along the corticospinal tract in all, and had caps
 # around the frontal horns in 90 % and the occipital ones in 77 % (Neuroradiology 1997, doi:10.1007/s002340050402).

@@ -82,7 +82,10 @@ class Recipe(Record):
 
 
 class Split(Record):
-    """How studies are shared out, by patient: fractions of all for validation and test, or k folds."""
+    """How studies are shared out, by patient: fractions of all for validation and test, or k folds.
+
+    With folds, or where the index holds patients out, validation is a fraction of those that are left to train on.
+    """
 
     validation: float = Field(0.15, ge=0, lt=1)
     test: float = Field(0.2, ge=0, lt=1)
