@@ -61,9 +61,7 @@ def begin(task: Task, start: Model | None, recipe: Recipe, fresh: bool = False) 
     start's encoder fits.
     """
     config = network_of(task, start, recipe)
-    if config.backbone not in ("uniformer", "unet") and (
-        task.kind == "classification" or recipe.frozen_encoder
-    ):
+    if not config.has_encoder and (task.kind == "classification" or recipe.frozen_encoder):
         raise BrainMVPError(
             f"{config.backbone} has no encoder to classify with or to freeze; use uniformer or unet."
         )

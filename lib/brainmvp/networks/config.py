@@ -52,6 +52,11 @@ class NetworkConfig(BaseModel):
             len(self.widths) if self.backbone == "uniformer" or self.patches else len(self.widths) - 1
         )
 
+    @property
+    def has_encoder(self) -> bool:
+        """Whether the network has an encoder of its own, to describe studies, to classify with, to freeze."""
+        return self.backbone in ("uniformer", "unet")
+
     @model_validator(mode="after")
     def _consistent(self) -> NetworkConfig:
         if len(self.widths) != len(self.depths):

@@ -69,8 +69,8 @@ def embedding(encoder: nn.Module, images: Tensor, stride: int) -> np.ndarray:
 def choose_encoder(store: ModelStore, task: str) -> Model:
     """Return the newest own pretrained encoder that sees a sequence of the task, else the served model of the task.
 
-    Not the built-in encoder: it knows alike studies less well than a built-in segmentation model, in four times the
-    time (`benchmarks/embedding.py`).
+    Not the built-in encoder, unless the served network has none inside: it knows alike studies less well than a
+    built-in segmentation model, in four times the time (`benchmarks/embedding.py`).
     """
     served = store.resolve(task)
     wanted = set(served.card.sequences)
@@ -82,7 +82,8 @@ def choose_encoder(store: ModelStore, task: str) -> Model:
         and wanted & set(model.card.sequences)
         and model.card.network.in_channels in (1, len(model.card.sequences))
     ]
-    return max(encoders, key=lambda m: (m.card.created, m.card.version), default=served)
+    inside = served if served.card.network.has_encoder else store.resolve("encoder")
+    return max(encoders, key=lambda m: (m.card.created, m.card.version), default=inside)
 
 
 def _encoder(model: Model) -> nn.Module:
