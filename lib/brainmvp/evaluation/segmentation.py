@@ -10,6 +10,7 @@ from brainmvp.calibration import Reliability, bin_sums
 from brainmvp.case import Case, read_label
 from brainmvp.evaluation.masks import mask_metrics
 from brainmvp.evaluation.page import Row, widest_slice
+from brainmvp.registration import align
 from brainmvp.segment import Segmenter
 from brainmvp.segmentation import Segmentation
 from brainmvp.sequences import Sequence
@@ -79,15 +80,18 @@ def score_case(
     """Segment one study, with all of its sequences or some, and compare with its label on the label's own grid.
 
     A region that the sequences cannot show is not scored. Without the label's own sequence (`only`), the label is
-    taken to the grid of the result. task: whose labels and rules count; the model's own finds the same regions. Raises
-    `BrainMVPError` naming a study or label that cannot be used.
+    taken to the grid of the result, as `align` puts its sequence onto the result's: the head may have moved. task:
+    whose labels and rules count; the model's own finds the same regions. Raises `BrainMVPError` naming a study or label
+    that cannot be used.
     """
     label, sequence = read_label(task, case)
     study = case.study if only is None else case.study.only(only)
     result = segmenter.segment(study, sequence if sequence in study.images else None)
     true = label.data
     if result.reference is not sequence:
-        true = resample_labels(label.data, label.affine, Grid(result.labels.shape, result.labels.affine))
+        moved = align(read_volume(case.study.images[sequence]), read_volume(study.images[result.reference]))
+        there = Grid(result.labels.shape, result.labels.affine)
+        true = resample_labels(label.data, label.affine, there, moved.world)
     found, wanted = task.regions_of(result.labels.data), task.regions_of(true)
     counted = not task.metrics or {"lesion_dice", "lesion_f1"} & set(task.metrics)
     lesions = (

@@ -4,11 +4,14 @@ import numpy as np
 from labelled import make_case
 
 from brainmvp.brain import Brain
-from brainmvp.case import read_label
+from brainmvp.case import Case, read_label
 from brainmvp.evaluation.segmentation import reliability, score_case
+from brainmvp.phantom import make_phantom
+from brainmvp.phantom.write import write_study
 from brainmvp.segmentation import Segmentation
 from brainmvp.sequences import Sequence
 from brainmvp.spatial import Grid, resample_labels
+from brainmvp.study import Study
 from brainmvp.tasks import get_task
 from brainmvp.volume import Volume, read_volume, write_volume
 
@@ -50,6 +53,32 @@ def test_distances_are_of_the_grid_of_the_result(tmp_path):
     assert sequence is not Sequence.FLAIR
     score = score_case(STROKE, OneVoxelOff(label), case, only=(Sequence.FLAIR,), pictures=False)
     assert score.regions[STROKE.outputs[0]]["hd95"] == 4.0
+
+
+class Right:
+    """Finds what is there in a scan of FLAIR."""
+
+    def __init__(self, label: Volume) -> None:
+        self.labels = label
+
+    def segment(self, study, reference=None):
+        mask = (self.labels.data > 0).astype(np.float32)
+        return Segmentation(study, STROKE, "right@1", self.labels, {STROKE.outputs[0]: mask}, mask, Sequence.FLAIR, (),
+                            (), {}, {}, BRAIN)  # fmt: skip
+
+
+def test_a_head_that_moved_between_two_sequences_takes_its_label_along(tmp_path):
+    phantom = make_phantom(3, "stroke", difficulty=0.0, sequences=STROKE.sequences, disease="stroke")
+    write_study(tmp_path / "a", phantom)
+    study = Study.from_folder(tmp_path / "a")
+    label, flair = read_volume(study.label), read_volume(study.images[Sequence.FLAIR])
+    moved = flair.affine.copy()
+    moved[:3, 3] += (12, 12, 0)
+    write_volume(Volume(flair.data, moved), study.images[Sequence.FLAIR])
+    right = Right(Volume((label.data > 0).astype(np.uint8), moved))
+    case = Case(study, study.label, patient="a")
+    score = score_case(STROKE, right, case, only=(Sequence.FLAIR,), pictures=False)
+    assert score.regions[STROKE.outputs[0]]["dice"] > 0.9
 
 
 def test_a_row_of_the_page_keeps_no_volume(tmp_path):
