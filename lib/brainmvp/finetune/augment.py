@@ -28,7 +28,7 @@ def change_intensity(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def turn(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn (C, X, Y, Z) by up to 0.1 rad about each axis, in three of ten cases."""
+    """Turn (C, X, Y, Z) by up to 0.1 rad about each axis, in voxels, in three of ten cases."""
     if chance(generator) >= _TURN_CHANCE:
         return image
     rotation = torch.eye(3)
@@ -38,8 +38,11 @@ def turn(image: Tensor, generator: torch.Generator) -> Tensor:
         about[a, a] = about[b, b] = angle.cos()
         about[a, b], about[b, a] = -angle.sin(), angle.sin()
         rotation = rotation @ about
+    # The grid's coordinates go from -1 to 1 along every edge, the last one first.
+    edges = torch.tensor(image.shape[:0:-1], dtype=torch.float32)
+    scaled = rotation * edges / edges[:, None]
     grid = functional.affine_grid(
-        functional.pad(rotation, (0, 1))[None], (1, *image.shape), align_corners=False
+        functional.pad(scaled, (0, 1))[None], (1, *image.shape), align_corners=False
     )
     return functional.grid_sample(image[None], grid, align_corners=False)[0]
 

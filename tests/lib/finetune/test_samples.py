@@ -154,3 +154,16 @@ def test_a_turn_keeps_the_middle():
     turned = [turn(image, generator(seed)) for seed in range(20)]
     assert all(t[0, 8, 8, 8] > 0.9 for t in turned)
     assert 2 <= sum(not torch.equal(t, image) for t in turned) <= 12
+
+
+def test_a_turn_of_a_flat_crop_does_not_shear_it():
+    where = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in (24, 20, 12)], indexing="ij"))
+    turned = 0
+    for seed in range(20):
+        found = turn(where, generator(seed))
+        middle = found[:, 12, 10, 6]
+        steps = [found[:, 13, 10, 6] - middle, found[:, 12, 11, 6] - middle, found[:, 12, 10, 7] - middle]
+        jacobian = torch.stack(steps, 1)
+        torch.testing.assert_close(jacobian.T @ jacobian, torch.eye(3), atol=1e-4, rtol=0)
+        turned += not torch.allclose(jacobian, torch.eye(3))
+    assert turned
