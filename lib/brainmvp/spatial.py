@@ -8,6 +8,9 @@ from scipy import ndimage
 
 from brainmvp.volume import Volume
 
+# How far the Gaussian of `resample` reaches, in standard deviations.
+_REACH = 3.0
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -61,13 +64,13 @@ def resample(volume: Volume, grid: Grid, world: np.ndarray | None = None) -> np.
     ones too, because it resamples from index to index.
     """
     to_index = np.linalg.inv(volume.affine) @ (np.eye(4) if world is None else world) @ grid.affine
-    data, to_index = _crop_to_need(volume.data, to_index, grid.shape)
     # One step along a grid axis moves this many voxels in the image: above one, the image has to be smoothed first.
     step = np.abs(to_index[:3, :3]).max(1)
     sigma = np.maximum(step - 1, 0) / 2
+    data, to_index = _crop_to_need(volume.data, to_index, grid.shape, sigma)
     data = np.asarray(data, np.float32)
     if sigma.max() > 0.05:
-        data = ndimage.gaussian_filter(data, sigma, mode="nearest", truncate=3)
+        data = ndimage.gaussian_filter(data, sigma, mode="nearest", truncate=_REACH)
     return _sample(data, to_index, grid.shape, sitk.sitkLinear)
 
 
@@ -121,12 +124,13 @@ def _sample(data: np.ndarray, to_index: np.ndarray, shape: tuple[int, ...], inte
 
 
 def _crop_to_need(
-    data: np.ndarray, to_index: np.ndarray, shape: tuple[int, ...]
+    data: np.ndarray, to_index: np.ndarray, shape: tuple[int, ...], sigma: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    margin = np.maximum(np.ceil(_REACH * sigma), 2) + 1  # what a Gaussian, and then a line, reaches
     corners = np.array(np.meshgrid(*[(0, size - 1) for size in shape])).reshape(3, -1)
     inside = (to_index @ np.vstack([corners, np.ones(8)]))[:3]
-    starts = np.clip(np.floor(inside.min(1)) - 3, 0, np.array(data.shape) - 1).astype(int)
-    stops = np.clip(np.ceil(inside.max(1)) + 4, starts + 1, data.shape).astype(int)
+    starts = np.clip(np.floor(inside.min(1)) - margin, 0, np.array(data.shape) - 1).astype(int)
+    stops = np.clip(np.ceil(inside.max(1)) + margin + 1, starts + 1, data.shape).astype(int)
     box = tuple(slice(a, b) for a, b in zip(starts, stops, strict=True))
     return data[box], _translation(-starts) @ to_index
 

@@ -68,6 +68,17 @@ def test_downsampling_averages_instead_of_picking():
     assert abs(values - 0.5).max() < 0.05
 
 
+@pytest.mark.parametrize("spacing", [1.0, 2.0, 4.0])
+def test_a_voxel_is_the_same_whatever_else_the_grid_covers(spacing):
+    noise = np.random.default_rng(0).standard_normal((96, 80, 64)).astype(np.float32)
+    image = Volume(noise, np.diag([0.5, 0.5, 0.5, 1]))
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    whole = resample(image, Grid(tuple(int(n / 2 / spacing) for n in noise.shape), affine))
+    affine[:3, 3] = spacing * 2
+    part = resample(image, Grid((3, 3, 2), affine))
+    np.testing.assert_allclose(part, whole[2:5, 2:5, 2:4], atol=1e-5)
+
+
 def test_a_registration_moves_the_image():
     data = np.zeros((20, 20, 20), np.float32)
     data[12, 10, 10] = 1
