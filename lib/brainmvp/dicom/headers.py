@@ -42,8 +42,8 @@ _NUMBERS = (
 _LISTS = ("ImageType", "ScanningSequence", "SequenceVariant", "EchoNumbers")
 # Where vendors keep the b-value, from their DICOM conformance statements.
 _SIEMENS_B, _GE_B, _PHILIPS_B = Tag(0x0019100C), Tag(0x00431039), Tag(0x20011003)
-# GE adds 10^9 to a b-value that stands for itself and not for the series.
-_GE_OFFSET = 1_000_000
+# GE adds 10^9 to a b-value that stands for itself and not for the series: it is what remains.
+_GE_MODULUS = 1_000_000
 # Siemens' name of the pulse sequence keeps it where private elements were taken away; "ep_b0_1000" is a map of both.
 _B_IN_NAME = re.compile(r"(?:ep|re)_b(\d+)(?![\d_])")
 
@@ -180,7 +180,7 @@ def _is_number(value: Any) -> bool:
 def _private_b_values(dataset: Dataset) -> Iterator[float | None]:
     yield _number(dataset, _SIEMENS_B)
     value = _number(dataset, _GE_B)
-    yield None if value is None else value % _GE_OFFSET
+    yield None if value is None else value % _GE_MODULUS
     yield _number(dataset, _PHILIPS_B)
 
 

@@ -83,24 +83,24 @@ def finetune(
         recipe.grid if task.kind == "classification" else None,
         _templates(task, start, recipe),
     )
-    problem = None
+    fault = None
     if machine.rank == 0:
         try:
             folder.open(facts(task, train, validation, origin, recipe, fresh) | {"processes": machine.world})
         except (BrainMVPError, OSError) as error:
-            problem = error
-    machine.agree(problem)
+            fault = error
+    machine.agree(fault)
     if opening and machine.rank == 0:
         opening(begun)
     kept = cache or folder.path / "prepared"
     cases = [*train, *validation]
     if machine.world > 1:  # each process prepares its share, then all find everything
-        problem = None
+        fault = None
         try:
             preparation.all(cases[machine.rank :: machine.world], kept, preparing, workers)
         except (StoppedError, BrainMVPError, OSError) as error:
-            problem = error
-        machine.agree(problem)
+            fault = error
+        machine.agree(fault)
         preparing = None
     prepared = preparation.all(cases, kept, preparing, workers)
     train_set, validation_set = prepared[: len(train)], prepared[len(train) :]

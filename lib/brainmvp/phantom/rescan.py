@@ -7,11 +7,11 @@ from brainmvp.spatial import Grid, middle_of, resample, resample_mask
 from brainmvp.volume import Volume
 
 
-def random_motion(rng: np.random.Generator, shift_mm: float = 20.0, turn_deg: float = 15.0) -> np.ndarray:
-    """Return a motion (4, 4) of at most so many millimetres and degrees, in any direction."""
+def random_motion(rng: np.random.Generator) -> np.ndarray:
+    """Return a motion (4, 4) of at most 20 mm and 15 degrees, in any direction."""
     axis, direction = rng.standard_normal((2, 3))
-    turn = rng.uniform(0, turn_deg) * axis / np.linalg.norm(axis)
-    return rigid(rng.uniform(0, shift_mm) * direction / np.linalg.norm(direction), turn, np.zeros(3))
+    turn = rng.uniform(0, 15) * axis / np.linalg.norm(axis)
+    return rigid(rng.uniform(0, 20) * direction / np.linalg.norm(direction), turn, np.zeros(3))
 
 
 def scan(

@@ -16,6 +16,7 @@ from brainmvp.tasks import Task
 from brainmvp.training.loss import dice, region_targets, segmentation_loss
 from brainmvp.training.optim import make_optimisers
 
+_BATCH = 2
 _WARM_UP = 20
 
 
@@ -35,7 +36,7 @@ def brain_of(phantom: Phantom, task: Task) -> Brain:
 
 def learn_shortly(
     network: nn.Module, task: Task, brains: Items[Brain], *, window: tuple[int, int, int], steps: int, lr: float,
-    seed: int, batch: int = 2,
+    seed: int,
 ) -> nn.Module:  # fmt: skip
     """Train for a fixed number of steps, on the network's device, and return the network, ready for inference.
 
@@ -50,9 +51,9 @@ def learn_shortly(
     for step in range(steps):
         for group in groups:
             group["lr"] = lr * rate(step / steps, step, _WARM_UP)
-        while len(order) < batch:
+        while len(order) < _BATCH:
             order += torch.randperm(len(brains), generator=draw).tolist()
-        chosen, order = order[:batch], order[batch:]
+        chosen, order = order[:_BATCH], order[_BATCH:]
         pairs = [_sample(brains[i], window, draw) for i in chosen]
         images, labels = (torch.stack(parts).to(device) for parts in zip(*pairs, strict=True))
         seen = torch.stack([_seen(brain, task) for brain in pairs]).to(device)
