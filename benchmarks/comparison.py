@@ -129,6 +129,7 @@ def options() -> argparse.Namespace:
 
 def main() -> None:
     chosen = options()
+    small.keep_options(chosen)
     index = unlabelled(chosen.out, chosen.studies, chosen.validation)
     starts = {
         name: pretrained("+ contrast", index, chosen, NETWORKS[name], name.lower()) for name in ("UNet", "UniFormer")

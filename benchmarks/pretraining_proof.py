@@ -126,7 +126,9 @@ def unlabelled(out: Path, studies: int, validation: int) -> Path:
     folder = out / "cohort"
     for number in range(studies + validation):
         target = folder / f"tumour-{number:04d}"
-        if not target.is_dir():
+        if len(list(target.glob("*.nii.gz"))) < len(
+            small.TASK.sequences
+        ):  # none yet, or stopped in the middle
             write_study(target, small.phantom(number), label=False)
     index = index_folder(folder)[0]
     index = index.with_sessions(
@@ -141,6 +143,7 @@ def unlabelled(out: Path, studies: int, validation: int) -> Path:
 
 def main() -> None:
     chosen = options()
+    small.keep_options(chosen)
     index_path = unlabelled(chosen.out, chosen.studies, chosen.validation)
     starts = {row: ROWS[row] and pretrained(row, index_path, chosen) for row in ROWS}
     ends = np.cumsum([chosen.studies, chosen.validation, chosen.test])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,8 +84,18 @@ def best_rate(results: Results, name: str, rates: list[float], score: Callable[[
     return max(results.all(kind="choice", row=name), key=lambda row: row["validation"])["lr"]
 
 
+def keep_options(chosen: Namespace) -> None:
+    """Write the options of a benchmark into its `--out`; end where that holds what was measured with others."""
+    path = chosen.out / "options.json"
+    now = json.dumps({name: value for name, value in vars(chosen).items() if name != "out"}, default=str)
+    if path.is_file() and path.read_text("utf-8") != now:
+        sys.exit(f"{chosen.out} holds what was measured with other options; choose another --out.")
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    write_text(path, now)
+
+
 class Results:
-    """What was measured, kept in a file; nothing is measured twice."""
+    """What was measured with the same options, kept in a file; nothing is measured twice."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
