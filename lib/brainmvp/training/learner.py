@@ -13,6 +13,8 @@ from brainmvp.training.loss import segmentation_loss
 from brainmvp.training.optim import make_optimisers
 
 _AVERAGE = 0.998
+# Voxels (1 mL at 2 mm) for absent regions: over as few as for small ones, a first false voxel costs as much as all.
+_ABSENT = 125.0
 # On a CPU the kernels' gradients in bfloat16 are wrong or not finite (torch 2.13, AVX-512) where a level has only 2 or
 # 3 voxels along an edge; on whole brains they agree with single precision to 2 %.
 _SMALLEST_HALF_PRECISION = 64
@@ -45,7 +47,7 @@ class Learner:
         """Learn from one batch; see `segmentation_loss` for the shapes. rate: share of the learning rate."""
         with self._half_precision(images):
             logits = self.network(images)
-        loss = segmentation_loss(logits, targets, seen, brain)
+        loss = segmentation_loss(logits, targets, seen, brain, _ABSENT)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_LIMIT)
         # One bad batch must not end a run: an update that is not finite is made zero.

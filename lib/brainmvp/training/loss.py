@@ -18,18 +18,22 @@ def region_targets(labels: Tensor, task: Task) -> Tensor:
     )
 
 
-def segmentation_loss(logits: Tensor, targets: Tensor, seen: Tensor, brain: Tensor) -> Tensor:
+def segmentation_loss(
+    logits: Tensor, targets: Tensor, seen: Tensor, brain: Tensor, absent: float = _SMOOTH
+) -> Tensor:
     """Return soft Dice loss plus cross-entropy inside the brain, the mean over samples and visible regions.
 
     logits, targets: (B, R, X, Y, Z); seen: (B, R) bool, which regions the sample's sequences can show; brain:
-    (B, 1, X, Y, Z) bool.
+    (B, 1, X, Y, Z) bool; absent: voxels over which the overlap is smoothed where a region is absent: so many that are
+    marked there cost half of what a whole false lesion does.
     """
     logits, targets, inside = logits.float(), targets.float(), brain.float()
     probabilities = logits.sigmoid() * inside
     axes = (2, 3, 4)
     overlap = (probabilities * targets).sum(axes)
     total = (probabilities * probabilities).sum(axes) + targets.sum(axes)
-    dice = 1 - (2 * overlap + _SMOOTH) / (total + _SMOOTH)
+    smooth = torch.where(targets.sum(axes) > 0, _SMOOTH, absent)
+    dice = 1 - (2 * overlap + smooth) / (total + smooth)
     entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none") * inside
     entropy = entropy.sum(axes) / inside.sum(axes).clamp_min(1)
     each = dice + _CROSS_ENTROPY_WEIGHT * entropy

@@ -1,6 +1,7 @@
 """The training loop: a stream of phantoms, and a network that learns from it."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ Report = Callable[[dict[str, Any]], None]
 
 _SAVE_SECONDS = 60.0  # between checkpoints
 _SCORE_SECONDS = 900.0  # between lines of the log
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Recipe:
     """What a run is made of; it goes into the card.
 
     network: a preset; steps: its length over all restarts; batch: whole brains per step; flat: share of the run at the
-    full learning rate, before it falls to zero, so that a run can be made longer; easy: share with clear pictures only,
-    after which the difficulty rises to its full height at twice that; complete: share of samples with all sequences, at
+    full learning rate, before it falls to zero; easy: share with clear pictures only, after which the greatest
+    difficulty rises to 1 at twice that; complete: share of samples with all sequences, at
     the start and at the end; start: the stored model (`NAME@VERSION`) whose weights the network starts from; anatomies:
     the names of the brains that the phantoms are made of.
     """
@@ -47,7 +49,7 @@ class Recipe:
     steps: int
     batch: int = 4
     lr: float = 1.5e-3
-    flat: float = 0.75
+    flat: float = 0.2
     easy: float = 0.08
     complete: tuple[float, float] = (0.7, 0.35)
     seed: int = 0
@@ -60,7 +62,7 @@ class Recipe:
         return min(steps / self.steps, 1.0)
 
     def difficulty(self, progress: float) -> float:
-        """Return the difficulty of the phantoms at this point of the run."""
+        """Return the greatest difficulty of the phantoms at this point of the run."""
         return min(max((progress - self.easy) / max(self.easy, 1e-6), 0.0), 1.0)
 
 
@@ -155,14 +157,18 @@ def train(
 
 @dataclass(frozen=True)
 class _ByStep:
-    """The difficulty of a sample by the step that it is for: whoever makes it, and however early."""
+    """The difficulty of a sample by its number: whoever makes it, and however early.
+
+    Anywhere from 0 to the greatest of its step, evenly (the golden ratio's multiples leave no gaps).
+    """
 
     recipe: Recipe
     first_step: int
 
     def __call__(self, index: int) -> float:
-        step = self.first_step + index // self.recipe.batch
-        return self.recipe.difficulty(self.recipe.progress(step))
+        number = self.first_step * self.recipe.batch + index
+        greatest = self.recipe.difficulty(self.recipe.progress(number // self.recipe.batch))
+        return greatest * (number * _GOLDEN % 1.0)
 
 
 def _start_from(learner: Learner, task: Task, name: str) -> int:

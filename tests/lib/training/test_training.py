@@ -136,6 +136,23 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
     assert rate(0.85, 1000, flat=0.7) == pytest.approx(0.5)
 
 
+def test_a_little_marked_where_nothing_is_costs_less_than_much():
+    targets, seen, brain = torch.zeros(1, 1, 24, 24, 24), torch.ones(1, 1), torch.ones(1, 1, 24, 24, 24)
+
+    def cost(marked: int) -> float:
+        logits = torch.full((1, 1, 24 * 24 * 24), -12.0)
+        logits[..., :marked] = 12.0
+        return float(segmentation_loss(logits.view_as(targets), targets, seen, brain, 125.0))
+
+    assert 5 * cost(10) < cost(1000)
+
+
+def test_from_the_full_difficulty_on_phantoms_are_of_every_one_evenly():
+    difficulty = _ByStep(Recipe("tumour", "unet-light", steps=1000, batch=1, easy=0.0), first_step=100)
+    drawn = sorted(difficulty(index) for index in range(100))
+    assert max(abs(value - (number + 0.5) / 100) for number, value in enumerate(drawn)) < 0.02
+
+
 def test_the_difficulty_stays_low_first_and_ends_full():
     recipe = Recipe("tumour", "unet-light", steps=100, easy=0.3)
     assert recipe.difficulty(recipe.progress(20)) == 0
@@ -252,7 +269,7 @@ def test_a_run_starts_from_a_pretrained_encoder(tmp_path, atlas, monkeypatch):
 def test_a_sample_is_the_same_whoever_makes_it_and_however_early(atlas, monkeypatch):
     monkeypatch.setattr("brainmvp.phantom.grid.EXTENT_MM", (48.0, 48.0, 48.0))
     difficulty = _ByStep(Recipe("stroke", "unet-light", steps=8, batch=2, easy=0.25), first_step=2)
-    assert [difficulty(index) for index in range(4)] == [0.0, 0.0, 0.5, 0.5]
+    assert [difficulty(index) for index in range(4)] == pytest.approx([0, 0, 0.354, 0.163], abs=1e-3)
     both = []
     for workers in (0, 1):
         batches = SampleBatches(PhantomStream(STROKE, atlas, difficulty, 3), 2, workers)
