@@ -126,9 +126,8 @@ def unlabelled(out: Path, studies: int, validation: int) -> Path:
     folder = out / "cohort"
     for number in range(studies + validation):
         target = folder / f"tumour-{number:04d}"
-        if len(list(target.glob("*.nii.gz"))) < len(
-            small.TASK.sequences
-        ):  # none yet, or stopped in the middle
+        written = len(list(target.glob("*.nii.gz")))
+        if written < len(small.TASK.sequences):  # none yet, or stopped in the middle
             write_study(target, small.phantom(number), label=False)
     index = index_folder(folder)[0]
     index = index.with_sessions(

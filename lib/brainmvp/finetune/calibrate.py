@@ -62,9 +62,8 @@ def _by_region(
     network.eval()
     for index in sorted({round(x) for x in np.linspace(0, len(cases) - 1, _MOST_CASES)}):
         case = cases[index]
-        brain = torch.from_numpy(case.brain)
         with torch.inference_mode():
-            logits = problem.logits(network, case)
+            logits, brain = problem.logits(network, case)
         seen = seen_regions(torch.from_numpy(case.looked_at), problem.task).tolist()
         regions = zip(problem.task.outputs, logits, problem.targets(case), seen, strict=True)
         for name, values, truth, shown in regions:

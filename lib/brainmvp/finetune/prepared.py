@@ -56,11 +56,6 @@ class PreparedCase:
         """Which of the sequences that are there the labels were drawn with, (C,) bool."""
         return self.shown if self.drawn is None else self.shown & self.drawn
 
-    @property
-    def brain(self) -> np.ndarray:
-        """Where any of the images shows something, (X, Y, Z) bool."""
-        return (np.asarray(self.images) != 0).any(0)
-
 
 @dataclass(frozen=True)
 class Preparation:

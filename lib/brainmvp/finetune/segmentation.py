@@ -81,9 +81,11 @@ class SegmentationProblem:
             loss = loss + self.recipe.pair_weight * difference
         return loss
 
-    def logits(self, network: nn.Module, case: PreparedCase) -> Tensor:
-        """Return the logits of each region on the case's working grid, (R, X, Y, Z)."""
-        return predict_logits(network, to_tensor(case.images), self.window, self.overlap)
+    def logits(self, network: nn.Module, case: PreparedCase) -> tuple[Tensor, Tensor]:
+        """Return the logits of each region on the case's working grid, (R, X, Y, Z), and its brain, (X, Y, Z) bool:
+        where any of its images shows something."""
+        images = to_tensor(case.images)
+        return predict_logits(network, images, self.window, self.overlap), (images != 0).any(0)
 
     def targets(self, case: PreparedCase) -> Tensor:
         """Return where each region of a case is, (R, X, Y, Z) bool."""
@@ -92,9 +94,8 @@ class SegmentationProblem:
     def probabilities(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
         """Return the probability of each region on the case's working grid, (R, X, Y, Z), none outside the brain."""
         temperatures = torch.tensor([self.temperatures.get(name, 1.0) for name in self.task.outputs])
-        probabilities = temper(self.logits(network, case), temperatures).numpy()
-        probabilities[:, ~case.brain] = 0
-        return probabilities
+        logits, brain = self.logits(network, case)
+        return (temper(logits, temperatures) * brain).numpy()
 
     def predict(self, network: nn.Module, case: PreparedCase) -> np.ndarray:
         """Return the Dice of each region (R,); NaN where the sequences, or those that the label was drawn with, cannot

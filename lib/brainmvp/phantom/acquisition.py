@@ -86,9 +86,8 @@ def _point_spread(draw: Draw, grid: BrainGrid, slices: Slices | None, in_place: 
     width = round(draw.uniform(0.0, 1.0) / grid.spacing, 1)
     moved = draw.chance(0.15)
     shifts = [draw.normal(1.0) if moved else 0.0 for _ in range(3)]
-    shifts = (
-        [0.0] * 3 if in_place else shifts
-    )  # drawn all the same: the rest of a phantom does not depend on it
+    if in_place:  # drawn all the same: the rest of a phantom does not depend on it
+        shifts = [0.0] * 3
     matrices = [
         _gaussian_matrix(size, width, round(shift / grid.spacing, 1))
         for size, shift in zip(grid.shape, shifts, strict=True)

@@ -31,8 +31,9 @@ def segmentation_loss(
     probabilities = logits.sigmoid() * inside
     axes = (2, 3, 4)
     overlap = (probabilities * targets).sum(axes)
-    total = (probabilities * probabilities).sum(axes) + targets.sum(axes)
-    smooth = torch.where(targets.sum(axes) > 0, _SMOOTH, absent)
+    size = targets.sum(axes)
+    total = (probabilities * probabilities).sum(axes) + size
+    smooth = torch.where(size > 0, _SMOOTH, absent)
     dice = 1 - (2 * overlap + smooth) / (total + smooth)
     entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none") * inside
     entropy = entropy.sum(axes) / inside.sum(axes).clamp_min(1)

@@ -39,9 +39,9 @@ class Recipe:
 
     network: a preset; steps: its length over all restarts; batch: whole brains per step; flat: share of the run at the
     full learning rate, before it falls to zero; easy: share with clear pictures only, after which the greatest
-    difficulty rises to 1 at twice that; complete: share of samples with all sequences, at
-    the start and at the end; start: the stored model (`NAME@VERSION`) whose weights the network starts from; anatomies:
-    the names of the brains that the phantoms are made of.
+    difficulty rises to 1 at twice that; complete: share of samples with all sequences, at the start and at the end;
+    start: the stored model (`NAME@VERSION`) whose weights the network starts from; anatomies: the names of the brains
+    that the phantoms are made of.
     """
 
     task: str

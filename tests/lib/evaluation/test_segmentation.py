@@ -33,18 +33,25 @@ class Calibrated:
                             reference, (), (), {}, {}, BRAIN)  # fmt: skip
 
 
-class OneVoxelOff:
+class Fixed:
+    """Finds the same labels in every FLAIR."""
+
+    def __init__(self, label: Volume) -> None:
+        self.labels = label
+
+    def segment(self, study, reference=None):
+        mask = (self.labels.data > 0).astype(np.float32)
+        return Segmentation(study, STROKE, "fixed@1", self.labels, {STROKE.outputs[0]: mask}, mask, Sequence.FLAIR, (),
+                            (), {}, {}, BRAIN)  # fmt: skip
+
+
+class OneVoxelOff(Fixed):
     """Finds what is there, one voxel of a grid of 4 mm beside it."""
 
     def __init__(self, label: Volume) -> None:
         grid = Grid(tuple(n // 2 for n in label.shape), label.affine @ np.diag([2.0, 2, 2, 1]))
-        self.true = resample_labels(label.data, label.affine, grid)
-        self.labels = Volume(np.roll(self.true, 1, 0), grid.affine)
-
-    def segment(self, study, reference=None):
-        mask = (self.labels.data > 0).astype(np.float32)
-        return Segmentation(study, STROKE, "off@1", self.labels, {STROKE.outputs[0]: mask}, mask, Sequence.FLAIR, (),
-                            (), {}, {}, BRAIN)  # fmt: skip
+        true = resample_labels(label.data, label.affine, grid)
+        super().__init__(Volume(np.roll(true, 1, 0), grid.affine))
 
 
 def test_distances_are_of_the_grid_of_the_result(tmp_path):
@@ -55,18 +62,6 @@ def test_distances_are_of_the_grid_of_the_result(tmp_path):
     assert score.regions[STROKE.outputs[0]]["hd95"] == 4.0
 
 
-class Right:
-    """Finds what is there in a scan of FLAIR."""
-
-    def __init__(self, label: Volume) -> None:
-        self.labels = label
-
-    def segment(self, study, reference=None):
-        mask = (self.labels.data > 0).astype(np.float32)
-        return Segmentation(study, STROKE, "right@1", self.labels, {STROKE.outputs[0]: mask}, mask, Sequence.FLAIR, (),
-                            (), {}, {}, BRAIN)  # fmt: skip
-
-
 def test_a_head_that_moved_between_two_sequences_takes_its_label_along(tmp_path):
     phantom = make_phantom(3, "stroke", difficulty=0.0, sequences=STROKE.sequences, disease="stroke")
     write_study(tmp_path / "a", phantom)
@@ -75,7 +70,7 @@ def test_a_head_that_moved_between_two_sequences_takes_its_label_along(tmp_path)
     moved = flair.affine.copy()
     moved[:3, 3] += (12, 12, 0)
     write_volume(Volume(flair.data, moved), study.images[Sequence.FLAIR])
-    right = Right(Volume((label.data > 0).astype(np.uint8), moved))
+    right = Fixed(Volume((label.data > 0).astype(np.uint8), moved))
     case = Case(study, study.label, patient="a")
     score = score_case(STROKE, right, case, only=(Sequence.FLAIR,), pictures=False)
     assert score.regions[STROKE.outputs[0]]["dice"] > 0.9
