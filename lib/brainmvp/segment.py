@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
+from torch.nn import functional
 
 from brainmvp.brain import BUILT_IN
 from brainmvp.calibration import temper
@@ -166,6 +166,24 @@ def predict_logits(
     device = next(network.parameters()).device
     inputs = images[None].to(device, torch.float32).contiguous(memory_format=torch.channels_last_3d)
     edges = [min(w, -(-n // _STRIDE) * _STRIDE) for w, n in zip(window, images.shape[1:], strict=True)]
+    fits = all(n <= edge for n, edge in zip(images.shape[1:], edges, strict=True))
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        logits = sliding_window_inference(inputs, edges, 1, network, overlap, mode="gaussian")
+        logits = _in_one(network, inputs, edges) if fits else _in_windows(network, inputs, edges, overlap)
     return logits[0].float().cpu()
+
+
+def _in_one(network: nn.Module, inputs: Tensor, edges: list[int]) -> Tensor:
+    """Return the logits of images no larger than a window, which they lie in the middle of."""
+    before = [(edge - n) // 2 for n, edge in zip(inputs.shape[2:], edges, strict=True)]
+    after = [edge - n - first for n, edge, first in zip(inputs.shape[2:], edges, before, strict=True)]
+    pads = [pad for pair in zip(reversed(before), reversed(after), strict=True) for pad in pair]
+    logits = network(functional.pad(inputs, pads))
+    inside = [slice(first, first + n) for n, first in zip(inputs.shape[2:], before, strict=True)]
+    return logits[:, :, *inside]
+
+
+def _in_windows(network: nn.Module, inputs: Tensor, edges: list[int], overlap: float) -> Tensor:
+    # Loaded here alone: MONAI needs longer to load, and more memory, than the built-in models to segment a study.
+    from monai.inferers import sliding_window_inference
+
+    return sliding_window_inference(inputs, edges, 1, network, overlap, mode="gaussian")

@@ -33,6 +33,30 @@ def test_help_does_not_load_pytorch():
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
+def test_a_study_is_segmented_without_loading_what_takes_longer(write_study, tmp_path):
+    script = (
+        "import sys\n"
+        "from brainmvp.cli import app\n"
+        "app(sys.argv[1:], standalone_mode=False)\n"
+        "print(sorted({'monai', 'pandas', 'matplotlib.pyplot'} & set(sys.modules)))"
+    )
+    study = write_study("visit", "FLAIR T1CE")
+    command = [
+        sys.executable,
+        "-c",
+        script,
+        "segment",
+        study,
+        "--task",
+        "tumour",
+        "--out",
+        tmp_path / "out.nii.gz",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (tmp_path / "out.nii.gz").is_file(), done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not tell the processor time of finished children")
 def test_help_is_quick():
     quiet = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}

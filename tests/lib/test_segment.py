@@ -6,11 +6,12 @@ import nibabel as nib
 import nrrd
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from brainmvp.errors import BrainMVPError
 from brainmvp.modelstore import ModelStore
-from brainmvp.segment import Segmenter
+from brainmvp.segment import Segmenter, predict_logits
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
 from brainmvp.volume import Volume
@@ -164,3 +165,17 @@ def test_seg_nrrd_holds_only_what_is_offered_and_calls_no_tumour_oedema(tumour, 
     assert (header["Segment0_ID"], header["Segment0_Name"]) == ("WT", "Whole tumour")
     assert header["Segment0_LabelValue"] == "2" and "SCT^108369006^Neoplasm" in header["Segment0_Tags"]
     assert "Segment1_ID" not in header
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 32), (35, 30, 17), (33, 48, 80)])  # 80: in three windows
+def test_a_volume_that_fits_a_window_gives_what_windows_would(shape):
+    from monai.inferers import sliding_window_inference
+
+    torch.manual_seed(0)
+    network = torch.nn.Conv3d(2, 3, 5, padding=2).eval()
+    images, window = torch.rand(2, *shape), (48, 48, 48)
+    edges = [min(48, -(-edge // 16) * 16) for edge in shape]
+    with torch.inference_mode():
+        logits = predict_logits(network, images, window, 0.5)
+        expected = sliding_window_inference(images[None], edges, 1, network, 0.5, mode="gaussian")[0]
+    torch.testing.assert_close(logits, expected)

@@ -9,8 +9,6 @@ from brainmvp.errors import BrainMVPError
 from brainmvp.networks.classifier import Classifier
 from brainmvp.networks.config import NetworkConfig
 from brainmvp.networks.heads import set_first_logit
-from brainmvp.networks.peers import build_peer
-from brainmvp.networks.segmenter import UniUNet
 from brainmvp.networks.unet import FineStep, UNet, UNetDecoder, UNetEncoder
 from brainmvp.networks.uniformer import UniFormer
 
@@ -31,11 +29,14 @@ def build_network(config: NetworkConfig) -> nn.Module:
 
     The logits are (B, out_channels, X, Y, Z), in evaluation and in training; with `config.deep_supervision` training
     gives a list of three such tensors, coarse to fine, the last of which is the result. `network.head` is the last
-    convolution of our own networks; a fresh one says that there is nothing (`heads.py`). A grid that is not a multiple
-    of `config.stride` raises BrainMVPError. Weights and activations are channels-last (2 to 17 times faster depth-wise
-    convolutions on a CPU, the tensor cores' layout on a GPU).
+    convolution; a fresh one says that there is nothing (`heads.py`). A grid that is not a multiple of `config.stride`
+    raises BrainMVPError. Weights and activations are channels-last (2 to 17 times faster depth-wise convolutions on a
+    CPU, the tensor cores' layout on a GPU).
     """
+    # Those that are made of MONAI's parts are loaded here alone: MONAI takes longer to load than a study to segment.
     if config.backbone in ("segresnet", "dynunet"):
+        from brainmvp.networks.peers import build_peer
+
         network: nn.Module = build_peer(config)
     elif config.backbone == "unet":
         last = config.fine_width if config.patches else config.out_channels
@@ -44,6 +45,8 @@ def build_network(config: NetworkConfig) -> nn.Module:
         )
         network = UNet(build_encoder(config), UNetDecoder(last, config.widths), fine)
     else:
+        from brainmvp.networks.segmenter import UniUNet
+
         network = UniUNet(
             build_encoder(config), config.in_channels, config.out_channels, config.widths, config.fine_width,
             config.deep_supervision,

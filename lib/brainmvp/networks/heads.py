@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from monai.networks.nets import DynUNet, SegResNet
 from torch import nn
 
 # Most voxels belong to no region, so a fresh network gives each a probability of 0.05 (a prior as in Lin et al., Focal
@@ -12,10 +11,6 @@ FIRST_LOGIT = -3.0
 
 def heads_of(network: nn.Module) -> list[nn.Conv3d]:
     """Return the last convolution of a segmentation network, and those of its deep supervision."""
-    if isinstance(network, SegResNet):
-        return [network.conv_final[2].conv]
-    if isinstance(network, DynUNet):
-        return [network.output_block.conv.conv]
     return [network.head, *getattr(network, "coarse_heads", ())]
 
 
