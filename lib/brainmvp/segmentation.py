@@ -107,6 +107,15 @@ class Segmentation:
         }
 
     @property
+    def measured_ml(self) -> dict[str, float]:
+        """Volume of each offered region, and of each label that is not one by itself, by what a reader calls it."""
+        offered = [region for region in self.task.regions if region.name in self.probabilities]
+        regions = {region.measured_as or region.title: self.regions_ml[region.name] for region in offered}
+        told = {region.title for region in offered}
+        told |= {self.label_names.get(region.labels[0]) for region in offered if len(region.labels) == 1}
+        return regions | {name: ml for name, ml in self.volumes_ml.items() if name not in told}
+
+    @property
     def brain_ml(self) -> float:
         """Volume of the brain mask, millilitres."""
         return round(float(self.brain.mask.sum() * self.labels.voxel_ml), 1)
@@ -116,6 +125,15 @@ class Segmentation:
         """Mean uncertainty over the voxels that are marked, or that might be (above one half); None without any."""
         inside = (self.labels.data > 0) | (self.uncertainty > 0.5)
         return round(float(self.uncertainty[inside].mean()), 4) if inside.any() else None
+
+    @property
+    def uncertainty_in_words(self) -> str:
+        """The same, for a reader."""
+        mean = self.mean_uncertainty
+        if mean is None:
+            return "nothing is marked and nothing is likely"
+        where = "is marked or might be" if self.labels.data.any() else "might be there"
+        return f"{mean:.2f} where something {where} (0: sure, 1: a toss-up)"
 
     def report(self) -> dict[str, Any]:
         """Return the result as JSON-ready values."""

@@ -108,7 +108,9 @@ def read_volume(image: str | os.PathLike[str] | ImageSource) -> Volume:
         raise
     except Exception as error:
         permitted = os.access(path, os.R_OK)
-        remedy = "export or download it again" if permitted else "ask its owner for the permission to read it"
+        remedy = "ask its owner for the permission to read it"
+        if permitted:
+            remedy = "export or download it again, or take it out of the folder"
         raise BrainMVPError(f"{path} cannot be read ({_last_line(error)}); {remedy}.") from error
     return _checked(data, affine, path)
 

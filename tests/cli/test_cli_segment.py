@@ -65,7 +65,13 @@ def test_a_sequence_that_is_not_used_is_not_called_missing(capsys):
 
 
 def test_a_tiny_volume_is_not_told_as_none(capsys):
-    facts = {"volumes_ml": {"Infarct": 0.003}, "used": (), "notes": [], "alignments": {}}
+    facts = {
+        "measured_ml": {"Infarct": 0.003},
+        "uncertainty_in_words": "0.20",
+        "used": (),
+        "notes": [],
+        "alignments": {},
+    }
     facts |= {
         "brain": Brain(np.ones((1, 1, 1), bool), STRIPPED),
         "flagged": {},

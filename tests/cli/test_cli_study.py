@@ -19,7 +19,7 @@ def test_shows_grids_and_tasks(brainmvp, write_study):
     assert result.exit_code == 0, result.output
     assert "visit_dwi.nii.gz" in result.output
     assert "44 x 52 x 46" in result.output
-    assert "stroke: STROKE; without FLAIR" in result.output
+    assert "stroke: Infarct; without FLAIR" in result.output
     assert "tumour: no." in result.output
 
 
@@ -48,6 +48,8 @@ def test_a_broken_file_is_a_problem_beside_the_good_ones(brainmvp, write_study, 
     assert result.exit_code == 2
     assert "good_flair.nii.gz" in result.output
     assert f"Problem: {broken} cannot be read" in result.output
+    assert "tumour: Whole tumour; without T1, T1CE, T2" in result.output  # of the good one
+    assert "tumour: no. T1 cannot be used; see the problem below." in result.output
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")

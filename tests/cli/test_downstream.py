@@ -55,6 +55,11 @@ def test_a_segmentation_is_learned_and_judged(brainmvp, home, strokes, tmp_path)
     said = done(brainmvp(*command, "--json"))
     answer = json.loads(said, parse_constant=pytest.fail)  # one patient has no interval, and JSON no NaN
     assert 0 <= answer["mean"]["dice"]["value"] <= 1
+    split = strokes.parent / "index.stroke.split.json"
+    split.rename(tmp_path / "aside.json")
+    result = brainmvp(*command)
+    assert "all 5 studies of the index are scored, whatever their part" in result.stderr
+    (tmp_path / "aside.json").rename(split)
     for name in ("checkpoint.pt", "best.safetensors"):
         (run / name).unlink()
     assert "Stored as stroke@3" in done(brainmvp(*learn, "--lr", "1e-4"))

@@ -109,6 +109,12 @@ def test_probabilities_are_nested_and_volumes_agree_with_the_labels(tumour, writ
     for value, name in result.label_names.items():
         assert result.volumes_ml[name] == pytest.approx((result.labels.data == value).sum() * voxel, abs=1e-3)
     assert result.regions_ml["WT"] == pytest.approx(sum(result.volumes_ml.values()), abs=1e-2)
+    whole, core, enhancing, *parts = result.measured_ml.items()
+    assert whole == ("Whole tumour (with oedema)", result.regions_ml["WT"])
+    assert (core[0], enhancing[0]) == ("Tumour core", "Enhancing tumour")
+    assert dict([enhancing, *parts]) == result.volumes_ml
+    without = tumour.segment(Study.from_folder(write_study("p2", "FLAIR")))
+    assert list(without.measured_ml) == ["Whole tumour (with oedema)"]
 
 
 def test_progress_is_told_in_order(tumour, write_study):

@@ -70,6 +70,8 @@ def compare(
 
 
 def _show(result: "Comparison") -> None:
+    for warning in result.warnings:
+        say(f"Warning: {warning}")
     rows = [
         (c.name, written_ml(c.before_ml), written_ml(c.after_ml), written_change(c.change_ml), c.in_words)
         for c in result.changes

@@ -119,6 +119,10 @@ def _turns(
             why = "--part all scores everybody; leave one of them out"
         raise BrainMVPError(f"--fold {fold} is of a split, and {why}.")
     if drawn is None:
+        if part != "all":
+            warn(
+                f"{path} is not there, so all {len(cases)} studies of the index are scored, whatever their part."
+            )
         return [Turn(models[0], cases)]
     number = (fold_of(models[0], drawn, cases) or 0) if fold is None else fold
     if len(drawn.folds) > 1:

@@ -281,9 +281,10 @@ def show(result: "Segmentation") -> None:
     from brainmvp.brain import STRIPPED
     from brainmvp.millilitres import written_ml
 
-    rows = [(name, written_ml(volume)) for name, volume in result.volumes_ml.items()]
+    rows = [(name, written_ml(volume)) for name, volume in result.measured_ml.items()]
     print_table(f"{result.study.id}, {result.model}", {"Structure": "left", "mL": "right"}, rows)
     say(f"  used {', '.join(result.used)}; on the grid of {result.reference}")
+    say(f"  mean uncertainty: {result.uncertainty_in_words}")
     if result.minimum_lesion_ml:
         say(f"  findings below {result.minimum_lesion_ml:g} mL are not marked")
     for note in result.notes:

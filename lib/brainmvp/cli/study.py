@@ -54,7 +54,7 @@ def study(
 def describe(study: "Study") -> dict[str, Any]:
     """Return what a study holds and what it is good for, JSON-ready.
 
-    A file that cannot be read is a problem, and the study is good for no more than what the others allow.
+    A file that cannot be read is a problem, and the study is good for no task that would read it.
     """
     from brainmvp.foreground import foreground
     from brainmvp.study import OVERRIDE, passed_over
@@ -105,6 +105,11 @@ def _unusable(folder: Path, error: "NoSequenceError") -> dict[str, Any]:
 
 
 def _offer(study: "Study", available: "set[Sequence]", task: "Task") -> dict[str, Any]:
+    if broken := [str(one) for one in task.sequences if one in study.images and one not in available]:
+        return {
+            "possible": False,
+            "why_not": f"{' and '.join(broken)} cannot be used; see the problem below.",
+        }
     try:
         task.check_sequences(available, study.id, study.unusable)
     except BrainMVPError as error:
@@ -125,6 +130,8 @@ def _orientation(affine: Any) -> str:
 
 
 def _show(found: dict[str, Any]) -> None:
+    from brainmvp.tasks import get_task
+
     columns = dict.fromkeys(("Sequence", "File", "Voxels", "mm", "Axes"), "left")
     rows = [
         (name, image["file"], _times(image["shape"]), _times(image["spacing_mm"]), image["orientation"])
@@ -140,7 +147,8 @@ def _show(found: dict[str, Any]) -> None:
             say(f"  {name}: no. {offer['why_not']}")
             continue
         missing = f"; without {', '.join(offer['missing'])}" if offer["missing"] else ""
-        say(f"  {name}: {', '.join(offer['regions'])}{missing}")
+        titles = [region.title for region in get_task(name).regions if region.name in offer["regions"]]
+        say(f"  {name}: {', '.join(titles)}{missing}")
         for reason in offer["left_out"].values():
             say(f"    {reason}")
     for note in found["notes"]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from brainmvp.card import NOTICE
-from brainmvp.comparison.limits import limits
+from brainmvp.comparison.limits import limits, warnings
 from brainmvp.comparison.visit import Visit
 from brainmvp.registration import Alignment, align
 from brainmvp.tasks import Task
@@ -44,8 +44,8 @@ class Change:
 class Comparison:
     """What has changed between two visits.
 
-    changes: outermost region first; alignment: how the second visit's reference lies on the first one's; remarks:
-    what limits the comparison, one sentence each.
+    changes: outermost region first; alignment: how the second visit's reference lies on the first one's;
+    warnings: why its numbers may mean nothing; remarks: what limits them; one sentence each.
     """
 
     task: Task
@@ -53,6 +53,7 @@ class Comparison:
     after: Visit
     changes: list[Change]
     alignment: Alignment
+    warnings: list[str]
     remarks: list[str]
 
     @property
@@ -91,6 +92,7 @@ class Comparison:
                 for change in self.changes
             ],
             "alignment": self.alignment.report(),
+            "warnings": self.warnings,
             "remarks": self.remarks,
         }
 
@@ -120,8 +122,10 @@ def compare(before: Visit, after: Visit, task: Task) -> Comparison:
     ]
     images = _reference(before), _reference(after)
     alignment = align(images[1], images[0])
-    remarks = limits(before, after, task, alignment, images)
-    return Comparison(task, before, after, changes, alignment, remarks)
+    return Comparison(
+        task, before, after, changes, alignment, warnings(before.study, after.study, alignment),
+        limits(before, after, task, alignment, images),
+    )  # fmt: skip
 
 
 def _told(visit: Visit) -> dict[str, str | None]:

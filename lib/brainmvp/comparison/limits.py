@@ -14,12 +14,7 @@ def limits(
     before: Visit, after: Visit, task: Task, alignment: Alignment, images: tuple[Volume, Volume]
 ) -> list[str]:
     """Return the sentences; images: the references of both visits, (X, Y, Z) each."""
-    remarks = _mistaken(before.study, after.study)
-    if alignment.doubt:
-        what = (
-            "do not compare places, only volumes" if alignment.loose else "compare neither places nor volumes"
-        )
-        remarks.append(f"The two visits may not align ({alignment.doubt}): {what}.")
+    remarks = []
     if not alignment.doubt or alignment.loose:
         remarks += _not_scanned("earlier", before, "later", images, alignment.world)
         remarks += _not_scanned("later", after, "earlier", images[::-1], np.linalg.inv(alignment.world))
@@ -36,6 +31,17 @@ def limits(
     if not np.allclose(before.labels.spacing, after.labels.spacing, rtol=0.05):
         remarks.append("The voxels differ in size: small structures may seem to change for that.")
     return remarks
+
+
+def warnings(before: Study, after: Study, alignment: Alignment) -> list[str]:
+    """Return why the numbers may mean nothing at all."""
+    found = _mistaken(before, after)
+    if alignment.doubt:
+        what = (
+            "do not compare places, only volumes" if alignment.loose else "compare neither places nor volumes"
+        )
+        found.append(f"The two visits may not align ({alignment.doubt}): {what}.")
+    return found
 
 
 def _mistaken(before: Study, after: Study) -> list[str]:

@@ -1,6 +1,7 @@
 """Both visits side by side: the same three planes through the same place of the head."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ from brainmvp.volume import read_volume
 
 if TYPE_CHECKING:
     from brainmvp.comparison.change import Comparison
+
+_WARNING_WIDTH = 130  # characters in a line over the whole picture
 
 
 @fonts()
@@ -47,6 +50,9 @@ def draw_comparison(comparison: "Comparison", path: str | Path) -> Path:
         row[0].set_title(title, color="white", fontsize=11, loc="left", parse_math=False)
     plain = {"va": "top", "parse_math": False}
     axes[0, 3].text(0, 0.95, _table(comparison), color="white", fontsize=11, linespacing=1.6, **plain)
+    if comparison.warnings:
+        warning = "\n".join(line for one in comparison.warnings for line in wrap(one, _WARNING_WIDTH))
+        figure.suptitle(warning, color="orange", fontsize=13, x=0.01, ha="left", parse_math=False)
     remarks = "\n".join([*comparison.remarks, NOTICE])
     axes[1, 3].text(0, 0.95, remarks, color="0.75", fontsize=9, wrap=True, **plain)
     handles = [Patch(color=colours[value], label=name) for value, name in outline_names(comparison).items()]

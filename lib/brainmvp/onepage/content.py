@@ -82,7 +82,7 @@ def _facts(result: Segmentation) -> list[tuple[str, str]]:
         ("Registered", ", ".join(moved) or ("none" if result.flagged else "none needed it")),
         ("Brain", f"{result.brain_ml:.0f} mL, {_FOUND_BY[result.brain.source]}{doubt}"),
         ("Measured on", f"the grid of {result.reference}, {_spacing(result.labels)}"),
-        ("Mean uncertainty", _uncertainty(result)),
+        ("Mean uncertainty", result.uncertainty_in_words),
     ]
     if result.minimum_lesion_ml:
         facts.append(("Not marked", f"findings below {result.minimum_lesion_ml:g} mL"))
@@ -91,14 +91,6 @@ def _facts(result: Segmentation) -> list[tuple[str, str]]:
     if result.left_out:
         facts.append(("Left out", " ".join(result.left_out.values())))
     return facts
-
-
-def _uncertainty(result: Segmentation) -> str:
-    mean = result.mean_uncertainty
-    if mean is None:
-        return "nothing is marked and nothing is likely"
-    where = "is marked or might be" if result.labels.data.any() else "might be there"
-    return f"{mean:.2f} where something {where} (0: sure, 1: a toss-up)"
 
 
 def _spacing(volume: Volume) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from heads import centre_of, head, oblique
 
+from brainmvp.cli.compare import _show
 from brainmvp.comparison import Visit, compare
 from brainmvp.registration import Alignment
 from brainmvp.study import Study
@@ -58,10 +59,14 @@ def test_a_tumour_that_was_not_scanned_is_not_taken_for_one_that_is_gone(visit, 
     assert "50 % of what is marked at the later visit was not scanned at the earlier one." in swapped
 
 
-def test_too_small_a_part_is_compared_in_nothing(visit):
+def test_too_small_a_part_is_compared_in_nothing(visit, tmp_path, capsys):
     result = compare(visit("whole", slice(None)), visit("slab", slice(0, 13)), get_task("tumour"))
     assert result.changes[0].percent == -100
-    assert result.remarks[0].endswith("of the reference's head): compare neither places nor volumes.")
+    (warning,) = result.report()["warnings"]
+    assert warning.endswith("of the reference's head): compare neither places nor volumes.")
+    _show(result)
+    assert capsys.readouterr().out.startswith(f"Warning: {warning}\n")  # before any number
+    assert result.save_picture(tmp_path / "c.png").is_file()
 
 
 def test_fields_of_view_that_differ_a_little_are_no_limit(visit):
@@ -82,6 +87,6 @@ def test_what_can_still_be_compared_goes_by_the_doubt(visit, monkeypatch, facts,
     doubtful = replace(Alignment(np.eye(4), True, 1.1, 1.2, 1.0, doubt="doubt"), **facts)
     monkeypatch.setattr("brainmvp.comparison.change.align", lambda *images: doubtful)
     one, other = visit("v1", slice(None)), visit("v2", slice(None))
-    assert compare(one, other, get_task("tumour")).remarks == [
+    assert compare(one, other, get_task("tumour")).warnings == [
         f"The two visits may not align (doubt): {advice}."
     ]

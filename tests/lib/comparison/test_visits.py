@@ -34,7 +34,9 @@ def visit(tmp_path, monkeypatch):
 def test_the_dates_are_told_and_that_the_visits_may_be_the_wrong_way_round(visit, tmp_path, capsys):
     first, second = visit("a", StudyDate="20231230"), visit("b")
     result = compare(first, second, _TASK)
-    assert result.days == 32 and result.interval == "32 days later" and result.remarks == []
+    assert (
+        result.days == 32 and result.interval == "32 days later" and result.warnings == result.remarks == []
+    )
     report = result.report()
     assert (report["before"]["scanned"], report["after"]["scanned"]) == ("2023-12-30", "2024-01-31")
     _show(result)
@@ -42,7 +44,7 @@ def test_the_dates_are_told_and_that_the_visits_may_be_the_wrong_way_round(visit
     assert result.save_picture(tmp_path / "c.png").is_file()
     result = compare(second, first, _TASK)
     assert result.interval == "32 days earlier"
-    assert result.remarks == [
+    assert result.warnings == [
         "The earlier visit is of 2024-01-31, the later one of 2023-12-30: they may be the wrong way round."
     ]
 
@@ -51,10 +53,10 @@ def test_two_patients_and_one_study_are_told(visit):
     uid = generate_uid()
     one, other, again = visit("a", uid), visit("b", PatientID="ID-1"), visit("copy", uid)
     result = compare(one, other, _TASK)
-    assert result.remarks == ["The patient numbers of the two visits differ: they may be of two patients."]
+    assert result.warnings == ["The patient numbers of the two visits differ: they may be of two patients."]
     assert result.interval == "the same day" and "ID-" not in str(result.report())
     for same in (one, again):
-        assert compare(one, same, _TASK).remarks == ["Both visits are the same study."]
+        assert compare(one, same, _TASK).warnings == ["Both visits are the same study."]
 
 
 @pytest.mark.parametrize("day", [None, "", "unknown", "20239999"])
