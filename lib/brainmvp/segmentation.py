@@ -20,7 +20,7 @@ from brainmvp.registration.picture import draw_alignments
 from brainmvp.segnrrd import write_seg_nrrd
 from brainmvp.sequences import Sequence
 from brainmvp.study import Study
-from brainmvp.tasks import Task
+from brainmvp.tasks import Region, Task
 from brainmvp.volume import Volume, write_volume
 
 
@@ -109,11 +109,18 @@ class Segmentation:
     @property
     def measured_ml(self) -> dict[str, float]:
         """Volume of each offered region, and of each label that is not one by itself, by what a reader calls it."""
-        offered = [region for region in self.task.regions if region.name in self.probabilities]
-        regions = {region.measured_as or region.title: self.regions_ml[region.name] for region in offered}
-        told = {region.title for region in offered}
-        told |= {self.label_names.get(region.labels[0]) for region in offered if len(region.labels) == 1}
+        volumes, told = self.regions_ml, {self.label_of(region) for region in self.offered}
+        regions = {region.measured_as or region.title: volumes[region.name] for region in self.offered}
         return regions | {name: ml for name, ml in self.volumes_ml.items() if name not in told}
+
+    @property
+    def offered(self) -> list[Region]:
+        """The regions of the task that this result has."""
+        return [region for region in self.task.regions if region.name in self.probabilities]
+
+    def label_of(self, region: Region) -> str | None:
+        """Return the name of the label that a region is, or stands for; one of several labels has the name of none."""
+        return self.label_names.get(region.labels[0]) if len(region.labels) == 1 else region.title
 
     @property
     def brain_ml(self) -> float:

@@ -48,17 +48,15 @@ def content_of(result: Segmentation) -> Content:
     masks = result.task.regions_of(result.labels.data)
     colour_of_value = {label.value: label.color for label in result.task.labels}
     colours = {name: colour_of_value[value] for value, name in result.label_names.items()}
+    volumes = result.measured_ml
     regions = []
-    for region in result.task.regions:
-        if region.name in result.regions_ml:
-            pair = measure(Volume(masks[region.name], result.labels.affine))
-            # A region that is one label, or stands for one, is one row, with the label's colour.
-            single = result.label_names.get(region.labels[0]) if len(region.labels) == 1 else region.title
-            colour = colours.pop(single, None)
-            regions.append(
-                Row(region.measured_as or region.title, result.regions_ml[region.name], colour, pair)
-            )
-    parts = [Row(name, result.volumes_ml[name], colour) for name, colour in colours.items()]
+    for region in result.offered:
+        pair = measure(Volume(masks[region.name], result.labels.affine))
+        # A region that is one label, or stands for one, is one row, with the label's colour.
+        colour = colours.pop(result.label_of(region), None)
+        name = region.measured_as or region.title
+        regions.append(Row(name, volumes[name], colour, pair))
+    parts = [Row(name, volumes[name], colour) for name, colour in colours.items()]
     return Content(
         result.study.id, result.task.title, date.today().isoformat(), result.model, regions, parts,
         _facts(result), how_measured(result.labels), NOTICE,
