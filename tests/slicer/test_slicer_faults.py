@@ -233,6 +233,18 @@ def test_the_token_goes_to_the_server_and_not_into_the_scene(study, stock, settl
     assert study.errors == ["The server wants a valid token."]
 
 
+def test_a_password_that_the_computer_keeps_for_the_host_does_not_replace_the_token(
+    study, stock, settle, tmp_path, monkeypatch
+):
+    passwords = tmp_path / "netrc"
+    passwords.write_text("machine 127.0.0.1 login somebody password other\n")
+    passwords.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(passwords))
+    study.connect(stock.url, "s3cret")
+    settle(study)
+    assert "Bearer s3cret" in stock.tokens
+
+
 def test_a_certificate_has_to_be_trusted(session, stock, settle, tmp_path, monkeypatch):
     openssl = shutil.which("openssl")
     if openssl is None:

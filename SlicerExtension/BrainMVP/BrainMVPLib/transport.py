@@ -38,7 +38,8 @@ class Transport:
             raise ServerError(f"{url!r} is no address of a server; write it like http://127.0.0.1:8000.")
         self.url = address.geturl().rstrip("/")
         self._proxies = DIRECT if address.hostname in _LOOPBACK else None
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # Not as a header: a line of ~/.netrc about the same host would take its place.
+        self._auth = _Bearer(token) if token else None
 
     def json(self, method: str, path: str, seconds: float = _READ_SECONDS, **options: Any) -> Any:
         """Return the JSON answer to a request; `options` as for `requests.request`."""
@@ -131,7 +132,8 @@ class Transport:
                     self.url + path,
                     timeout=(_CONNECT_SECONDS, seconds),
                     proxies=self._proxies,
-                    headers=self._headers | (headers or {}) if headers else self._headers,
+                    headers=headers,
+                    auth=self._auth,
                     **options,
                 )
             except requests.RequestException as error:
@@ -170,6 +172,17 @@ class Transport:
                 f"The server failed ({status} {answer.reason}); try again, or look into the server's log."
             )
         return ServerError(detail, f"{answer.request.method} {answer.url}\n{answer.text[:2000]}", status)
+
+
+class _Bearer(requests.auth.AuthBase):
+    """Signs each request with a token."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
 
 class FormBody:
